@@ -1,0 +1,19 @@
+"""What every engine is told, whatever its own flags are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    model_dir: Path
+    served_model_name: str
+    port: int
+    """The OpenAI contract is answered here."""
+    max_model_len: int
+    """Prompt and answer together, in tokens."""
+    dtype: str
+    extra: tuple[str, ...] = ()
+    """The engine's own arguments, passed on as they are, last, so that they win."""

@@ -1,0 +1,67 @@
+"""Engine vllm: vLLM's own server, one build of it for GPUs and one for CPUs, the same flags for both."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+from collections.abc import Mapping
+
+from qwen_runtime.engine.spec import EngineSpec
+from qwen_runtime.errors import HostError
+
+# Set unless the environment already says otherwise: nothing is fetched, reported or asked for outside the site.
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",  # a fork after the tokenizer's threads started would only warn and serialise
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def check_installed() -> str:
+    """vLLM's version; it is looked up, not imported, because the import takes many seconds."""
+    try:
+        return importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        raise HostError(
+            "no distribution named vllm is installed beside qwen-runtime",
+            "the engine that --engine vllm runs",
+            f"Install vLLM for {sys.executable}, or use the runtime image, which has it.",
+        ) from None
+
+
+def command(spec: EngineSpec) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.cli.main",
+        "serve",
+        str(spec.model_dir),
+        "--served-model-name",
+        spec.served_model_name,
+        "--host",
+        "0.0.0.0",
+        "--port",
+        str(spec.port),
+        "--max-model-len",
+        str(spec.max_model_len),
+        "--dtype",
+        spec.dtype,
+        # Probes and scrapes come every few seconds and would drown the lines about requests.
+        "--disable-access-log-for-endpoints",
+        "/health,/metrics,/v1/models",
+        *spec.extra,
+    ]
+
+
+def count_requests(metrics: str) -> int | None:
+    """Requests that run or wait, from the text of /metrics; None where it does not tell."""
+    values = re.findall(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? (\S+)$", metrics, re.MULTILINE)
+    return sum(int(float(value)) for value in values) if values else None
+
+
+def environment(base: Mapping[str, str]) -> dict[str, str]:
+    return {**ENVIRONMENT, **base}

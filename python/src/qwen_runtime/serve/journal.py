@@ -1,0 +1,37 @@
+"""The log: one JSON object per line on stdout, the supervisor's own events and the engine's lines alike."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from datetime import datetime, timezone
+from typing import BinaryIO
+
+MAX_LINE_BYTES = 64 * 1024
+_lock = threading.Lock()
+
+
+def event(name: str, message: str, **fields: object) -> None:
+    """Something that the supervisor did or found; name is stable, for machines."""
+    _write({"source": "supervisor", "event": name, "message": message, **fields})
+
+
+def pass_through(stream: BinaryIO) -> None:
+    """Copies the engine's lines until every process that holds the other end has closed it."""
+    with stream:
+        while line := stream.readline(MAX_LINE_BYTES):
+            text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
+            if text:
+                _write({"source": "engine", "message": text})
+
+
+def _write(entry: dict[str, object]) -> None:
+    time = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    line = json.dumps({"time": time, **entry}, ensure_ascii=False)
+    with _lock:
+        try:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        except (BrokenPipeError, ValueError):
+            pass  # whoever read the log is gone; serving goes on

@@ -1,0 +1,58 @@
+"""Everything that can be known to be wrong before an engine spends a minute on finding out, cheapest first."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+from qwen_runtime import weights
+from qwen_runtime.engine import vllm
+from qwen_runtime.errors import HostError, UsageError, WeightsError
+
+
+def check(model_dir: Path, *, max_model_len: int, port: int, health_port: int, full: bool) -> weights.Manifest:
+    """Raises what is wrong and returns the manifest of the verified weights."""
+    if port == health_port:
+        raise UsageError(f"--port and --health-port are both {port}", "two different ports", "Change one of them.")
+    if not model_dir.is_dir():
+        raise UsageError(
+            f"--model {model_dir} is not a directory", "the directory of a staged model", "Correct the path."
+        )
+    vllm.check_installed()
+    for flag, number in (("--port", port), ("--health-port", health_port)):
+        _check_port(flag, number)
+    manifest = weights.verify(model_dir, full=full)
+    _check_context(model_dir / "config.json", max_model_len)
+    return manifest
+
+
+def _check_context(config: Path, max_model_len: int) -> None:
+    try:
+        longest = int(json.loads(config.read_bytes())["max_position_embeddings"])
+    except FileNotFoundError:
+        raise WeightsError(f"{config} is missing", "the model's configuration", weights.STAGE_AGAIN) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"{config} has no max_position_embeddings ({error!r})", "the model's configuration", weights.STAGE_AGAIN
+        ) from error
+    if max_model_len > longest:
+        raise UsageError(
+            f"--max-model-len {max_model_len}",
+            f"at most {longest} tokens, the max_position_embeddings of {config}",
+            "Lower it, or serve a model with a longer context.",
+        )
+
+
+def _check_port(flag: str, port: int) -> None:
+    with socket.socket() as probe:
+        # As servers do: connections of an earlier server that linger in TIME_WAIT are no reason to refuse.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError as error:
+            raise HostError(
+                f"{flag} {port} cannot be used ({error.strerror})",
+                "a free port that this user may bind",
+                f"End the process that holds it (ss -ltnp 'sport = :{port}'), or choose another port.",
+            ) from error

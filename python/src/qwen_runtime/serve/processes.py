@@ -1,0 +1,68 @@
+"""Linux process housekeeping: adopt orphans, find descendants, end all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def adopt_orphans() -> None:
+    """Processes whose parent dies become ours instead of init's, so that none escapes descendants()."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent() -> None:
+    """To be called in a new child: SIGTERM reaches it should the supervisor be killed."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"prctl({option}): {os.strerror(error)}")
+
+
+def descendants(root: int) -> list[int]:
+    """Every process below root that still runs, children before their own children; zombies are left out."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                # pid (name, which may hold spaces and brackets) state ppid ...
+                state, parent, *_ = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            except OSError:
+                continue  # ended while we looked
+            if state not in "ZX":
+                children.setdefault(int(parent), []).append(int(entry.name))
+    found: list[int] = []
+    level = [root]
+    while level:
+        level = [child for parent in level for child in children.get(parent, [])]
+        found += level
+    return found
+
+
+def end_all(root: int, timeout_s: float = 10.0) -> list[int]:
+    """SIGKILL to every descendant until none is left; returns what survived (uninterruptible in the kernel)."""
+    deadline = time.monotonic() + timeout_s
+    while (left := descendants(root)) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    return left
+
+
+def describe_exit(status: int) -> str:
+    """Words for a status of waitpid."""
+    if os.WIFSIGNALED(status):
+        return f"was killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"exited with code {os.waitstatus_to_exitcode(status)}"
