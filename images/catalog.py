@@ -1,0 +1,85 @@
+"""The catalogue of images: catalog.yml and versions.yml, read into one frozen record per image and variant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+CATALOG = ROOT / "images/catalog.yml"
+
+
+class ImageError(Exception):
+    """A message for whoever runs the command: what was found, what is needed, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One Containerfile and what goes into it; catalog.yml explains the fields."""
+
+    name: str
+    repository: str
+    containerfile: Path
+    template: Path | None = None
+    variant: str | None = None
+    tag: str | None = None
+    base: str | None = None
+    packages: tuple[str, ...] = ()
+    binaries: tuple[str, ...] = ()
+    path: str | None = None
+    user: str | None = None
+    lock: str | None = None
+    code: bool = False
+
+
+def environment() -> jinja2.Environment:
+    """Templates may use nothing that is undefined."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ROOT / "images"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def versions() -> dict[str, Any]:
+    rows: dict[str, Any] = yaml.safe_load((ROOT / "versions.yml").read_text())
+    return rows
+
+
+def load(catalog: Path = CATALOG) -> list[Image]:
+    """Every image of a catalogue, each variant on its own, in building order."""
+    text = environment().from_string(catalog.read_text()).render(versions())
+    return [
+        _image(catalog.parent, name, {**entry, **fields}, variant)
+        for name, entry in yaml.safe_load(text).items()
+        for variant, fields in entry.pop("variants", {None: {}}).items()
+    ]
+
+
+def choose(images: list[Image], variant: str | None) -> list[Image]:
+    """The images of one variant, with those that have none."""
+    known = sorted({i.variant for i in images if i.variant})
+    if variant is not None and variant not in known:
+        raise ImageError(f"found: --variant {variant}\nneeded: one of {', '.join(known)}\ndo: name one of them")
+    return [i for i in images if i.variant in (None, variant)]
+
+
+def _image(home: Path, name: str, entry: dict[str, Any], variant: str | None) -> Image:
+    folder = home / entry.pop("folder", name)
+    own = entry.pop("containerfile", None)
+    suffix = variant or (name if folder.name != name else None)
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    return Image(
+        name=name,
+        variant=variant,
+        containerfile=home / own if own else folder / ".".join(filter(None, ("Containerfile", suffix))),
+        template=None if own else folder / "Containerfile.j2",
+        **fields,
+    )

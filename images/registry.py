@@ -1,0 +1,75 @@
+"""What an OCI registry holds, asked over its HTTP API. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from typing import Any
+
+from catalog import ImageError
+
+ACCEPT = ", ".join(
+    (
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    )
+)
+TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A registry at HOST:PORT, with TLS unless `plain_http`."""
+
+    address: str
+    plain_http: bool
+
+    def digest(self, repository: str, reference: str) -> str | None:
+        """Digest of a tag's manifest; None when there is no such tag."""
+        body = self._get(f"{repository}/manifests/{reference}")
+        return None if body is None else f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+    def labels(self, repository: str, reference: str) -> dict[str, str]:
+        """Labels of an image whose blobs are all there at their full size; empty when it is absent or incomplete."""
+        body = self._get(f"{repository}/manifests/{reference}")
+        manifest: dict[str, Any] = json.loads(body) if body else {}
+        if "config" not in manifest:
+            return {}
+        if not all(self._holds(repository, blob) for blob in [manifest["config"], *manifest["layers"]]):
+            return {}
+        config = self._get(f"{repository}/blobs/{manifest['config']['digest']}")
+        return (json.loads(config)["config"].get("Labels") or {}) if config else {}
+
+    def _holds(self, repository: str, blob: dict[str, Any]) -> bool:
+        answer = self._ask("HEAD", f"{repository}/blobs/{blob['digest']}")
+        return answer is not None and int(answer.headers["Content-Length"]) == blob["size"]
+
+    def _get(self, path: str) -> bytes | None:
+        answer = self._ask("GET", path)
+        return None if answer is None else answer.read()
+
+    def _ask(self, method: str, path: str) -> HTTPResponse | None:
+        url = f"{'http' if self.plain_http else 'https'}://{self.address}/v2/{path}"
+        request = urllib.request.Request(url, method=method, headers={"Accept": ACCEPT})
+        try:
+            answer: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_S)
+            return answer
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise self._silent(url, error) from error
+        except OSError as error:
+            raise self._silent(url, error) from error
+
+    def _silent(self, url: str, error: Exception) -> ImageError:
+        return ImageError(
+            f"found: {url} answers {error}\nneeded: an image registry at {self.address}"
+            f" ({'plain http' if self.plain_http else 'TLS'})\n"
+            "do: start the registry, or correct --push-to and --plain-http"
+        )
