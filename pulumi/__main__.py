@@ -1,0 +1,51 @@
+"""The serving stack: configuration in, components, exports out."""
+
+import pulumi
+
+import config
+from components.gateway import Gateway, GatewayArgs
+from components.kubernetes import label_everything
+from components.model_server import ModelServer, ModelServerArgs
+from components.monitoring import Monitoring, MonitoringArgs
+from components.namespace import Namespace
+from specs.gateway import haproxy_config, route
+
+settings = config.load(pulumi.Config())
+pulumi.runtime.register_stack_transformation(label_everything)
+
+namespace = Namespace(settings.namespace)
+
+models = ModelServer(
+    "model-server",
+    ModelServerArgs(namespace=namespace.name, model=settings.model, image=settings.images.runtime),
+)
+
+gateway = Gateway(
+    "gateway",
+    GatewayArgs(
+        namespace=namespace.name,
+        gateway=settings.gateway,
+        image=settings.images.gateway,
+        config=haproxy_config(settings.gateway, route(settings)),
+        api_keys=config.api_keys(settings),
+    ),
+)
+
+monitoring = Monitoring(
+    "monitoring",
+    MonitoringArgs(
+        namespace=namespace.name,
+        service_domain=settings.service_domain,
+        monitoring=settings.monitoring,
+        images=settings.images,
+    ),
+)
+
+pulumi.export("namespace", namespace.name)
+pulumi.export("model", settings.model.name)
+pulumi.export("modelService", models.service_name)
+pulumi.export("gatewayService", gateway.service_name)
+pulumi.export("gatewayNodePort", settings.gateway.service.node_port)
+pulumi.export("prometheusService", monitoring.prometheus_service_name)
+pulumi.export("prometheusNodePort", settings.monitoring.prometheus_node_port)
+pulumi.export("alertmanagerNodePort", settings.monitoring.alertmanager_node_port)

@@ -1,0 +1,41 @@
+"""Take over what an interrupted `pulumi up` was creating: a filter from `stack export` to `stack import`.
+
+    pulumi cancel --yes
+    pulumi stack export | python adopt.py | pulumi stack import
+    pulumi refresh --yes
+
+An interrupted run leaves objects in the cluster that the state knows only as pending, and the next run fails because
+they exist. An object of Kubernetes is known by its namespace and name, so the state can simply hold it; refresh then
+drops what was never created and reads the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+
+def adopt(state: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The state without pending operations, and the names of the resources that it now holds."""
+    deployment = {**state["deployment"]}
+    pending = deployment.pop("pending_operations", None) or []
+    known = {resource["urn"] for resource in deployment.get("resources", [])}
+    adopted = [
+        {**operation["resource"], "id": identity(operation["resource"]["inputs"]["metadata"])}
+        for operation in pending
+        if operation["type"] == "creating" and operation["resource"]["urn"] not in known
+    ]
+    deployment["resources"] = [*deployment.get("resources", []), *adopted]
+    return {**state, "deployment": deployment}, [resource["id"] for resource in adopted]
+
+
+def identity(metadata: dict[str, str]) -> str:
+    """The provider's name for an object: `<namespace>/<name>`, or `<name>` of one outside namespaces."""
+    return "/".join(part for part in (metadata.get("namespace"), metadata["name"]) if part)
+
+
+if __name__ == "__main__":
+    state, adopted = adopt(json.load(sys.stdin))
+    json.dump(state, sys.stdout)
+    print(f"adopted: {', '.join(adopted) or 'nothing was pending'}", file=sys.stderr)

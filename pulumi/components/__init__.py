@@ -1,0 +1,1 @@
+"""One ComponentResource in each module."""

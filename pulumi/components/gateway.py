@@ -1,0 +1,45 @@
+"""The gateway component."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+
+from components.kubernetes import create, name_of
+from settings import Gateway as GatewaySettings
+from specs import gateway as specs
+from specs.manifest import checksum, disruption_budget
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayArgs:
+    """`config` is HAProxy's whole configuration; `api_keys` maps names to keys."""
+
+    namespace: pulumi.Input[str]
+    gateway: GatewaySettings
+    image: str
+    config: str
+    api_keys: pulumi.Output[Mapping[str, str]]
+
+
+class Gateway(pulumi.ComponentResource):
+    def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("qwen-onprem:serving:Gateway", name, None, opts)
+        clients = args.api_keys.apply(specs.clients_map)
+        config = create(specs.config_map(args.config), self, args.namespace)
+        secret = create(specs.clients_secret(clients.apply(specs.encoded)), self, args.namespace)
+        deployment = specs.deployment(
+            args.gateway,
+            args.image,
+            config_checksum=checksum(args.config),
+            # A digest of digests is no secret, and a secret annotation would hide the whole pod template in diffs.
+            clients_checksum=pulumi.Output.unsecret(clients.apply(checksum)),
+        )
+        create(deployment, self, args.namespace, depends_on=[config, secret])
+        service = create(specs.gateway_service(args.gateway), self, args.namespace)
+        create(specs.metrics_service(), self, args.namespace)
+        create(disruption_budget(specs.NAME), self, args.namespace)
+        self.service_name = name_of(service)
+        self.register_outputs({"service_name": self.service_name})

@@ -1,0 +1,1 @@
+"""Manifests and files as plain data, one part of the stack in each module."""

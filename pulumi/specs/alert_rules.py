@@ -1,0 +1,49 @@
+"""Prometheus' rules: `serving:*` recording rules, which are the contract, and the alerts, which read only those."""
+
+from __future__ import annotations
+
+import yaml
+
+from settings import Monitoring
+from specs.manifest import Manifest
+
+MIB = 1_048_576
+
+
+def recording_rules() -> list[Manifest]:
+    """DCGM reports percent, MiB, degrees Celsius and watts; the contract is in ratios, bytes, Celsius and watts."""
+    return [
+        {"record": "serving:gpu_utilization:ratio", "expr": "DCGM_FI_DEV_GPU_UTIL / 100"},
+        {"record": "serving:gpu_memory_used:bytes", "expr": f"DCGM_FI_DEV_FB_USED * {MIB}"},
+        {"record": "serving:gpu_memory_free:bytes", "expr": f"DCGM_FI_DEV_FB_FREE * {MIB}"},
+        {"record": "serving:gpu_temperature:celsius", "expr": "DCGM_FI_DEV_GPU_TEMP"},
+        {"record": "serving:gpu_power:watts", "expr": "DCGM_FI_DEV_POWER_USAGE"},
+    ]
+
+
+def alerts(monitoring: Monitoring) -> list[Manifest]:
+    threshold = monitoring.gpu_utilization_threshold
+    return [
+        {
+            "alert": "HighGPUUsage",
+            # Utilisation is a gauge: its average over the window is meant, where rate() would give its slope.
+            "expr": f"avg_over_time(serving:gpu_utilization:ratio[5m]) > {threshold}",
+            "for": "5m",
+            "labels": {"severity": "critical"},
+            "annotations": {
+                "summary": "GPU {{ $labels.gpu }} of {{ $labels.node }} has no headroom",
+                "found": "{{ $value | humanizePercentage }} utilisation on average over 5 minutes",
+                "needed": f"at most {threshold:.0%}, so that a burst does not queue",
+                "action": "Compare with the other GPUs: all high means too few replicas (raise model.replicas); "
+                "one high means uneven load (see the gateway's sessions for each server).",
+            },
+        }
+    ]
+
+
+def rules_file(monitoring: Monitoring) -> str:
+    groups = [
+        {"name": "serving", "rules": recording_rules()},
+        {"name": "alerts", "rules": alerts(monitoring)},
+    ]
+    return yaml.safe_dump({"groups": groups}, sort_keys=False, width=120)

@@ -1,0 +1,57 @@
+"""Manifests of NVIDIA's DCGM exporter: one pod on each GPU node, with that node's GPU metrics."""
+
+from __future__ import annotations
+
+from settings import Monitoring
+from specs.manifest import GPU_NODES, GPU_TOLERATIONS, Manifest, app, container_security, metadata, probe, service
+
+NAME = "dcgm-exporter"
+PORT = 9400
+
+
+def container(image: str) -> Manifest:
+    return {
+        "name": NAME,
+        "image": image,
+        "env": [
+            {"name": "DCGM_EXPORTER_LISTEN", "value": f":{PORT}"},
+            # The exporter's Hostname label is the node's name, or else the pod's.
+            {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+        ],
+        "ports": [{"name": "metrics", "containerPort": PORT}],
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
+        "readinessProbe": probe("/health", "metrics", period_s=5, failures=3),
+        "livenessProbe": probe("/health", "metrics", period_s=10, failures=6),
+        "securityContext": container_security(),
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+
+
+def daemon_set(monitoring: Monitoring, image: str) -> Manifest:
+    pod: Manifest = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "nodeSelector": GPU_NODES,
+        "tolerations": GPU_TOLERATIONS,
+        # DCGM's embedded engine opens the driver's device nodes as root; it needs no capability for these fields.
+        "securityContext": {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container(image)],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    if monitoring.dcgm_runtime_class is not None:
+        pod["runtimeClassName"] = monitoring.dcgm_runtime_class
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": metadata(NAME),
+        "spec": {
+            "selector": {"matchLabels": app(NAME)},
+            "updateStrategy": {"type": "RollingUpdate"},
+            "template": {"metadata": {"labels": app(NAME)}, "spec": pod},
+        },
+    }
+
+
+def discovery() -> Manifest:
+    """A name that resolves to every exporter, for Prometheus."""
+    return service(NAME, {"metrics": PORT}, clusterIP="None")

@@ -1,0 +1,98 @@
+"""What all manifests share. Specs are plain dictionaries in Kubernetes' own spelling, without a namespace."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+Manifest = dict[str, Any]
+
+PART_OF = {"app.kubernetes.io/part-of": "qwen-onprem", "app.kubernetes.io/managed-by": "pulumi"}
+# The label and the taint that GPU nodes carry where NVIDIA's device plugin runs.
+GPU_NODES = {"nvidia.com/gpu.present": "true"}
+GPU_TOLERATIONS = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+USER = 10001
+
+
+def app(name: str) -> dict[str, str]:
+    """The label that selects the pods of one part."""
+    return {"app.kubernetes.io/name": name}
+
+
+def metadata(name: str, **more: Any) -> Manifest:
+    return {"name": name, "labels": app(name), **more}
+
+
+def checksum(*texts: str) -> str:
+    """A change of this annotation on a pod template is what rolls pods when only their configuration changed."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def service(name: str, ports: dict[str, int], **spec: Any) -> Manifest:
+    """A service of the pods labelled with its own name, unless `selector` says otherwise."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(name),
+        "spec": {
+            "selector": app(name),
+            "ports": [{"name": port, "port": number, "targetPort": port} for port, number in ports.items()],
+            **spec,
+        },
+    }
+
+
+def exposed(name: str, port: str, number: int, node_port: int | None) -> Manifest:
+    """A service inside the cluster, and on every node's address too when it has a node port."""
+    found = service(name, {port: number}, type="ClusterIP" if node_port is None else "NodePort")
+    if node_port is not None:
+        found["spec"]["ports"][0]["nodePort"] = node_port
+    return found
+
+
+def config_map(name: str, data: dict[str, str]) -> Manifest:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(name), "data": data}
+
+
+def disruption_budget(name: str) -> Manifest:
+    """Drains and upgrades of nodes take one pod at a time."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(name),
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": app(name)}},
+    }
+
+
+def pod_security(user: int = USER) -> Manifest:
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": user,
+        "runAsGroup": user,
+        "fsGroup": user,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container_security() -> Manifest:
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def apart(name: str) -> Manifest:
+    """Prefer a host of its own for each pod; a small site may still put them together."""
+    term = {"labelSelector": {"matchLabels": app(name)}, "topologyKey": "kubernetes.io/hostname"}
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+
+
+def probe(path: str, port: str, *, period_s: int, failures: int, timeout_s: int = 5) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": port},
+        "periodSeconds": period_s,
+        "failureThreshold": failures,
+        "timeoutSeconds": timeout_s,
+    }

@@ -1,0 +1,114 @@
+"""Manifests of the model servers: pods that answer for one model, and the service by which the gateway finds them."""
+
+from __future__ import annotations
+
+import math
+
+from settings import Model
+from specs.manifest import (
+    GPU_NODES,
+    GPU_TOLERATIONS,
+    Manifest,
+    apart,
+    app,
+    container_security,
+    metadata,
+    pod_security,
+    probe,
+    service,
+)
+
+NAME = "model-server"
+API_PORT = 8080
+HEALTH_PORT = 8081
+# What a pod needs beyond its drain: the engine's exit takes up to 15 s.
+GRACE_MARGIN_S = 30
+STARTUP_PERIOD_S = 5
+
+
+def grace_seconds(model: Model) -> int:
+    return model.drain_seconds + GRACE_MARGIN_S
+
+
+def rollout_seconds(model: Model) -> int:
+    """The longest that a healthy rollout takes: replicas are replaced one after the other."""
+    return (model.replicas + 1) * (model.startup_seconds + grace_seconds(model))
+
+
+def arguments(model: Model) -> list[str]:
+    words = ["serve", "--engine", model.engine, "--model", f"/models/{model.name}"]
+    words += ["--served-model-name", model.name, "--port", str(API_PORT), "--health-port", str(HEALTH_PORT)]
+    words += ["--max-model-len", str(model.max_model_len), "--dtype", model.dtype, "--verify", model.verify]
+    words += ["--drain-seconds", str(model.drain_seconds)]
+    return [*words, "--", *model.extra_args] if model.extra_args else words
+
+
+def container(model: Model, image: str) -> Manifest:
+    gpus = {"nvidia.com/gpu": str(model.gpus_per_replica)}
+    return {
+        "name": NAME,
+        "image": image,
+        "command": ["qwen-runtime"],
+        "args": arguments(model),
+        "env": [{"name": name, "value": value} for name, value in sorted({"HOME": "/tmp/home", **model.env}.items())],
+        "ports": [
+            {"name": "http", "containerPort": API_PORT},
+            {"name": "health", "containerPort": HEALTH_PORT},
+        ],
+        "resources": {
+            "requests": {"cpu": model.cpu_request, "memory": model.memory_request, **gpus},
+            "limits": {"memory": model.memory_limit, **gpus},
+        },
+        "startupProbe": probe(
+            "/health/startup",
+            "health",
+            period_s=STARTUP_PERIOD_S,
+            failures=math.ceil(model.startup_seconds / STARTUP_PERIOD_S),
+        ),
+        "readinessProbe": probe("/health/ready", "health", period_s=2, failures=2),
+        "livenessProbe": probe("/health/live", "health", period_s=10, failures=3),
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {"name": "weights", "mountPath": f"/models/{model.name}", "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},
+            {"name": "shm", "mountPath": "/dev/shm"},
+        ],
+    }
+
+
+def deployment(model: Model, image: str) -> Manifest:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(NAME),
+        "spec": {
+            "replicas": model.replicas,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "progressDeadlineSeconds": model.startup_seconds + grace_seconds(model),
+            "selector": {"matchLabels": app(NAME)},
+            "template": {
+                "metadata": {"labels": {**app(NAME), "qwen-onprem/model": model.name}},
+                "spec": {
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "nodeSelector": GPU_NODES,
+                    "tolerations": GPU_TOLERATIONS,
+                    "affinity": apart(NAME),
+                    "terminationGracePeriodSeconds": grace_seconds(model),
+                    "securityContext": pod_security(),
+                    "containers": [container(model, image)],
+                    "volumes": [
+                        # Directory, not DirectoryOrCreate: a host without weights says so in the pod's events.
+                        {"name": "weights", "hostPath": {"path": f"{model.path}/{model.name}", "type": "Directory"}},
+                        {"name": "tmp", "emptyDir": {}},
+                        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": model.shared_memory}},
+                    ],
+                },
+            },
+        },
+    }
+
+
+def discovery() -> Manifest:
+    """A name that resolves to every ready pod, so that the gateway itself chooses among them."""
+    return service(NAME, {"http": API_PORT, "health": HEALTH_PORT}, clusterIP="None")
