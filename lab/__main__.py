@@ -1,0 +1,106 @@
+"""python3 -m lab up | down | status | run: what the Makefile's targets call."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+
+from lab import bootstrap, machine, ownership, registries
+from lab.errors import LabError
+from lab.paths import CACHE, CONTROLLER_ENV, REPO
+
+
+def main() -> int:
+    arguments = _parse()
+    try:
+        return int(arguments.do(arguments))
+    except LabError as problem:
+        print(f"\n{problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted: `make up` goes on from here, `make down` removes what stands", file=sys.stderr)
+        return 130
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="lab", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    up = commands.add_parser("up", help="bring the whole path up, or go on where an earlier run stopped")
+    up.add_argument("--model", default="smollm2", help="smollm2 or qwen2.5-coder-1.5b")
+    up.set_defaults(do=_up)
+    down = commands.add_parser("down", help="remove what `up` made; caches stay")
+    down.add_argument("--force", action="store_true", help="also when the lab belongs to another clone")
+    down.set_defaults(do=_down)
+    commands.add_parser("status", help="hosts, nodes, pods, stack and endpoint").set_defaults(do=_status)
+    commands.add_parser("clean-cache", help="remove what is kept between labs").set_defaults(do=_clean_cache)
+    run = commands.add_parser("run", help="run a program in the controller's environment")
+    run.add_argument("argv", nargs=argparse.REMAINDER)
+    run.set_defaults(do=_run)
+    return parser.parse_args()
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    if not _inside_environment():
+        machine.check(lab_is_up=ownership.owner() is not None)
+        if not machine.FILLED.exists():
+            registries.check()
+        bootstrap.packages()
+        _enter_environment()
+    from lab import up
+
+    return up.up(arguments.model)
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    _enter_environment()
+    from lab import down
+
+    return down.down(force=arguments.force)
+
+
+def _status(_: argparse.Namespace) -> int:
+    _enter_environment()
+    from lab import status
+
+    return status.status()
+
+
+def _clean_cache(_: argparse.Namespace) -> int:
+    held = ownership.lock()
+    standing = ownership.owner()
+    if standing:
+        raise LabError(
+            f"the lab of {standing} stands on these caches", "no lab", f"run `make -C {standing} down` first"
+        )
+    shutil.rmtree(CACHE, ignore_errors=True)
+    held.close()
+    print(f"{CACHE} is gone: the next `make up` is a cold one")
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    bootstrap.packages()
+    bootstrap.environment()
+    path = f"{CONTROLLER_ENV}/bin:{os.environ['PATH']}"
+    os.environ["PATH"] = path
+    os.execvp(arguments.argv[0], arguments.argv)
+
+
+def _inside_environment() -> bool:
+    return sys.prefix == str(CONTROLLER_ENV)
+
+
+def _enter_environment() -> None:
+    """Replace this process by the same command under the environment's Python, which has YAML and the rest."""
+    if _inside_environment():
+        return
+    bootstrap.environment()
+    os.chdir(REPO)
+    python = str(CONTROLLER_ENV / "bin/python")  # Python finds its environment by the name it is called with
+    os.execv(python, [python, "-m", "lab", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""From a bare machine to the controller's environment: Debian packages, uv, the locked Python packages.
+
+Standard library only: the rest of the lab runs inside the environment that this makes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+from lab.paths import CACHE, CONTROLLER_ENV, REPO
+from lab.shell import attempt, logged, output
+
+LOCK = REPO / "locks/controller.txt"
+# Wanted for their programs (the tests check configurations with them), not as services of this machine.
+SERVICES = {"haproxy", "prometheus", "prometheus-alertmanager"}
+UV_LOCK = REPO / "locks/uv.txt"
+
+
+def packages() -> str | None:
+    """Install what machine-packages.txt lists and the machine lacks."""
+    wanted = [
+        w for line in (REPO / "lab/machine-packages.txt").read_text().splitlines() if (w := line.split("#")[0].strip())
+    ]
+    status = attempt("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *wanted).stdout
+    installed = {line.split()[0] for line in status.splitlines() if line.endswith(" installed")}
+    missing = [w for w in wanted if w not in installed]
+    if not missing:
+        return None
+    logged("packages", "apt-get", "update", "-q")
+    logged(
+        "packages",
+        *("apt-get", "install", "-y", "-q", "--no-install-recommends", *missing),
+        # Run level 1 keeps packages from starting their services.
+        env={"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"},
+    )
+    for service in SERVICES & set(missing):
+        attempt("systemctl", "disable", service)  # no systemd, no service to disable
+    return f"installed {len(missing)}"
+
+
+def environment() -> str | None:
+    """Make the controller's environment from its lock; keep it while the lock is the same."""
+    stamp = CONTROLLER_ENV / "lock.sha256"
+    digest = hashlib.sha256(LOCK.read_bytes() + UV_LOCK.read_bytes() + sys.version.encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return None
+    uv = _uv()
+    partial = CONTROLLER_ENV.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    # --relocatable: the environment is renamed into place only when it is whole.
+    logged("environment", uv, "venv", "-q", "--relocatable", "--python", sys.executable, partial)
+    logged(
+        "environment", uv, "pip", "install", "--require-hashes", "-r", LOCK,
+        "--python", partial / "bin/python",
+    )  # fmt: skip
+    (partial / "lock.sha256").write_text(digest)
+    shutil.rmtree(CONTROLLER_ENV, ignore_errors=True)
+    partial.rename(CONTROLLER_ENV)
+    return "installed the locked Python packages"
+
+
+def _uv() -> Path:
+    """uv at its pinned version, from its own lock, in a folder of its own."""
+    pinned = UV_LOCK.read_text().split("uv==")[1].split()[0]
+    on_path = shutil.which("uv")
+    if on_path and output(on_path, "--version").split()[1] == pinned:
+        return Path(on_path)
+    home = CACHE / "uv"
+    uv = home / "bin/uv"
+    if not (uv.exists() and attempt(uv, "--version").stdout.split()[1:2] == [pinned]):
+        shutil.rmtree(home, ignore_errors=True)
+        logged("environment", sys.executable, "-m", "venv", home)
+        logged("environment", home / "bin/pip", "install", "-q", "--require-hashes", "-r", UV_LOCK)
+    return uv

@@ -1,0 +1,43 @@
+"""Remove every container, network, mount and file that `make up` made, and nothing else. Caches stay."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from lab import hosts, images, mirror, network, ownership, podman, site
+from lab.paths import LAB, STATE
+from lab.shell import output
+
+IMAGES = ("localhost/qwen-lab/", mirror.REGISTRY_ADDRESS)
+
+
+def down(*, force: bool) -> int:
+    held = ownership.lock()
+    other = ownership.foreign()
+    if other and not (force or ownership.unattended()):
+        raise ownership.refuse(other)
+    remove(other / ".lab" if other else LAB)
+    held.close()
+    shutil.rmtree(STATE)
+    print("the lab is gone; caches stay: `make clean-cache` removes them")
+    return 0
+
+
+def remove(lab_folder: Path) -> None:
+    """Remove the lab that stands, whoever's it is; each step takes what is already gone as done."""
+    site.disconnect(lab_folder)
+    if shutil.which("podman"):
+        for container in podman.containers():
+            podman.remove(container)
+        network.remove()
+        listed = output("podman", "images", "--no-trunc", "--format", "{{.ID}} {{.Repository}}").splitlines()
+        for image in {line.split()[0] for line in listed if line.split()[1].startswith(IMAGES)}:
+            output("podman", "rmi", "--force", image)
+    for mount in [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()][::-1]:
+        if Path(mount).is_relative_to(images.WORK):  # a build that was cut off leaves its layers mounted
+            output("umount", "--lazy", mount)
+    for folder in (hosts.DISKS, images.WORK, lab_folder):
+        if folder.exists():
+            shutil.rmtree(folder)
+    ownership.release()

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func do(handler http.Handler, method, path, body string) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, httptest.NewRequest(method, path, strings.NewReader(body)))
+	return recorder
+}
+
+func TestMetricsCarryTheRealNamesAndLabels(t *testing.T) {
+	e := &exporter{gpus: idle(8), hostname: "gpu1"}
+	text := do(e.public(), "GET", "/metrics", "").Body.String()
+	want := `DCGM_FI_DEV_GPU_UTIL{gpu="7",UUID="GPU-00000007",pci_bus_id="00000000:1F:00.0",device="nvidia7",` +
+		`modelName="NVIDIA H100 80GB HBM3",Hostname="gpu1"} 0`
+	if !strings.Contains(text, want+"\n") {
+		t.Fatalf("no line %s in\n%s", want, text)
+	}
+	for _, f := range fields {
+		if n := strings.Count(text, "\n"+f.name+"{"); n != 8 {
+			t.Errorf("%s: %d series, want 8", f.name, n)
+		}
+	}
+}
+
+func TestPutReplacesTheReadings(t *testing.T) {
+	e := &exporter{gpus: idle(8), hostname: "gpu1"}
+	if code := do(e.control(), "PUT", "/gpus", `[{"uuid": "GPU-a", "util_percent": 97}]`).Code; code != 204 {
+		t.Fatalf("status %d", code)
+	}
+	text := do(e.public(), "GET", "/metrics", "").Body.String()
+	if !strings.Contains(text, `UUID="GPU-a"`) || !strings.Contains(text, "} 97\n") || strings.Contains(text, "GPU-00000000") {
+		t.Fatal(text)
+	}
+}
+
+func TestPutRefusesWhatNoGPUReports(t *testing.T) {
+	e := &exporter{gpus: idle(1), hostname: "gpu1"}
+	for _, body := range []string{``, `[]`, `{}`, `[{"util_percent": 5}]`, `[{"uuid": "a", "util_percent": 101}]`, `[{"uuid": "a", "utl": 1}]`} {
+		answer := do(e.control(), "PUT", "/gpus", body)
+		if answer.Code != 400 || !strings.Contains(answer.Body.String(), "needed") {
+			t.Errorf("%q: status %d, %s", body, answer.Code, answer.Body)
+		}
+	}
+	if e.readings()[0].UUID != "GPU-00000000" {
+		t.Error("a refused body changed the readings")
+	}
+}
+
+func TestControlIsNotOnTheMetricsPort(t *testing.T) {
+	if code := do((&exporter{gpus: idle(1)}).public(), "PUT", "/gpus", `[]`).Code; code != 404 {
+		t.Fatalf("status %d", code)
+	}
+}

@@ -1,0 +1,30 @@
+"""The images that the site registry is to hold: the bundle's own, and the rack's stand-ins."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from lab import mirror, rootfs, wheels
+from lab.paths import BIN, CACHE, REPO
+from lab.shell import output
+
+CATALOGUES = ("images/catalog.yml", "lab/gpu/images.yml")
+WORK = CACHE / "images"
+# Those that the stack names by digest; the others go by the tags of their projects.
+REFERENCED = ("runtime", "gateway", "prometheus", "alertmanager")
+
+
+def build() -> tuple[dict[str, str], list[str]]:
+    """Build and push what the registry lacks; returns references by digest, and the names of what was built."""
+    base_tar, _ = rootfs.build(rootfs.BASE)
+    pushed_base = mirror.push_base(base_tar)
+    text = output(
+        sys.executable, "images/build.py", "--registry", mirror.REGISTRY, "--push-to", mirror.REGISTRY_ADDRESS,
+        "--plain-http", "--variant", "cpu", "--bin", BIN, "--wheels", wheels.locked(), "--code", wheels.built(),
+        "--work", WORK, *(word for path in CATALOGUES for word in ("--catalog", path)),
+        cwd=REPO,
+    )  # fmt: skip
+    report = json.loads(text)
+    references = {name: report["images"][name] for name in REFERENCED}
+    return references, (["debian"] if pushed_base else []) + report["built"]

@@ -1,0 +1,142 @@
+"""Is this machine fit for the lab? Standard library only; every shortfall is said at once, before any change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.paths import CACHE
+
+CORES = 2
+MEMORY_GIB = 20  # two replicas of the small model, two Kubernetes nodes and one image build
+DISK_COLD_GB = 35  # peak of a first run: Go caches, then wheels and the runtime image in three places
+DISK_WARM_GB = 15  # what the lab itself occupies once the caches are full
+PORTS = {8080: "gateway", 9090: "Prometheus", 9093: "Alertmanager"}
+GO_MINOR = 26
+FILLED = CACHE / "filled"  # appears when a run has ended: nothing more is to be fetched
+
+
+def check(*, lab_is_up: bool) -> str:
+    """Raise one LabError that lists every shortfall; return what was found."""
+    faults = [f for f in (_root(), _system(), _cores(), _memory(), _disk(), _go()) if f]
+    if not lab_is_up:
+        faults += _ports()
+    if faults:
+        raise LabError(
+            "; ".join(f[0] for f in faults),
+            "; ".join(f[1] for f in faults),
+            "; ".join(dict.fromkeys(f[2] for f in faults)),
+        )
+    return f"{os.cpu_count()} cores, {memory_gib():.0f} GiB, {free_gb():.0f} GB free"
+
+
+def memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def free_gb() -> float:
+    path = CACHE
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free / 1e9
+
+
+Fault = tuple[str, str, str]
+
+
+def _root() -> Fault | None:
+    if os.geteuid() == 0:
+        return None
+    return f"user id {os.geteuid()}", "root: hosts are privileged containers", "run `sudo make up`"
+
+
+def _system(release: Path = Path("/etc/os-release")) -> Fault | None:
+    facts = dict(line.split("=", 1) for line in release.read_text().splitlines() if "=" in line)
+    found = facts.get("ID", "?").strip('"'), facts.get("VERSION_ID", "?").strip('"'), os.uname().machine
+    if found == ("debian", "12", "x86_64"):
+        return None
+    return f"system {' '.join(found)}", "debian 12 x86_64", "use a Debian 12 machine or virtual machine"
+
+
+def _cores() -> Fault | None:
+    found = len(os.sched_getaffinity(0))
+    return None if found >= CORES else (f"{found} core", f"{CORES} cores", "give the machine more cores")
+
+
+def _memory() -> Fault | None:
+    found = memory_gib()
+    if found >= MEMORY_GIB:
+        return None
+    return f"{found:.1f} GiB of memory", f"{MEMORY_GIB} GiB", "give the machine more memory"
+
+
+def _disk() -> Fault | None:
+    needed = DISK_WARM_GB if (FILLED).exists() else DISK_COLD_GB
+    found = free_gb()
+    if found >= needed:
+        return None
+    return (
+        f"{found:.0f} GB free for {CACHE}",
+        f"{needed} GB",
+        "free some disk, or set QWEN_ONPREM_CACHE to a folder on a larger one",
+    )
+
+
+def _go() -> Fault | None:
+    remedy = f"install Go 1.{GO_MINOR} or newer and put it on PATH"
+    if not shutil.which("go"):
+        return "no Go on PATH", f"Go 1.{GO_MINOR}", remedy
+    found = subprocess.run(["go", "env", "GOVERSION"], text=True, capture_output=True, check=False).stdout.strip()
+    minor = found.removeprefix("go1.").split(".")[0]
+    if minor.isdigit() and int(minor) >= GO_MINOR:
+        return None
+    return f"Go version {found or 'unknown'}", f"Go 1.{GO_MINOR}", remedy
+
+
+def _ports() -> list[Fault]:
+    return [
+        (
+            f"127.0.0.1:{port} is in use{_holder(port)}",
+            f"port {port} free for the {use}",
+            "end the program that holds it",
+        )
+        for port, use in PORTS.items()
+        if _taken(port)
+    ]
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def _holder(port: int) -> str:
+    """Name the listening process where /proc tells it."""
+    inodes = set(_listening_inodes(port))
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        if target.startswith("socket:[") and target[8:-1] in inodes:
+            pid = link.parts[2]
+            return f" by {Path('/proc', pid, 'comm').read_text().strip()} (process {pid})"
+    return ""
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                yield fields[9]

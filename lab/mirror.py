@@ -1,0 +1,155 @@
+"""The site mirror: one host that serves apt packages, container images and weights to the rack."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lab import apt_repo, network, podman, rootfs, store
+from lab.errors import LabError
+from lab.paths import BIN, LAB, MIRROR_DATA
+from lab.shell import logged, output
+
+CONTAINER = "qwen-lab-mirror"
+IMAGE = "localhost/qwen-lab/mirror"
+REGISTRY = f"{network.MIRROR_NAME}:5000"  # as the rack names it
+REGISTRY_ADDRESS = f"{network.MIRROR}:5000"  # as this machine reaches it
+MODELS = MIRROR_DATA / "models"
+BLOBS = MIRROR_DATA / "registry/docker/registry/v2/blobs/sha256"
+
+REMEDY = f"look at `podman logs {CONTAINER}` and `podman exec {CONTAINER} systemctl --failed`"
+NGINX_SITE = """\
+server {
+  listen 80;
+  location /apt/ { alias /srv/apt/; autoindex on; }
+  location /models/ { alias /srv/models/; autoindex on; }
+}
+"""
+SOURCES = f"""\
+Types: deb
+URIs: http://{network.MIRROR}/apt
+Suites: {rootfs.SUITE}
+Components: main
+Signed-By: /etc/apt/keyrings/site.asc
+"""
+REGISTRY_CONFIG = """\
+version: 0.1
+storage:
+  filesystem: {rootdirectory: /srv/registry}
+http:
+  addr: 0.0.0.0:5000
+"""
+
+
+def local(reference: str) -> str:
+    """An image's reference as this machine, which does not resolve the rack's names, has to write it."""
+    return reference.replace(REGISTRY, REGISTRY_ADDRESS, 1)
+
+
+def ensure() -> str | None:
+    """Fill the apt repository and have the mirror running; None when there was nothing to do."""
+    base_tar, _ = rootfs.build(rootfs.BASE)
+    mirror_tar, _ = rootfs.build(rootfs.MIRROR)
+    repository, filled = apt_repo.build(base_tar)
+    _publish_key(repository)
+    done = ["filled the apt repository"] if filled else []
+    if (
+        not podman.alive(CONTAINER)
+        or output("podman", "inspect", "-f", "{{.Config.Labels.content}}", CONTAINER) != repository.name
+    ):
+        drop_damaged_blobs()
+        _start(mirror_tar, repository)
+        done.append("started the mirror")
+    wait_for(f"http://{REGISTRY_ADDRESS}/v2/", "the mirror's registry")
+    wait_for(f"http://{network.MIRROR}/apt/dists/{rootfs.SUITE}/InRelease", "the mirror's apt repository")
+    return ", ".join(done) or None
+
+
+def _publish_key(repository: Path) -> None:
+    (LAB / "mirror").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(repository / "key.asc", LAB / "mirror/apt-key.asc")
+
+
+def _start(mirror_tar: Path, repository: Path) -> None:
+    if CONTAINER in podman.containers():
+        podman.remove(CONTAINER)
+    settings = LAB / "mirror"
+    for name, text in (("site.conf", NGINX_SITE), ("registry.yml", REGISTRY_CONFIG)):
+        (settings / name).write_text(text)
+    for folder in ("registry", "models"):
+        (MIRROR_DATA / folder).mkdir(parents=True, exist_ok=True)
+    output("podman", "import", "--quiet", mirror_tar, IMAGE)
+    output(
+        *podman.RUN, "--detach", "--name", CONTAINER, "--label", f"content={repository.name}",
+        "--privileged", "--cgroupns", "private", "--systemd=always", "--hostname", "mirror",
+        "--network", network.NAME, "--ip", network.MIRROR,
+        "--volume", f"{repository}:/srv/apt:ro", "--volume", f"{MODELS}:/srv/models:ro",
+        "--volume", f"{MIRROR_DATA}/registry:/srv/registry",
+        "--volume", f"{(BIN / 'registry').resolve()}:/usr/local/bin/registry:ro",
+        "--volume", f"{settings}/registry.yml:/etc/registry.yml:ro",
+        "--volume", f"{settings}/site.conf:/etc/nginx/sites-enabled/default:ro",
+        IMAGE, "/sbin/init",
+    )  # fmt: skip
+
+
+def drop_damaged_blobs() -> None:
+    """Empty the registry when one of its blobs is not what its name says; images are then pushed anew."""
+    blobs = list(BLOBS.glob("*/*/data"))
+    with ThreadPoolExecutor(2) as pool:
+        damaged = [b for b, d in zip(blobs, pool.map(store.sha256, blobs), strict=True) if d != b.parent.name]
+    if damaged:
+        print(
+            f"      found:  {len(damaged)} damaged blob(s) in the mirror's registry, as {damaged[0].parent.name[:16]}\n"
+            "      needed: content that equals its digest\n      do:     nothing, the images are built again",
+            flush=True,
+        )
+        shutil.rmtree(MIRROR_DATA / "registry")
+
+
+def push_base(tar: Path) -> bool:
+    """Publish the base of all images, with the site's apt source in it; returns whether it had to be pushed."""
+    tag = f"{REGISTRY_ADDRESS}/debian:bookworm-slim"
+    label = store.key(tar.with_name(store.SUMS), LAB / "mirror/apt-key.asc", SOURCES)
+    marker = MIRROR_DATA / "registry/base-image"
+    if marker.exists() and marker.read_text() == label:
+        return False
+    container = output("buildah", "from", "scratch")
+    try:
+        output("buildah", "add", "--quiet", container, tar, "/")
+        sources = LAB / "mirror/site.sources"
+        sources.write_text(SOURCES)
+        output("buildah", "copy", "--quiet", container, sources, "/etc/apt/sources.list.d/site.sources")
+        output("buildah", "copy", "--quiet", container, LAB / "mirror/apt-key.asc", "/etc/apt/keyrings/site.asc")
+        # A fixed time: the same files give the same digest, and no image on top is built again.
+        output("buildah", "commit", "--quiet", "--timestamp", "0", container, tag)
+        logged("images", "buildah", "push", "--tls-verify=false", "--compression-format", "zstd", tag)
+        output("buildah", "rmi", tag)
+    finally:
+        output("buildah", "rm", container)
+    marker.write_text(label)
+    return True
+
+
+def wait_for(url: str, what: str, seconds: int = 60, remedy: str = REMEDY) -> None:
+    """Wait until a URL answers with success."""
+    deadline = time.monotonic() + seconds
+    while problem := _problem(url):
+        if time.monotonic() > deadline:
+            raise LabError(
+                f"{what} does not answer at {url}: {problem}",
+                f"an answer within {seconds} s",
+                remedy,
+            )
+        time.sleep(0.5)
+
+
+def _problem(url: str) -> str | None:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except (urllib.error.URLError, OSError) as problem:
+        return str(problem)
+    return None

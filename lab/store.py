@@ -1,0 +1,71 @@
+"""Cached artefacts: a folder per artefact, named by what it is made from, with the digest of every file.
+
+A folder appears under its final name only when it is whole, and what was damaged since is found before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lab.paths import CACHE
+
+SUMS = "SHA256SUMS"
+
+
+def key(*parts: str | bytes | Path) -> str:
+    """Short digest of texts, bytes and file contents: two keys are equal when nothing that matters changed."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.read_bytes() if isinstance(part, Path) else part.encode() if isinstance(part, str) else part
+        digest.update(hashlib.sha256(data).digest())
+    return digest.hexdigest()[:16]
+
+
+def obtain(name: str, made_from: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
+    """Return the artefact's folder and whether it had to be made; `make` fills an empty folder."""
+    final = CACHE / name / made_from
+    if final.exists():
+        damage = damaged(final)
+        if not damage:
+            return final, False
+        print(
+            f"      found:  {final / damage[0]} differs from its recorded digest\n"
+            f"      needed: the file as it was made\n      do:     nothing, {name} is made again",
+            flush=True,
+        )
+        shutil.rmtree(final)
+    partial = final.with_name(made_from + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    make(partial)
+    (partial / SUMS).write_text("".join(f"{d}  {f}\n" for f, d in _digests(partial)))
+    for stale in final.parent.iterdir():
+        if stale != partial:
+            shutil.rmtree(stale)
+    partial.rename(final)
+    return final, True
+
+
+def damaged(folder: Path) -> list[str]:
+    """Names of files that are missing or differ from SHA256SUMS."""
+    sums = folder / SUMS
+    if not sums.exists():
+        return [SUMS]
+    recorded = {line[66:]: line[:64] for line in sums.read_text().splitlines()}
+    found = dict(_digests(folder))
+    return sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
+
+
+def _digests(folder: Path) -> Iterable[tuple[str, str]]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS)
+    with ThreadPoolExecutor(2) as pool:
+        return list(zip((str(p.relative_to(folder)) for p in files), pool.map(sha256, files), strict=True))
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
