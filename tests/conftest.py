@@ -1,0 +1,40 @@
+"""What the tests against a lab that is up share."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import openai
+import pytest
+
+from lab.ask import ENDPOINT
+from lab.paths import API_KEY, BIN, KUBECONFIG, SUMMARY
+
+
+@pytest.fixture(scope="session")
+def summary() -> dict[str, Any]:
+    """What the last `make up` found out."""
+    return json.loads(SUMMARY.read_text())
+
+
+@pytest.fixture(scope="session")
+def model(summary: dict[str, Any]) -> str:
+    return summary["model"]
+
+
+@pytest.fixture(scope="session")
+def client() -> openai.OpenAI:
+    return openai.OpenAI(base_url=ENDPOINT, api_key=API_KEY.read_text().strip(), max_retries=0, timeout=120)
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> Callable[..., str]:
+    def run(*arguments: str) -> str:
+        return subprocess.run(
+            [BIN / "kubectl", "--kubeconfig", KUBECONFIG, *arguments], check=True, capture_output=True, text=True
+        ).stdout
+
+    return run

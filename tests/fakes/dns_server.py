@@ -1,0 +1,43 @@
+"""A stand-in for the cluster's DNS: every A query is answered with the addresses that a file lists, one a line.
+
+`python dns_server.py PORT FILE` listens on 127.0.0.1. The file is read for each query, so that a test can change it.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from pathlib import Path
+
+TYPE_A = 1
+NO_SUCH_NAME = 3
+
+
+def question(query: bytes) -> tuple[bytes, int]:
+    """The question section of a query, and the record type that it asks for."""
+    end = query.index(b"\0", 12) + 5
+    return query[12:end], struct.unpack("!H", query[end - 4 : end - 2])[0]
+
+
+def answer(query: bytes, addresses: list[str]) -> bytes:
+    asked, kind = question(query)
+    records = addresses if kind == TYPE_A else []
+    flags = 0x8400 if addresses else 0x8400 | NO_SUCH_NAME
+    header = query[:2] + struct.pack("!HHHHH", flags, 1, len(records), 0, 0)
+    # 0xc00c points back to the name in the question; time to live 1 s; 4 bytes of address.
+    body = b"".join(struct.pack("!HHHIH", 0xC00C, TYPE_A, 1, 1, 4) + socket.inet_aton(a) for a in records)
+    return header + asked + body
+
+
+def main() -> None:
+    port, listed = int(sys.argv[1]), Path(sys.argv[2])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", port))
+        while True:
+            query, client = server.recvfrom(4096)
+            server.sendto(answer(query, listed.read_text().split()), client)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""A stand-in for vLLM's server: the same paths, counters and signals as far as the supervisor looks at them.
+
+Run as `... serve MODEL_DIR --served-model-name NAME --port PORT [...]`; unknown flags are taken as vLLM's. Its own:
+--fake-exit CODE (ends at once), --fake-silent (never listens), --fake-deaf (ignores SIGTERM), --fake-orphan FILE
+(starts a process in a session of its own and writes its id there). GET /stream?seconds=S answers line by line;
+POST /die ends it as a crash does; POST /health?status=N changes what /health answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    name = ""
+    running = 0
+    health_status = 200
+    lock = threading.Lock()
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        if url.path == "/health":
+            self._answer(self.server.health_status, b"")
+        elif url.path == "/v1/models":
+            self._answer(200, json.dumps({"object": "list", "data": [{"id": self.server.name}]}).encode())
+        elif url.path == "/metrics":
+            labels = f'{{engine="0",model_name="{self.server.name}"}}'
+            running = f"vllm:num_requests_running{labels} {float(self.server.running)}\n"
+            self._answer(200, (running + f"vllm:num_requests_waiting{labels} 0.0\n").encode())
+        elif url.path == "/stream":
+            self._stream(float(parse_qs(url.query)["seconds"][0]))
+        else:
+            self._answer(404, b"")
+
+    def do_POST(self) -> None:
+        url = urlsplit(self.path)
+        if url.path == "/die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.server.health_status = int(parse_qs(url.query)["status"][0])
+        self._answer(200, b"")
+
+    def _stream(self, seconds: float) -> None:
+        with self.server.lock:
+            self.server.running += 1
+        try:
+            self.send_response(200)
+            self.end_headers()
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                self.wfile.write(b"token\n")
+                time.sleep(0.05)
+            self.wfile.write(b"done\n")
+        finally:
+            with self.server.lock:
+                self.server.running -= 1
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--served-model-name", required=True)
+    parser.add_argument("--fake-exit", type=int)
+    parser.add_argument("--fake-silent", action="store_true")
+    parser.add_argument("--fake-deaf", action="store_true")
+    parser.add_argument("--fake-orphan", type=Path)
+    options, _ = parser.parse_known_args()
+    print(f"fake engine with {' '.join(sys.argv[1:])}", flush=True)
+    if options.fake_exit is not None:
+        sys.exit(options.fake_exit)
+    if options.fake_orphan:
+        orphan = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+        options.fake_orphan.write_text(str(orphan.pid))
+    if options.fake_silent:
+        signal.pause()
+    server = Server(("127.0.0.1", options.port), Handler)
+    server.name = options.served_model_name
+
+    def stop(number: int, frame: object) -> None:
+        if not options.fake_deaf:
+            os._exit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""A stand-in for one serving pod, standard library only: the engine's API and the supervisor's health.
+
+`python openai_backend.py --address A --port P --health-port H [--delay S] [--tokens N] [--token-delay S]`
+It answers any POST with its own address and what it received; a body with `"stream": true` gets N tokens as
+server-sent events, one every token-delay. `POST /fake/ready?0|1` on the health port sets readiness.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+
+class Health(BaseHTTPRequestHandler):
+    ready: ClassVar[bool] = True
+
+    def do_GET(self) -> None:
+        self.send_response(200 if Health.ready else 503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        Health.ready = self.path.endswith("1")
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+class Api(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    options: ClassVar[argparse.Namespace]
+
+    def do_GET(self) -> None:
+        self._json({"object": "list", "data": [], "backend": self.options.address})
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if b'"stream": true' in body:
+            self._stream()
+            return
+        time.sleep(self.options.delay)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self._json({"backend": self.options.address, "headers": headers, "body_bytes": len(body)})
+
+    def _stream(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for number in range(self.options.tokens):
+            event = {"choices": [{"delta": {"content": f"{number} "}}], "sent_s": time.time()}
+            self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
+            self.wfile.flush()
+            time.sleep(self.options.token_delay)
+        self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
+
+    def _json(self, answer: dict[str, object]) -> None:
+        payload = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--address", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--health-port", type=int, required=True)
+    parser.add_argument("--delay", type=float, default=0.0)
+    parser.add_argument("--tokens", type=int, default=5)
+    parser.add_argument("--token-delay", type=float, default=0.3)
+    Api.options = parser.parse_args()
+    health = ThreadingHTTPServer((Api.options.address, Api.options.health_port), Health)
+    threading.Thread(target=health.serve_forever, daemon=True).start()
+    ThreadingHTTPServer((Api.options.address, Api.options.port), Api).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""What the site registry holds after a build, read from the images' own configuration."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+from lab.images import CATALOGUES
+from lab.mirror import REGISTRY_ADDRESS
+from lab.paths import REPO
+
+sys.path.insert(0, str(REPO / "images"))
+from build import INPUTS_LABEL
+from catalog import Image, choose, load
+from registry import ACCEPT
+
+pytestmark = pytest.mark.images
+IMAGES = choose([image for path in CATALOGUES for image in load(REPO / path)], "cpu")
+OWN = [image for image in IMAGES if image.repository.startswith("qwen-onprem/")]
+
+
+def get(path: str) -> dict[str, Any]:
+    request = urllib.request.Request(f"http://{REGISTRY_ADDRESS}/v2/{path}", headers={"Accept": ACCEPT})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registry() -> None:
+    try:
+        get("_catalog")
+    except (urllib.error.URLError, OSError) as error:
+        pytest.skip(f"the mirror's registry at {REGISTRY_ADDRESS} does not answer: {error}")
+
+
+def manifest(image: Image) -> dict[str, Any]:
+    """Manifest of the image's tag; of its first when tags are content digests."""
+    tag = image.tag or get(f"{image.repository}/tags/list")["tags"][0]
+    return get(f"{image.repository}/manifests/{tag}")
+
+
+def config(image: Image) -> dict[str, Any]:
+    return get(f"{image.repository}/blobs/{manifest(image)['config']['digest']}")["config"]
+
+
+@pytest.mark.parametrize("image", IMAGES, ids=lambda i: i.name)
+def test_layers_are_ones_that_containerd_takes(image: Image) -> None:
+    kinds = {layer["mediaType"] for layer in manifest(image)["layers"]}
+    assert kinds <= {f"application/vnd.oci.image.layer.v1.tar+{c}" for c in ("zstd", "gzip")}
+
+
+@pytest.mark.parametrize("image", IMAGES, ids=lambda i: i.name)
+def test_images_say_what_they_are_made_from(image: Image) -> None:
+    labels = config(image)["Labels"]
+    assert len(labels[INPUTS_LABEL]) == 64
+    assert labels["org.opencontainers.image.title"]
+    assert ("org.opencontainers.image.base.digest" in labels) == (image.base is not None)
+
+
+@pytest.mark.parametrize("image", OWN, ids=lambda i: i.name)
+def test_own_images_do_not_run_as_root(image: Image) -> None:
+    assert config(image)["User"] == "10001:10001"
+
+
+def test_the_runtime_starts_the_server_and_names_its_ports() -> None:
+    (image,) = [i for i in OWN if i.name == "runtime"]
+    found = config(image)
+    assert found["Entrypoint"] == ["qwen-runtime"]
+    assert set(found["ExposedPorts"]) == {"8080/tcp", "8081/tcp"}

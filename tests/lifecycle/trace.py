@@ -1,0 +1,56 @@
+"""What of a lab can be left on a machine, written down before `make up` and compared after `make down`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from lab.paths import STATE
+
+BEFORE = Path("/run/qwen-onprem-trace.json")
+PROGRAMS = {
+    "kubelet",
+    "containerd",
+    "etcd",
+    "kube-apiserver",
+    "flanneld",
+    "registry",
+    "haproxy",
+    "nginx",
+    "sshd",
+    "conmon",
+    "ssh",
+}
+
+
+def read() -> dict[str, list[str]]:
+    """Everything of the kinds that a lab makes, by kind."""
+    return {
+        "containers": _lines("podman", "ps", "--all", "--format", "{{.Names}}"),
+        "volumes": _lines("podman", "volume", "ls", "--quiet"),
+        "networks": _lines("podman", "network", "ls", "--format", "{{.Name}}"),
+        "interfaces": _lines("ip", "-o", "-br", "link", "show"),
+        "namespaces": _lines("ip", "netns", "list"),
+        "mounts": sorted(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()),
+        "forwarding": _lines("iptables", "-S", "FORWARD"),
+        "processes": sorted(name for p in Path("/proc").glob("[0-9]*/comm") if (name := _comm(p)) in PROGRAMS),
+        "state": sorted(map(str, STATE.rglob("*"))),
+    }
+
+
+def _lines(*argv: str) -> list[str]:
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    # The name is enough: a link's state and a bridge's address may change by themselves.
+    return sorted(line.split()[0] if argv[0] == "ip" else line for line in done.stdout.splitlines())
+
+
+def _comm(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+if __name__ == "__main__":
+    BEFORE.write_text(json.dumps(read()))

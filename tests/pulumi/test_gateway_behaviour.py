@@ -1,0 +1,357 @@
+"""The rendered HAProxy configuration in a real HAProxy, before fake model servers that a fake DNS lists."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [
+    pytest.mark.gateway,
+    pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not on PATH: apt-get install haproxy"),
+]
+
+FAKES = Path(__file__).resolve().parents[1] / "fakes"
+KEY = "a-key-for-tests-0123456789"
+ONE, TWO = "127.0.71.1", "127.0.71.2"
+CHAT = "/v1/chat/completions"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Site:
+    """A gateway, its DNS and its model servers, all on loopback."""
+
+    folder: Path
+    api_port: int = field(default_factory=free_port)
+    metrics_port: int = field(default_factory=free_port)
+    model_port: int = field(default_factory=free_port)
+    health_port: int = field(default_factory=free_port)
+    dns_port: int = field(default_factory=free_port)
+    models: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def listed(self) -> Path:
+        return self.folder / "addresses"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "haproxy.log"
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        self.running.append(process)
+        return process
+
+    def add_model(self, address: str, **options: float) -> None:
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+        ports = (f"--port={self.model_port}", f"--health-port={self.health_port}")
+        command = (sys.executable, str(FAKES / "openai_backend.py"), f"--address={address}", *ports, *flags)
+        self.models[address] = self.start(*command)
+        eventually(lambda: accepts(address, self.model_port))
+        self.list_models()
+
+    def list_models(self) -> None:
+        """The headless service's answer: the models that run."""
+        self.listed.write_text("\n".join(a for a, process in self.models.items() if process.poll() is None))
+
+    def set_ready(self, address: str, ready: bool) -> None:
+        connection = http.client.HTTPConnection(address, self.health_port, timeout=5)
+        connection.request("POST", f"/fake/ready?{int(ready)}")
+        connection.getresponse()
+        connection.close()
+
+    def ask(
+        self,
+        path: str,
+        body: Any = None,
+        key: str | None = KEY,
+        method: str | None = None,
+        **headers: str,
+    ) -> Answer:
+        given = {**({"Authorization": f"Bearer {key}"} if key else {}), **headers}
+        payload = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.api_port, timeout=30)
+        with contextlib.closing(connection):
+            connection.request(method or ("GET" if body is None else "POST"), path, payload, given)
+            response = connection.getresponse()
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+
+    def send(self, request: bytes) -> bytes:
+        """The first bytes of the answer to a request that no client would send like this."""
+        with socket.create_connection(("127.0.0.1", self.api_port), timeout=15) as raw:
+            with contextlib.suppress(ConnectionError):
+                raw.sendall(request)
+            return raw.recv(65536)
+
+    def model_servers(self) -> int:
+        answer = self.ask("/health", key=None)
+        return answer.json["model_servers"] if answer.status == 200 else 0
+
+
+def post(header: str) -> bytes:
+    return f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n{header}\r\n\r\n".encode()
+
+
+def repeated(site: Site) -> list[dict[str, Any]]:
+    """The logged requests that took more than one attempt."""
+    lines = [json.loads(line) for line in site.log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in lines if line["retries"] not in ("0", "+0")]
+
+
+def accepts(address: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):
+        return True
+    return False
+
+
+def eventually(check: Callable[[], bool], within_s: float = 15) -> None:
+    deadline = time.monotonic() + within_s
+    while not check():
+        assert time.monotonic() < deadline, f"still not true after {within_s} s"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def site(tmp_path: Path, settings: Any) -> Iterator[Site]:
+    from settings import GatewayTimeouts
+    from specs import gateway as specs
+
+    here = Site(tmp_path)
+    here.listed.touch()
+    route = specs.Route(
+        "models.test",
+        upstream_port=here.model_port,
+        health_port=here.health_port,
+        api_port=here.api_port,
+        metrics_port=here.metrics_port,
+        keys_dir=str(tmp_path),
+    )
+    gateway = settings.gateway.model_copy(update={"timeouts": GatewayTimeouts(request_seconds=3)})
+    config = specs.haproxy_config(gateway, route)
+    assert "parse-resolv-conf" in config
+    config = config.replace("parse-resolv-conf", f"nameserver fake 127.0.0.1:{here.dns_port}")
+    (tmp_path / "haproxy.cfg").write_text(config)
+    (tmp_path / "clients.map").write_text(specs.clients_map({"default": KEY, "second": KEY[::-1]}))
+    here.start(sys.executable, str(FAKES / "dns_server.py"), str(here.dns_port), str(here.listed))
+    here.start("haproxy", "-W", "-db", "-f", str(tmp_path / "haproxy.cfg"))
+    try:
+        eventually(lambda: accepts("127.0.0.1", here.api_port))
+        yield here
+    finally:
+        for process in reversed(here.running):
+            process.terminate()
+        for process in here.running:
+            process.wait(timeout=10)
+
+
+@pytest.fixture
+def two_models(site: Site) -> Site:
+    site.add_model(ONE)
+    site.add_model(TWO)
+    eventually(lambda: site.model_servers() == 2)
+    return site
+
+
+def test_a_request_without_a_known_key_is_refused_in_the_shape_of_openai(two_models: Site) -> None:
+    for key in (None, "wrong", KEY + "x", KEY[:-1], ""):
+        answer = two_models.ask(CHAT, {"messages": []}, key=key)
+        assert answer.status == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.json["error"]["code"] == "invalid_api_key"
+        assert set(answer.json["error"]) == {"message", "type", "param", "code"}
+    assert two_models.ask(CHAT, {}, key=None, Authorization=f"Basic {KEY}").status == 401
+
+
+def test_the_model_server_learns_the_name_of_the_key_and_not_the_key(two_models: Site) -> None:
+    headers = two_models.ask(CHAT, {}, key=KEY[::-1], **{"X-Qwen-Client": "default"}).json["headers"]
+    assert headers["x-qwen-client"] == "second"
+    assert "authorization" not in headers
+    assert KEY[::-1] not in json.dumps(headers)
+
+
+def test_no_key_is_logged(two_models: Site) -> None:
+    for path in (CHAT, f"{CHAT}?api_key={KEY}", f"/else?{KEY}"):
+        two_models.ask(path, {})
+    eventually(lambda: '"status":404' in two_models.log.read_text())
+    text = two_models.log.read_text()
+    assert KEY not in text
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    assert {line["client"] for line in lines} == {"default"}
+
+
+def test_only_the_listed_paths_and_methods_pass(two_models: Site) -> None:
+    assert two_models.ask("/v1/models").status == 200
+    for path in ("/", "/metrics", "/v1/embeddings", "/v1/models/../../metrics", "//v1/models", "/v1/chat/completions/"):
+        answer = two_models.ask(path)
+        assert (answer.status, answer.json["error"]["code"]) == (404, "not_found"), path
+    assert two_models.ask(CHAT).headers["allow"] == "POST"
+    assert two_models.ask("/v1/models", {}).headers["allow"] == "GET"
+
+
+def test_oversized_headers_and_late_bodies_get_the_same_shape(two_models: Site) -> None:
+    large = two_models.ask("/v1/models", **{"X-Large": "x" * 20000})
+    assert (large.status, large.json["error"]["type"]) == (400, "invalid_request_error")
+    late = two_models.send(post("Content-Length: 9"))
+    assert late.startswith(b"HTTP/1.1 408")
+    assert json.loads(late.partition(b"\r\n\r\n")[2])["error"]["code"] == "request_timeout"
+
+
+def test_a_body_up_to_the_limit_passes_and_a_larger_one_does_not(two_models: Site, settings: Any) -> None:
+    limit = settings.gateway.max_body_bytes
+    assert two_models.ask(CHAT, b"x" * limit).json["body_bytes"] == limit
+    assert two_models.ask(CHAT, b"x" * (limit + 1)).status == 413
+
+
+def test_a_body_of_unknown_length_meets_the_same_limit(two_models: Site, settings: Any) -> None:
+    limit = settings.gateway.max_body_bytes
+    for size, status in ((limit, b"200"), (limit + 1, b"413"), (3 * limit, b"413")):
+        sizes = [n for n in [4096] * (size // 4096) + [size % 4096] if n]
+        chunks = b"".join(b"%x\r\n%b\r\n" % (n, b"x" * n) for n in sizes)
+        answer = two_models.send(post("Transfer-Encoding: chunked") + chunks + b"0\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 " + status), size
+
+
+def test_every_answer_has_a_request_id_of_the_gateways_own(two_models: Site) -> None:
+    answers = [two_models.ask(CHAT, {}, **{"X-Request-Id": "mine"}) for _ in range(2)]
+    ids = {answer.headers["x-request-id"] for answer in answers}
+    assert len(ids) == 2
+    assert {answer.json["headers"]["x-request-id"] for answer in answers} == ids
+    assert "x-request-id" in two_models.ask("/nowhere").headers
+
+
+def test_health_follows_the_model_servers_and_asks_for_no_key(site: Site) -> None:
+    down = site.ask("/health", key=None)
+    assert (down.status, down.headers["retry-after"]) == (503, "5")
+    assert site.ask(CHAT, {}).json["error"]["code"] == "model_unavailable"
+    site.add_model(ONE)
+    eventually(lambda: site.model_servers() == 1)
+    site.set_ready(ONE, ready=False)
+    eventually(lambda: site.model_servers() == 0)
+    site.set_ready(ONE, ready=True)
+    eventually(lambda: site.model_servers() == 1)
+
+
+def test_the_gateways_own_health_and_metrics_do_not_need_a_model_server(site: Site) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", site.metrics_port, timeout=5)
+    with contextlib.closing(connection):
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read() is not None) == (200, True)
+        connection.request("GET", "/metrics?no-maint=")
+        text = connection.getresponse().read().decode()
+    assert 'haproxy_frontend_http_responses_total{proxy="api"' in text
+    assert 'server="model-9"' not in text
+
+
+def test_tokens_arrive_as_they_are_made(site: Site) -> None:
+    site.add_model(ONE, tokens=4, token_delay=0.4)
+    eventually(lambda: site.model_servers() == 1)
+    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("POST", CHAT, json.dumps({"stream": True}), {"Authorization": f"Bearer {KEY}"})
+        lags = [
+            time.time() - json.loads(line[6:])["sent_s"]
+            for line in connection.getresponse()
+            if line.startswith(b"data: {")
+        ]
+    assert len(lags) == 4
+    assert max(lags) < 0.3, f"tokens were held back: {lags}"
+
+
+def test_a_killed_model_server_fails_no_request_that_had_not_begun_streaming(site: Site) -> None:
+    site.add_model(ONE, delay=20)
+    site.add_model(TWO)
+    eventually(lambda: site.model_servers() == 2)
+    answers: list[Answer] = []
+    askers = [threading.Thread(target=lambda: answers.append(site.ask(CHAT, {"n": "x" * 20000}))) for _ in range(8)]
+    for asker in askers:
+        asker.start()
+    # The quick one has answered some; the slow one, which holds fewer connections in between, has got the others.
+    eventually(lambda: len(answers) > 0)
+    time.sleep(1)
+    assert any(asker.is_alive() for asker in askers)
+    site.models[ONE].kill()
+    # DNS still lists the dead one: the retry must not depend on its withdrawal.
+    answers.append(site.ask(CHAT, {}))
+    for asker in askers:
+        asker.join()
+    assert [answer.status for answer in answers] == [200] * 9
+    assert {answer.json["backend"] for answer in answers} == {TWO}
+    eventually(lambda: len(repeated(site)) > 0)
+
+
+def test_the_largest_accepted_body_is_retried_too(site: Site, settings: Any) -> None:
+    site.add_model(ONE, delay=20)
+    eventually(lambda: site.model_servers() == 1)
+    answers: list[Answer] = []
+    body = b"x" * settings.gateway.max_body_bytes
+    asker = threading.Thread(target=lambda: answers.append(site.ask(CHAT, body)))
+    asker.start()
+    time.sleep(0.5)
+    site.add_model(TWO)
+    eventually(lambda: site.model_servers() == 2)
+    site.models[ONE].kill()
+    asker.join()
+    assert (answers[0].status, answers[0].json["body_bytes"]) == (200, len(body))
+    assert answers[0].json["backend"] == TWO
+
+
+def test_a_stream_that_had_begun_is_cut_and_not_repeated(site: Site) -> None:
+    site.add_model(ONE, tokens=50, token_delay=0.2)
+    eventually(lambda: site.model_servers() == 1)
+    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("POST", CHAT, json.dumps({"stream": True}), {"Authorization": f"Bearer {KEY}"})
+        response = connection.getresponse()
+        response.readline()
+        site.models[ONE].kill()
+        rest = b""
+        with contextlib.suppress(http.client.HTTPException, ConnectionError):
+            rest = response.read()
+    assert b"[DONE]" not in rest
+
+
+def test_a_stopping_gateway_finishes_the_streams_that_it_has(site: Site) -> None:
+    site.add_model(ONE, tokens=8, token_delay=0.3)
+    eventually(lambda: site.model_servers() == 1)
+    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("POST", CHAT, json.dumps({"stream": True}), {"Authorization": f"Bearer {KEY}"})
+        response = connection.getresponse()
+        response.readline()
+        gateway = site.running[1]
+        gateway.send_signal(signal.SIGUSR1)
+        assert b"[DONE]" in response.read()
+    gateway.wait(timeout=15)

@@ -1,0 +1,89 @@
+"""What Kubernetes is told about the model servers."""
+
+from typing import Any
+
+import pytest
+
+from specs import model_server
+
+
+@pytest.fixture
+def spec(settings: Any) -> dict[str, Any]:
+    return model_server.deployment(settings.model, settings.images.runtime)["spec"]
+
+
+@pytest.fixture
+def pod(spec: dict[str, Any]) -> dict[str, Any]:
+    return spec["template"]["spec"]
+
+
+@pytest.fixture
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    [only] = pod["containers"]
+    return only
+
+
+def test_a_rollout_starts_one_more_and_takes_none_away(spec: dict[str, Any]) -> None:
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
+def test_gpus_are_requested_and_limited_alike(container: dict[str, Any], settings: Any) -> None:
+    gpus = str(settings.model.gpus_per_replica)
+    assert container["resources"]["requests"]["nvidia.com/gpu"] == gpus
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == gpus
+
+
+def test_probes_ask_the_supervisor_and_not_the_engine(container: dict[str, Any]) -> None:
+    paths = {
+        kind: (container[kind]["httpGet"]["path"], container[kind]["httpGet"]["port"])
+        for kind in ("startupProbe", "readinessProbe", "livenessProbe")
+    }
+    assert paths == {
+        "startupProbe": ("/health/startup", "health"),
+        "readinessProbe": ("/health/ready", "health"),
+        "livenessProbe": ("/health/live", "health"),
+    }
+    assert {"name": "health", "containerPort": 8081} in container["ports"]
+
+
+def test_loading_has_all_the_time_that_was_given(container: dict[str, Any], settings: Any) -> None:
+    probe = container["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= settings.model.startup_seconds
+
+
+def test_a_pod_is_killed_only_after_its_drain(pod: dict[str, Any], container: dict[str, Any], settings: Any) -> None:
+    drain = int(container["args"][container["args"].index("--drain-seconds") + 1])
+    assert drain == settings.model.drain_seconds
+    # `qwen-runtime serve --help` asks for 15 s beyond the drain.
+    assert pod["terminationGracePeriodSeconds"] >= drain + 15
+
+
+def test_the_weights_are_read_only_and_the_root_file_system_too(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    assert mounts["weights"]["readOnly"] is True
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert {mount["mountPath"] for name, mount in mounts.items() if name != "weights"} == {"/tmp", "/dev/shm"}
+    assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "512Mi"}} in pod["volumes"]
+
+
+def test_the_container_has_no_rights_to_give_away(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert pod["automountServiceAccountToken"] is False
+
+
+def test_the_command_serves_the_mounted_weights(container: dict[str, Any], settings: Any) -> None:
+    args, name = container["args"], settings.model.name
+    assert container["command"] == ["qwen-runtime"]
+    assert args[args.index("--model") + 1] == container["volumeMounts"][0]["mountPath"] == f"/models/{name}"
+    assert args[args.index("--") + 1 :] == list(settings.model.extra_args)
+
+
+def test_an_engine_without_arguments_of_its_own_gets_no_separator(settings: Any) -> None:
+    assert "--" not in model_server.arguments(settings.model.model_copy(update={"extra_args": ()}))
+
+
+def test_the_gateway_finds_pods_by_a_name_that_resolves_to_each() -> None:
+    assert model_server.discovery()["spec"]["clusterIP"] == "None"

@@ -1,0 +1,131 @@
+"""Prometheus' and Alertmanager's files, checked by their own tools, and the manifests around them."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from specs import alert_rules, alertmanager, dcgm_exporter, gateway, model_server, prometheus
+
+PROMTOOL = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not on PATH: apt-get install prometheus"
+)
+AMTOOL = pytest.mark.skipif(
+    shutil.which("amtool") is None, reason="amtool is not on PATH: apt-get install prometheus-alertmanager"
+)
+
+
+def checked(*command: object) -> None:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def rules(tmp_path: Path, settings: Any) -> Path:
+    path = tmp_path / "rules.yml"
+    path.write_text(alert_rules.rules_file(settings.monitoring))
+    return path
+
+
+@PROMTOOL
+def test_promtool_accepts_the_configuration_and_the_rules(tmp_path: Path, rules: Path, settings: Any) -> None:
+    checked("promtool", "check", "rules", rules)
+    config = prometheus.prometheus_config(settings.monitoring, settings.service_domain)
+    # In the pod the rules stand at their mount.
+    (tmp_path / "prometheus.yml").write_text(config.replace(prometheus.CONFIG_DIR, str(tmp_path)))
+    checked("promtool", "check", "config", tmp_path / "prometheus.yml")
+
+
+@PROMTOOL
+@pytest.mark.parametrize(("percent", "fires"), [(95, True), (85, False)])
+def test_high_gpu_usage_fires_on_a_busy_gpu_only(tmp_path: Path, rules: Path, percent: int, fires: bool) -> None:
+    alert = {
+        "exp_labels": {"alertname": "HighGPUUsage", "severity": "critical", "gpu": "3", "node": "n"},
+        "exp_annotations": {
+            "summary": "GPU 3 of n has no headroom",
+            "found": "95% utilisation on average over 5 minutes",
+            "needed": "at most 90%, so that a burst does not queue",
+            "action": "Compare with the other GPUs: all high means too few replicas (raise model.replicas); "
+            "one high means uneven load (see the gateway's sessions for each server).",
+        },
+    }
+    busy = 'DCGM_FI_DEV_GPU_UTIL{gpu="3",node="n"}'
+    test = {
+        "rule_files": [str(rules)],
+        "evaluation_interval": "15s",
+        "tests": [
+            {
+                "interval": "15s",
+                "input_series": [{"series": busy, "values": f"{percent}x80"}],
+                "alert_rule_test": [
+                    {"eval_time": "4m", "alertname": "HighGPUUsage", "exp_alerts": []},
+                    {"eval_time": "11m", "alertname": "HighGPUUsage", "exp_alerts": [alert] if fires else []},
+                ],
+                "promql_expr_test": [
+                    {
+                        "expr": "serving:gpu_utilization:ratio",
+                        "eval_time": "1m",
+                        "exp_samples": [
+                            {
+                                "labels": 'serving:gpu_utilization:ratio{gpu="3",node="n"}',
+                                "value": percent / 100,
+                            }
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+    path = tmp_path / "test.yml"
+    path.write_text(yaml.safe_dump(test))
+    checked("promtool", "test", "rules", path)
+
+
+def test_alerts_read_only_the_contract_and_say_what_to_do(settings: Any) -> None:
+    for alert in alert_rules.alerts(settings.monitoring):
+        assert "serving:" in alert["expr"]
+        assert "DCGM" not in alert["expr"]
+        assert set(alert["annotations"]) == {"summary", "found", "needed", "action"}
+
+
+def test_every_scrape_job_asks_a_headless_service_and_a_port_that_exist(settings: Any) -> None:
+    services = {
+        service["metadata"]["name"]: service["spec"]
+        for service in (gateway.metrics_service(), model_server.discovery(), dcgm_exporter.discovery())
+    }
+    config = yaml.safe_load(prometheus.prometheus_config(settings.monitoring, settings.service_domain))
+    asked = [found for job in config["scrape_configs"] for found in job.get("dns_sd_configs", [])]
+    assert {found["names"][0].partition(".")[0] for found in asked} == set(services)
+    for found in asked:
+        spec = services[found["names"][0].partition(".")[0]]
+        assert spec["clusterIP"] == "None"
+        assert found["port"] in [port["port"] for port in spec["ports"]]
+        assert found["names"][0].endswith(".qwen.svc.cluster.local.")
+
+
+def test_prometheus_has_no_right_to_read_the_cluster(settings: Any) -> None:
+    pod = prometheus.deployment(settings.monitoring, "i", prometheus.files(settings.monitoring, "d"))["spec"][
+        "template"
+    ]
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in pod["spec"]
+
+
+@AMTOOL
+@pytest.mark.parametrize("url", [None, "http://receiver.example/hook"])
+def test_amtool_accepts_the_configuration(tmp_path: Path, settings: Any, url: str | None) -> None:
+    monitoring = settings.monitoring.model_copy(update={"alert_webhook_url": url})
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(alertmanager.alertmanager_config(monitoring))
+    checked("amtool", "check-config", path)
+    assert (url is not None) == ("webhook_configs" in yaml.safe_load(path.read_text())["receivers"][0])
+
+
+def test_the_exporter_takes_the_runtime_class_that_a_site_names(settings: Any) -> None:
+    for name in (None, "nvidia"):
+        monitoring = settings.monitoring.model_copy(update={"dcgm_runtime_class": name})
+        pod = dcgm_exporter.daemon_set(monitoring, "i")["spec"]["template"]["spec"]
+        assert pod.get("runtimeClassName") == name

@@ -1,0 +1,97 @@
+"""The whole program against recorded resources: the engine and the cluster are the only things missing."""
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
+PROJECT = "qwen-onprem"
+Objects = dict[str, pulumi.runtime.MockResourceArgs]
+
+
+class Recorder(pulumi.runtime.Mocks):
+    def __init__(self) -> None:
+        self.resources: list[pulumi.runtime.MockResourceArgs] = []
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        self.resources.append(args)
+        return f"{args.name}-id", args.inputs
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], None]:
+        raise AssertionError(f"the program calls {args.token}, which needs a cluster")
+
+
+def run_program(values: dict[str, Any]) -> Objects:
+    """Every object of Kubernetes by kind and name."""
+    recorder = Recorder()
+    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="any")
+    texts = {f"{PROJECT}:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
+    pulumi.runtime.set_all_config(texts, [f"{PROJECT}:apiKeys"])
+
+    @pulumi.runtime.test
+    def program() -> None:
+        runpy.run_path(str(PROGRAM / "__main__.py"), run_name="__main__")
+
+    program()
+    found = (args for args in recorder.resources if args.typ.startswith("kubernetes:"))
+    return {f"{args.typ.rpartition(':')[2]}/{args.name}": args for args in found}
+
+
+@pytest.fixture
+def stack(local: dict[str, Any]) -> Objects:
+    return run_program(local)
+
+
+def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
+    assert set(stack) == {
+        "Namespace/qwen",
+        "Deployment/model-server",
+        "Service/model-server",
+        "PodDisruptionBudget/model-server",
+        "ConfigMap/gateway-config",
+        "Secret/gateway-clients",
+        "Deployment/gateway",
+        "Service/gateway",
+        "Service/gateway-metrics",
+        "PodDisruptionBudget/gateway",
+        "DaemonSet/dcgm-exporter",
+        "Service/dcgm-exporter",
+        "ConfigMap/alertmanager-config",
+        "Deployment/alertmanager",
+        "Service/alertmanager",
+        "ConfigMap/prometheus-config",
+        "Deployment/prometheus",
+        "Service/prometheus",
+    }
+
+
+def test_every_object_is_in_the_namespace_and_carries_the_stacks_labels(stack: Objects) -> None:
+    for name, args in stack.items():
+        metadata = args.inputs["metadata"]
+        assert metadata["labels"]["app.kubernetes.io/part-of"] == PROJECT, name
+        assert name == "Namespace/qwen" or metadata["namespace"] == "qwen", name
+
+
+def test_no_key_reaches_the_cluster_and_the_digests_are_secret(stack: Objects, local: dict[str, Any]) -> None:
+    everything = json.dumps([args.inputs for args in stack.values()])
+    assert local["apiKeys"]["default"] not in everything
+    secret_marker = "4dabf18193072939515e22adb298388d"
+    assert stack["Secret/gateway-clients"].inputs["data"][secret_marker]
+    assert secret_marker not in json.dumps(stack["Deployment/gateway"].inputs)
+
+
+def test_a_new_key_rolls_the_gateway_and_nothing_else(stack: Objects, local: dict[str, Any]) -> None:
+    changed = run_program({**local, "apiKeys": {"default": "another-key-for-tests-0123"}})
+    differing = {name for name, args in changed.items() if args.inputs != stack[name].inputs}
+    assert differing == {"Secret/gateway-clients", "Deployment/gateway"}
+
+
+def test_a_rollout_is_waited_for_as_long_as_it_may_take(settings: Any) -> None:
+    from specs import model_server
+
+    model = settings.model
+    assert model_server.rollout_seconds(model) >= (model.replicas + 1) * model.startup_seconds

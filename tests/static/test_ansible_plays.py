@@ -1,0 +1,41 @@
+"""A play that goes on past a failed host leaves a cluster half-made: every play says that it stops."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PLAYBOOKS = sorted((ROOT / "ansible").glob("*.yml"))
+PLAYS = [(book, play) for book in PLAYBOOKS for play in yaml.safe_load(book.read_text())]
+ROLES = {path.name for path in (ROOT / "ansible/roles").iterdir()}
+
+each_play = pytest.mark.parametrize("play", [play for _, play in PLAYS], ids=lambda play: play["name"])
+
+
+@each_play
+@pytest.mark.parametrize("attribute", ["name", "hosts", "gather_facts"])
+def test_play_says(play: dict[str, Any], attribute: str) -> None:
+    assert attribute in play
+
+
+@each_play
+def test_play_stops_at_the_first_failure(play: dict[str, Any]) -> None:
+    assert play["any_errors_fatal"] is True
+
+
+@each_play
+def test_each_role_has_its_tag(play: dict[str, Any]) -> None:
+    for entry in play.get("roles", []):
+        assert entry["role"] in entry["tags"]
+
+
+def test_every_role_is_used() -> None:
+    used = {entry["role"] for _, play in PLAYS for entry in play.get("roles", [])}
+    assert used == ROLES
+
+
+@pytest.mark.parametrize("book", PLAYBOOKS, ids=lambda path: path.name)
+def test_playbook_reads_at_a_glance(book: Path) -> None:
+    assert len(book.read_text().splitlines()) <= 40

@@ -1,0 +1,169 @@
+"""When an image is built again, and what is refused before a build: no registry and no buildah needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from build import Builder, wanted
+from catalog import Image, ImageError, choose, load
+from registry import Registry
+from storage import opened
+
+CONFIG = json.dumps({"config": {"Labels": {"made-from": "abc"}}}).encode()
+LAYER = b"layer"
+
+
+def digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+MANIFEST = json.dumps(
+    {
+        "config": {"digest": digest(CONFIG), "size": len(CONFIG)},
+        "layers": [{"digest": digest(LAYER), "size": len(LAYER)}],
+    }
+).encode()
+
+
+@pytest.fixture
+def contents() -> dict[str, bytes]:
+    """What the fake registry holds: one image, tag v1."""
+    return {
+        "/v2/image/manifests/v1": MANIFEST,
+        f"/v2/image/blobs/{digest(CONFIG)}": CONFIG,
+        f"/v2/image/blobs/{digest(LAYER)}": LAYER,
+    }
+
+
+@pytest.fixture
+def registry(contents: dict[str, bytes]) -> Iterator[Registry]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = contents.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body or b"")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield Registry(f"127.0.0.1:{server.server_port}", plain_http=True)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def builder(tmp_path: Path, registry: Registry) -> Builder:
+    for folder in ("bin", "wheels", "code"):
+        (tmp_path / folder).mkdir()
+    return Builder("mirror:5000", registry, tmp_path / "bin", tmp_path / "wheels", tmp_path / "code")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    (tmp_path / "Containerfile").write_text("FROM scratch\n")
+    return Image("tool", "kubernetes/tool", tmp_path / "Containerfile", tag="v1", binaries=("tool",))
+
+
+def wheel(path: Path, record: str, year: int) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("x-1.dist-info/RECORD", (year, 1, 1, 0, 0, 0)), record)
+
+
+def test_a_changed_binary_is_a_new_image(builder: Builder, image: Image) -> None:
+    assert builder.bin is not None
+    (builder.bin / "tool").write_bytes(b"one")
+    first = builder.inputs(image, None)
+    assert builder.inputs(image, None) == first
+    (builder.bin / "tool").write_bytes(b"two")
+    assert builder.inputs(image, None) != first
+
+
+def test_a_changed_base_is_a_new_image(builder: Builder, image: Image) -> None:
+    image = dataclasses.replace(image, binaries=())
+    assert builder.inputs(image, ("debian", "sha256:a")) != builder.inputs(image, ("debian", "sha256:b"))
+
+
+def test_a_wheel_built_again_from_the_same_code_is_no_new_image(builder: Builder, image: Image) -> None:
+    assert builder.code is not None
+    image = dataclasses.replace(image, binaries=(), code=True)
+    wheel(builder.code / "x-1-py3-none-any.whl", "a.py,sha256=1,1", year=2024)
+    first = builder.inputs(image, None)
+    wheel(builder.code / "x-1-py3-none-any.whl", "a.py,sha256=1,1", year=2025)
+    assert builder.inputs(image, None) == first
+    wheel(builder.code / "x-1-py3-none-any.whl", "a.py,sha256=2,1", year=2025)
+    assert builder.inputs(image, None) != first
+
+
+def test_every_missing_input_is_named_before_anything_is_built(builder: Builder, image: Image) -> None:
+    with pytest.raises(ImageError, match=r"bin/tool.*wheels/uv-.*code/\*\.whl"):
+        builder.check([dataclasses.replace(image, code=True)])
+
+
+def test_an_absent_base_is_named(builder: Builder, image: Image) -> None:
+    with pytest.raises(ImageError, match="no debian:stable in the registry"):
+        builder.base(dataclasses.replace(image, base="debian:stable"))
+
+
+def test_labels_of_a_whole_image_are_read(registry: Registry) -> None:
+    assert registry.labels("image", "v1") == {"made-from": "abc"}
+    assert registry.digest("image", "v1") == digest(MANIFEST)
+
+
+@pytest.mark.parametrize("damage", [None, b"lay"], ids=["lost", "truncated"])
+def test_an_image_without_its_whole_layers_counts_as_absent(
+    registry: Registry, contents: dict[str, bytes], damage: bytes | None
+) -> None:
+    path = f"/v2/image/blobs/{digest(LAYER)}"
+    del contents[path]
+    if damage is not None:
+        contents[path] = damage
+    assert registry.labels("image", "v1") == {}
+
+
+def test_a_silent_registry_is_named_with_its_address() -> None:
+    with pytest.raises(ImageError, match=r"127\.0\.0\.1:1 "):
+        Registry("127.0.0.1:1", plain_http=True).digest("image", "v1")
+
+
+def test_the_runtime_brings_its_base_and_asks_for_its_variant() -> None:
+    assert [i.name for i in wanted(choose(load(), "cpu"), ["runtime"])] == ["runtime-base", "runtime"]
+    with pytest.raises(ImageError, match="--variant"):
+        wanted(choose(load(), None), ["runtime"])
+
+
+def test_unknown_names_are_answered_with_the_known_ones() -> None:
+    with pytest.raises(ImageError, match=r"rutnime.*\n.*runtime"):
+        wanted(choose(load(), "cpu"), ["rutnime"])
+    with pytest.raises(ImageError, match="cpu, cuda"):
+        choose(load(), "gpu")
+
+
+def test_storage_removes_what_a_killed_run_left_and_itself(tmp_path: Path) -> None:
+    left = tmp_path / "work/storage/half"
+    left.mkdir(parents=True)
+    with opened(tmp_path / "work") as storage:
+        assert not left.exists()
+        (storage.temporary / "context").mkdir()
+    assert not (tmp_path / "work").exists()
+
+
+def test_two_builds_do_not_share_a_storage(tmp_path: Path) -> None:
+    with opened(tmp_path / "work"), pytest.raises(ImageError, match="another build"), opened(tmp_path / "work"):
+        pass

@@ -1,0 +1,133 @@
+"""The tree and the directions of its arrows: docs and readers rely on both."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP_LEVEL = {
+    *(".ansible-lint", ".ci", ".gitignore", ".yamllint", "LICENSE", "Makefile", "README.md", "pyproject.toml"),
+    *(
+        "versions.yml",
+        "ansible",
+        "docs",
+        "images",
+        "inventory",
+        "lab",
+        "locks",
+        "molecule",
+        "pulumi",
+        "python",
+        "tests",
+    ),
+}
+PRODUCTION = ("ansible/", "images/", "pulumi/", "python/")
+GENERATED = ("locks/", "go.mod", "go.sum")
+LONGEST_LINES = {"tests/": 400, "": 300}
+LARGEST_BYTES = 1_000_000
+# Import direction inside the runtime package: a module imports from its own layer or a lower one.
+LAYERS = {"errors": 0, "units": 0, "engine": 2, "serve": 3, "cli": 4, "__main__": 5}
+MIDDLE = 1
+PACKAGE_REGISTRIES = (
+    "pypi" + ".org",
+    "pythonhosted" + ".org",
+    "proxy.golang" + ".org",
+    "npmjs" + ".org",
+    "crates" + ".io",
+)
+
+
+def tracked() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+TRACKED = tracked()
+PYTHON = [name for name in TRACKED if name.endswith(".py")]
+
+
+def imported(name: str) -> set[str]:
+    """Full names of the modules that a Python file imports, wherever in the file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / name).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def modules(folder: str) -> set[str]:
+    """Top-level names under which a folder of scripts is imported."""
+    return {Path(name).parts[1].removesuffix(".py") for name in PYTHON if name.startswith(folder)}
+
+
+def test_top_level_holds_only_what_the_design_names() -> None:
+    assert {name.split("/")[0] for name in TRACKED} <= TOP_LEVEL
+
+
+@pytest.mark.parametrize("name", [n for n in PYTHON if not n.startswith(("tests/", "lab/"))])
+def test_nothing_imports_tests_or_lab(name: str) -> None:
+    assert not {m for m in imported(name) if m.split(".")[0] in {"tests", "lab"}}
+
+
+@pytest.mark.parametrize("name", [n for n in PYTHON if n.startswith("lab/")])
+def test_the_lab_does_not_import_tests(name: str) -> None:
+    assert not {m for m in imported(name) if m.split(".")[0] == "tests"}
+
+
+@pytest.mark.parametrize("name", [n for n in PYTHON if n.startswith("python/")])
+def test_the_runtime_depends_on_nothing_else_here(name: str) -> None:
+    others = (modules("images/") | modules("pulumi/") | {"images", "ansible", "inventory"}) - {"specs", "config"}
+    assert not {m for m in imported(name) if m.split(".")[0] in others}
+
+
+@pytest.mark.parametrize("name", [n for n in PYTHON if n.startswith("images/")])
+def test_image_tools_use_only_templates_and_yaml(name: str) -> None:
+    third_party = {m.split(".")[0] for m in imported(name)} & {"ansible", "pulumi", "requests", "qwen_runtime", "torch"}
+    assert not third_party
+
+
+def layer(module: str) -> int:
+    """Layer of a dotted module below qwen_runtime."""
+    return LAYERS.get(module.split(".")[0], MIDDLE)
+
+
+@pytest.mark.parametrize("name", [n for n in PYTHON if n.startswith("python/src/qwen_runtime/")])
+def test_runtime_modules_import_downwards(name: str) -> None:
+    own = Path(name).relative_to("python/src/qwen_runtime").parts[0].removesuffix(".py")
+    below = {m.removeprefix("qwen_runtime.") for m in imported(name) if m.startswith("qwen_runtime.")}
+    known = modules_of_runtime()
+    upwards = {m for m in below if m.split(".")[0] in known and layer(m) > layer(own)}
+    assert own == "__init__" or not upwards
+
+
+def modules_of_runtime() -> set[str]:
+    prefix = "python/src/qwen_runtime/"
+    return {n.removeprefix(prefix).split("/")[0].removesuffix(".py") for n in PYTHON if n.startswith(prefix)}
+
+
+@pytest.mark.parametrize("name", [n for n in TRACKED if n.startswith(PRODUCTION)])
+def test_production_parts_never_ask_whether_they_are_in_the_lab(name: str) -> None:
+    # A stack's settings name its site's registry, and that is a site's own business.
+    if re.fullmatch(r"pulumi/Pulumi\.\w+\.yaml", name):
+        return
+    lines = (ROOT / name).read_text().splitlines()
+    assert not [line for line in lines if re.search(r"(?<![a-z])lab(?![a-z])", line, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize("name", [n for n in TRACKED if not n.startswith(GENERATED) and not n.endswith(GENERATED)])
+def test_files_are_small_texts_that_name_no_machine(name: str) -> None:
+    data = (ROOT / name).read_bytes()
+    assert len(data) < LARGEST_BYTES
+    assert b"\0" not in data, "a binary file"
+    text = data.decode()
+    limit = next(lines for prefix, lines in LONGEST_LINES.items() if name.startswith(prefix))
+    assert text.count("\n") <= limit
+    assert not [host for host in PACKAGE_REGISTRIES if host in text]
+    assert not re.search(r"(?<![\w.$}/])/" + "work/", text), "a path of one machine"

@@ -1,0 +1,36 @@
+"""containerd runs as configured and pulls from the site's registry."""
+
+from __future__ import annotations
+
+from testinfra.host import Host
+
+from ..inventory import Expected
+
+
+def test_containerd_runs_now_and_at_boot(host: Host) -> None:
+    service = host.service("containerd")
+    assert service.is_running, host.run("journalctl -u containerd -n 20 --no-pager").stdout
+    assert service.is_enabled
+
+
+def test_the_configuration_in_force_names_the_sandbox_image(host: Host, expected: Expected) -> None:
+    assert f'sandbox_image = "{expected["container_runtime_sandbox_image"]}"' in host.check_output(
+        "containerd config dump"
+    )
+
+
+def test_the_registry_is_reached_as_the_inventory_says(host: Host, expected: Expected) -> None:
+    folder = f"/etc/containerd/certs.d/{expected['container_runtime_registry']}"
+    assert f'[host."{expected["container_runtime_registry_url"]}"]' in host.file(f"{folder}/hosts.toml").content_string
+
+
+def test_every_image_comes_from_the_registry(host: Host, expected: Expected) -> None:
+    images = host.check_output("ctr --namespace k8s.io images list --quiet").split()
+    named = [image for image in images if not image.startswith("sha256:")]
+    assert named
+    assert not [image for image in named if not image.startswith(f"{expected['container_runtime_registry']}/")]
+
+
+def test_service_settings_are_in_force(host: Host, expected: Expected) -> None:
+    for key, value in expected["container_runtime_service_settings"].items():
+        assert host.check_output(f"systemctl show containerd --property={key} --value") == value

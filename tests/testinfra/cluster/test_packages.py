@@ -1,0 +1,29 @@
+"""Packages come from the site's mirror alone, and Kubernetes moves only when someone moves it."""
+
+from __future__ import annotations
+
+import pytest
+from testinfra.host import Host
+
+from ..inventory import Expected
+
+
+def test_the_sites_repository_is_the_only_source(host: Host, expected: Expected) -> None:
+    if not expected["base_apt_exclusive"]:
+        pytest.skip("the site allows other package sources")
+    uris = host.check_output("apt-get indextargets --format '$(REPO_URI)'").split()
+    assert {uri.rstrip("/") for uri in uris} == {expected["base_apt_url"].rstrip("/")}
+
+
+@pytest.mark.parametrize("package", ["kubelet", "kubeadm", "kubectl"])
+def test_kubernetes_package_has_the_pinned_version(host: Host, expected: Expected, package: str) -> None:
+    assert host.package(package).version == expected["kubernetes_package_version"]
+
+
+def test_cni_package_has_the_pinned_version(host: Host, expected: Expected) -> None:
+    assert host.package("kubernetes-cni").version == expected["kubernetes_cni_package_version"]
+
+
+def test_kubernetes_packages_are_held(host: Host) -> None:
+    held = set(host.check_output("apt-mark showhold").split())
+    assert held >= {"kubelet", "kubeadm", "kubectl", "kubernetes-cni"}

