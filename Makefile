@@ -1,0 +1,40 @@
+# Everything a person or CI calls. `make` alone lists the targets.
+LAB := python3 -m lab
+RUN := $(LAB) run
+MODEL ?= smollm2
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status check test lock clean-cache
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+up: ## bare machine to an answered chat request; MODEL=smollm2 or qwen2.5-coder-1.5b
+	@$(LAB) up --model $(MODEL)
+
+down: ## remove the lab (FORCE=1: one that another clone left); caches stay
+	@$(LAB) down $(if $(FORCE),--force)
+
+status: ## hosts, nodes, pods, stack and endpoint
+	@$(LAB) status
+
+check: ## lint, static rules, unit and Pulumi tests; needs no lab
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) yamllint --strict .
+	@$(RUN) mypy lab images python/src pulumi
+	@$(RUN) ansible-lint --offline -q ansible
+	@$(RUN) python images/render.py --check
+	@$(RUN) pytest -q tests/unit tests/static tests/pulumi
+
+test: check ## everything: check, the lab from nothing, its tests, a second run, and the lab removed
+	@$(LAB) down
+	@$(RUN) python -m tests.lifecycle.trace
+	@$(LAB) up
+	@$(RUN) pytest -q tests/e2e tests/faults tests/images tests/testinfra tests/lifecycle/test_second_up.py tests/lifecycle/test_down.py
+
+lock: ## write locks/*.txt anew from locks/*.in
+	@locks/compile
+
+clean-cache: ## remove what `make up` keeps between labs (about 15 GB)
+	@$(LAB) clean-cache
