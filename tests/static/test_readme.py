@@ -28,6 +28,6 @@ def test_every_top_level_folder_is_in_the_tree_of_the_readme() -> None:
 
 
 def test_qwen_runtime_commands_named_exist() -> None:
-    cli = (ROOT / "python/src/qwen_runtime/cli.py").read_text()
+    cli = "".join(path.read_text() for path in (ROOT / "python/src/qwen_runtime/cli").glob("*.py"))
     words = {word for call in re.findall(r"qwen-runtime ([a-z]+(?: [a-z]+)?)`", README) for word in call.split()}
     assert {word for word in words if f'"{word}"' not in cli} == set()

@@ -1,0 +1,39 @@
+"""Verified weights and a supervised engine. Exit codes: 0 done, 2 wrong command, 3 wrong weights, 4 host, 5 engine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from qwen_runtime import __version__
+from qwen_runtime.cli import models, serve, weights
+from qwen_runtime.errors import Error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    extra: list[str] = []
+    if "--" in arguments:
+        border = arguments.index("--")
+        arguments, extra = arguments[:border], arguments[border + 1 :]
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if extra and options.run is not serve.run:
+        parser.error("only `serve` takes arguments after --")
+    options.extra = tuple(extra)
+    try:
+        options.run(options)
+    except Error as error:
+        print(f"qwen-runtime: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="qwen-runtime", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (serve, weights, models):
+        command.add_to(commands)
+    return parser

@@ -1,0 +1,77 @@
+"""`qwen-runtime serve`."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from qwen_runtime.cli.common import Commands, Options, add, port, positive
+
+
+def add_to(commands: Commands) -> None:
+    serve = add(commands, "serve", run, "serve a model; arguments after -- go to the engine as they are")
+    serve.add_argument("--engine", choices=["vllm"], default="vllm")
+    serve.add_argument("--model", type=Path, required=True, metavar="DIR", help="directory with a manifest.json")
+    serve.add_argument("--served-model-name", metavar="NAME", help="name in the API (default: the manifest's)")
+    serve.add_argument("--port", type=port, default=8080, help="OpenAI-compatible API (default: %(default)s)")
+    serve.add_argument("--health-port", type=port, default=8081, help="/health/* (default: %(default)s)")
+    serve.add_argument("--max-model-len", type=positive, required=True, metavar="TOKENS", help="prompt plus answer")
+    serve.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], default="bfloat16")
+    serve.add_argument("--verify", choices=["fast", "full"], default="fast", help="how to check the weights first")
+    serve.add_argument(
+        "--drain-seconds",
+        type=positive,
+        default=120,
+        metavar="S",
+        help="time that running requests have after SIGTERM (default: %(default)s); whoever sends SIGKILL "
+        "must wait 15 s longer",
+    )
+    serve.add_argument(
+        "--settle-seconds",
+        type=positive,
+        default=5,
+        metavar="S",
+        help="time after SIGTERM in which new requests may still arrive and are answered (default: %(default)s)",
+    )
+
+
+def run(options: Options) -> None:
+    from qwen_runtime.engine import vllm
+    from qwen_runtime.engine.spec import EngineSpec
+    from qwen_runtime.serve import journal, preflight
+    from qwen_runtime.serve.supervisor import Supervisor
+
+    started = time.monotonic()
+    manifest = preflight.check(
+        options.model,
+        max_model_len=options.max_model_len,
+        port=options.port,
+        health_port=options.health_port,
+        full=options.verify == "full",
+    )
+    spec = EngineSpec(
+        model_dir=options.model,
+        served_model_name=options.served_model_name or manifest.model,
+        port=options.port,
+        max_model_len=options.max_model_len,
+        dtype=options.dtype,
+        extra=options.extra,
+    )
+    journal.event(
+        "verified",
+        f"{manifest.model} {manifest.revision} agrees with its manifest ({options.verify})",
+        files=len(manifest.files),
+        size_bytes=manifest.size_bytes,
+        verify_s=round(time.monotonic() - started, 3),
+    )
+    Supervisor(
+        vllm.command(spec),
+        vllm.environment(os.environ),
+        port=spec.port,
+        health_port=options.health_port,
+        served_model_name=spec.served_model_name,
+        count_requests=vllm.count_requests,
+        settle_s=options.settle_seconds,
+        drain_s=options.drain_seconds,
+    ).run()
