@@ -1,4 +1,4 @@
-"""python3 -m lab up | down | status | run: what the Makefile's targets call."""
+"""python3 -m lab up | down | status | run | scratch: what the Makefile's targets and molecule call."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ def _parse() -> argparse.Namespace:
     down.set_defaults(do=_down)
     commands.add_parser("status", help="hosts, nodes, pods, stack and endpoint").set_defaults(do=_status)
     commands.add_parser("clean-cache", help="remove what is kept between labs").set_defaults(do=_clean_cache)
+    scratch = commands.add_parser("scratch", help="bare hosts beside the rack, to try a role on")
+    scratch.add_argument("action", choices=["up", "down"])
+    scratch.add_argument("names", nargs="+")
+    scratch.set_defaults(do=_scratch)
     run = commands.add_parser("run", help="run a program in the controller's environment")
     run.add_argument("argv", nargs=argparse.REMAINDER)
     run.set_defaults(do=_run)
@@ -65,6 +69,13 @@ def _status(_: argparse.Namespace) -> int:
     from lab import status
 
     return status.status()
+
+
+def _scratch(arguments: argparse.Namespace) -> int:
+    _enter_environment()
+    from lab import scratch
+
+    return getattr(scratch, str(arguments.action))(arguments.names)  # type: ignore[no-any-return]
 
 
 def _clean_cache(_: argparse.Namespace) -> int:

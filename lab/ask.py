@@ -18,14 +18,15 @@ QUESTIONS = {
 
 
 def wait(seconds: int = 600) -> None:
-    """Wait until the gateway has a model server that is ready: after a power cut they load their weights again."""
+    """Wait until each gateway has a model server that is ready: after a power cut they load their weights again."""
     health = ENDPOINT.removesuffix("/v1") + "/health"
-    wait_for(health, "the gateway", seconds, "look at `make status` and the model servers' logs")
+    # Each request goes to one of the gateways by chance: this many in a row hardly all miss one of them.
+    wait_for(health, "the gateway", seconds, "look at `make status` and the model servers' logs", answers=10)
 
 
 def ask(model: str) -> str:
     """Stream an answer to the terminal; returns the figures of that one answer."""
-    client = openai.OpenAI(base_url=ENDPOINT, api_key=API_KEY.read_text().strip(), max_retries=0, timeout=120)
+    client = openai.OpenAI(base_url=ENDPOINT, api_key=API_KEY.read_text().strip(), timeout=120)
     question = QUESTIONS[model]
     print(f"      > {question}\n      ", end="", flush=True)
     begun = time.monotonic()

@@ -1,4 +1,7 @@
-"""The simulated bare-metal hosts: a systemd container for each host of inventory/local, reachable by ssh, bare."""
+"""The simulated bare-metal hosts: a systemd container each, reachable by ssh, bare.
+
+The rack is the hosts of inventory/local. Beside them scratch hosts come and go, on which a role is tried by itself.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ KEY = LAB / "ssh/id_ed25519"
 KNOWN_HOSTS = LAB / "ssh/known_hosts"
 GATEWAY = LAB / "ssh/gateway"
 DISKS = STATE / "hosts"
+ADDRESS = "qwen-onprem.address"
+SCRATCH = [f"10.90.0.{number}" for number in range(100, 200)]
 
 
 def inventory() -> dict[str, str]:
@@ -36,19 +41,40 @@ def _collect(groups: dict[str, Any], into: dict[str, str]) -> None:
 
 
 def ensure() -> str | None:
-    """Have every host up and reachable by ssh; None when all were."""
-    started = []
-    for host, address in inventory().items():
-        if podman.alive(PREFIX + host):
-            continue
-        _install(host)
-        _boot(host, address)
-        started.append(host)
-    if started:
-        _trust()
-    for host in inventory():
-        _try_exec(host, "systemctl", "is-active", "ssh.service", "route.service")
+    """Have every host of the rack up and reachable by ssh; None when all were."""
+    started = _boot_all(inventory())
     return f"started {', '.join(started)}" if started else None
+
+
+def ensure_scratch(names: list[str]) -> dict[str, str]:
+    """Have scratch hosts up; returns their addresses."""
+    taken = {name.removeprefix(PREFIX): address for name, address in _addresses().items()}
+    free = (address for address in SCRATCH if address not in taken.values())
+    wanted = {name: taken.get(name) or next(free) for name in names}
+    _boot_all(wanted)
+    return wanted
+
+
+def remove_scratch(names: list[str]) -> None:
+    for name in names:
+        if name in inventory():
+            raise LabError(f"{name} is a host of the rack", "a scratch host", "`make down` removes the rack")
+        if PREFIX + name in podman.containers():
+            podman.remove(PREFIX + name)
+        shutil.rmtree(DISKS / name, ignore_errors=True)
+
+
+def _boot_all(wanted: dict[str, str]) -> list[str]:
+    """Boot those that are not up; returns their names."""
+    absent = {host: address for host, address in wanted.items() if not podman.alive(PREFIX + host)}
+    for host, address in absent.items():
+        _install(host)
+        _boot(host, address, peers=wanted)
+    if absent:
+        _trust()
+    for host in wanted:
+        _try_exec(host, "systemctl", "is-active", "ssh.service", "route.service")
+    return list(absent)
 
 
 def _install(host: str) -> None:
@@ -68,15 +94,15 @@ def _install(host: str) -> None:
     partial.rename(disk)
 
 
-def _boot(host: str, address: str) -> None:
+def _boot(host: str, address: str, peers: dict[str, str]) -> None:
     # A container that is started again takes the cgroups of the others with it: a host boots as a new container from
     # the disk that it had, a plain folder of the machine's own file system, on which containerd can stack overlays.
     if PREFIX + host in podman.containers():
         podman.remove(PREFIX + host)
-    addresses = {network.MIRROR_NAME: network.MIRROR, **inventory()}
+    addresses = {network.MIRROR_NAME: network.MIRROR, **peers}
     output(
         *podman.RUN, "--detach", "--name", PREFIX + host, "--privileged", "--cgroupns", "private", "--systemd=always",
-        "--hostname", host, "--network", network.NAME, "--ip", address,
+        "--hostname", host, "--network", network.NAME, "--ip", address, "--label", f"{ADDRESS}={address}",
         *(f"--add-host={name}:{ip}" for name, ip in addresses.items()),
         "--rootfs", DISKS / host, "/sbin/init",
     )  # fmt: skip
@@ -89,11 +115,20 @@ def _make_key() -> None:
     GATEWAY.write_text(network.GATEWAY)
 
 
+def _addresses() -> dict[str, str]:
+    """Addresses of all hosts that are up, by container."""
+    return {
+        name: container["Labels"][ADDRESS]
+        for name, container in podman.containers().items()
+        if ADDRESS in container["Labels"] and podman.alive(name)
+    }
+
+
 def _trust() -> None:
     """Read the hosts' keys over the container runtime, not over the network that they are to protect."""
     lines = []
-    for host, address in inventory().items():
-        key = _try_exec(host, "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
+    for container, address in _addresses().items():
+        key = _try_exec(container.removeprefix(PREFIX), "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
         lines.append(f"{address} {' '.join(key.split()[:2])}\n")
     KNOWN_HOSTS.write_text("".join(lines))
 

@@ -63,6 +63,7 @@ def ensure() -> str | None:
     ):
         drop_damaged_blobs()
         _start(mirror_tar, repository)
+        network.refuse_forwarding()
         done.append("started the mirror")
     wait_for(f"http://{REGISTRY_ADDRESS}/v2/", "the mirror's registry")
     wait_for(f"http://{network.MIRROR}/apt/dists/{rootfs.SUITE}/InRelease", "the mirror's apt repository")
@@ -134,17 +135,21 @@ def push_base(tar: Path) -> bool:
     return True
 
 
-def wait_for(url: str, what: str, seconds: int = 60, remedy: str = REMEDY) -> None:
-    """Wait until a URL answers with success."""
+def wait_for(url: str, what: str, seconds: int = 60, remedy: str = REMEDY, *, answers: int = 1) -> None:
+    """Wait until a URL answers with success, as many times in a row as asked for."""
     deadline = time.monotonic() + seconds
-    while problem := _problem(url):
-        if time.monotonic() > deadline:
+    successes = 0
+    while successes < answers:
+        problem = _problem(url)
+        successes = 0 if problem else successes + 1
+        if problem and time.monotonic() > deadline:
             raise LabError(
                 f"{what} does not answer at {url}: {problem}",
                 f"an answer within {seconds} s",
                 remedy,
             )
-        time.sleep(0.5)
+        if problem or successes < answers:
+            time.sleep(0.25)
 
 
 def _problem(url: str) -> str | None:

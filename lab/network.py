@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from lab.paths import REPO
 from lab.podman import LABEL
@@ -13,6 +14,9 @@ SUBNET = "10.90.0.0/24"
 GATEWAY = "10.90.0.1"
 MIRROR = "10.90.0.2"
 MIRROR_NAME = "mirror.lab.internal"
+
+PODMAN_CHAIN, PODMAN_OVERRIDES, PODMAN_COMMENT = "CNI-FORWARD", "CNI-ADMIN", "CNI firewall plugin rules"
+NAMESPACES = Path("/run/netns")
 
 
 def ensure() -> str | None:
@@ -32,12 +36,23 @@ def ensure() -> str | None:
     if f"inet {GATEWAY}/" not in output("ip", "-4", "addr", "show", "dev", bridge):
         output("ip", "addr", "add", f"{GATEWAY}/24", "dev", bridge)
         changed = True
-    for rule in _refusals(bridge):
-        # A machine that forwards for other reasons must not forward for the rack.
-        if attempt("iptables", "-C", "FORWARD", *rule).returncode:
-            output("iptables", "-I", "FORWARD", *rule)
-            changed = True
+    changed |= refuse_forwarding()
     return f"{SUBNET} on {bridge}" if changed else None
+
+
+def refuse_forwarding() -> bool:
+    """Have the rules first that keep a machine which forwards for other reasons from forwarding for the rack.
+
+    podman puts its own chain, which accepts, before whatever is there when it starts a machine's first container.
+    """
+    rules = _refusals(bridge_name())
+    standing = [line for line in output("iptables", "-S", "FORWARD").splitlines() if line.startswith("-A")]
+    if sum(f"--comment {NAME} " in line for line in standing[: len(rules)]) == len(rules):
+        return False
+    for rule in rules:
+        attempt("iptables", "-D", "FORWARD", *rule)
+        output("iptables", "-I", "FORWARD", *rule)
+    return True
 
 
 def bridge_name() -> str:
@@ -57,6 +72,22 @@ def remove() -> None:
         output("podman", "network", "rm", "--force", NAME)
     for bridge in bridges:
         attempt("ip", "link", "delete", bridge)  # podman may have deleted it with the network
+    _remove_what_podman_keeps()
+
+
+def _remove_what_podman_keeps() -> None:
+    """podman leaves its chains and the mount of the namespaces' folder when its last container is gone."""
+    accepts = [line for line in attempt("iptables", "-S", PODMAN_CHAIN).stdout.splitlines() if "-j ACCEPT" in line]
+    overrides = attempt("iptables", "-S", PODMAN_OVERRIDES).stdout.splitlines()
+    if len(overrides) == 1 and not accepts:
+        attempt("iptables", "-D", "FORWARD", "-m", "comment", "--comment", PODMAN_COMMENT, "-j", PODMAN_CHAIN)
+        for action in ("-F", "-X"):
+            for chain in (PODMAN_CHAIN, PODMAN_OVERRIDES):
+                attempt("iptables", action, chain)
+    mounted = str(NAMESPACES) in Path("/proc/mounts").read_text().split()
+    if mounted and not any(NAMESPACES.iterdir()):
+        output("umount", NAMESPACES)
+        NAMESPACES.rmdir()
 
 
 def _refusals(bridge: str) -> tuple[tuple[str, ...], ...]:

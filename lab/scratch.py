@@ -1,0 +1,26 @@
+"""Scratch hosts: bare hosts beside the rack, on which molecule tries one role at a time."""
+
+from __future__ import annotations
+
+import json
+
+from lab import hosts, mirror, podman
+from lab.errors import LabError
+
+
+def up(names: list[str]) -> int:
+    """Have the hosts up; prints what molecule needs to reach them."""
+    if not podman.alive(mirror.CONTAINER):
+        raise LabError("the site mirror is not up", "a mirror that scratch hosts install from", "run `make up` first")
+    addresses = hosts.ensure_scratch(names)
+    reach = [
+        {"instance": name, "address": address, "port": 22, "user": "root", "identity_file": str(hosts.KEY)}
+        for name, address in addresses.items()
+    ]
+    print(json.dumps(reach))
+    return 0
+
+
+def down(names: list[str]) -> int:
+    hosts.remove_scratch(names)
+    return 0
