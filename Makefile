@@ -2,9 +2,10 @@
 LAB := python3 -m lab
 RUN := $(LAB) run
 MODEL ?= smollm2
+SCENARIO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status check test lock clean-cache
+.PHONY: help up down status check molecule test lock clean-cache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +27,9 @@ check: ## lint, static rules, unit and Pulumi tests; needs no lab
 	@$(RUN) ansible-lint --offline -q ansible
 	@$(RUN) python images/render.py --check
 	@$(RUN) pytest -q tests/unit tests/static tests/pulumi
+
+molecule: ## try roles on bare scratch hosts beside a lab that is up; SCENARIO=one of molecule/*-*
+	@$(RUN) molecule --base-config molecule/shared/base.yml test $(if $(SCENARIO),-s $(SCENARIO),--all)
 
 test: check ## everything: check, the lab from nothing, its tests, a second run, and the lab removed
 	@$(LAB) down
