@@ -1,0 +1,28 @@
+"""Somebody presses Ctrl-C in the middle of `make up`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+from lab.paths import REPO
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_a_rerun_does() -> None:
+    run = subprocess.Popen(
+        ["make", "up"], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert run.stdout is not None
+    for line in run.stdout:
+        if "ansible: site.yml" in line:
+            break
+    os.killpg(run.pid, signal.SIGINT)
+    said = run.stdout.read()
+    assert run.wait() != 0
+    assert "interrupted: `make up` goes on from here, `make down` removes what stands" in said
+    assert "Traceback" not in said
+
+    again = subprocess.run(["make", "up"], cwd=REPO, capture_output=True, text=True, check=False)
+
+    assert again.returncode == 0, again.stdout + again.stderr
