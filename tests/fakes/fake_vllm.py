@@ -3,7 +3,7 @@
 Run as `... serve MODEL_DIR --served-model-name NAME --port PORT [...]`; unknown flags are taken as vLLM's. Its own:
 --fake-exit CODE (ends at once), --fake-silent (never listens), --fake-deaf (ignores SIGTERM), --fake-orphan FILE
 (starts a process in a session of its own and writes its id there). GET /stream?seconds=S answers line by line;
-POST /die ends it as a crash does; POST /health?status=N changes what /health answers.
+POST /die ends it as a crash does; POST /health?status=N changes what /health answers; POST /hang stops all tokens.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     name = ""
     running = 0
+    tokens = 0
+    hangs = False
     health_status = 200
     lock = threading.Lock()
 
@@ -41,7 +43,9 @@ class Handler(BaseHTTPRequestHandler):
         elif url.path == "/metrics":
             labels = f'{{engine="0",model_name="{self.server.name}"}}'
             running = f"vllm:num_requests_running{labels} {float(self.server.running)}\n"
-            self._answer(200, (running + f"vllm:num_requests_waiting{labels} 0.0\n").encode())
+            waiting = f"vllm:num_requests_waiting{labels} 0.0\n"
+            tokens = f"vllm:iteration_tokens_total_sum{labels} {float(self.server.tokens)}\n"
+            self._answer(200, (running + waiting + tokens).encode())
         elif url.path == "/stream":
             self._stream(float(parse_qs(url.query)["seconds"][0]))
         else:
@@ -51,7 +55,10 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if url.path == "/die":
             os.kill(os.getpid(), signal.SIGKILL)
-        self.server.health_status = int(parse_qs(url.query)["status"][0])
+        if url.path == "/hang":
+            self.server.hangs = True
+        else:
+            self.server.health_status = int(parse_qs(url.query)["status"][0])
         self._answer(200, b"")
 
     def _stream(self, seconds: float) -> None:
@@ -62,7 +69,9 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             end = time.monotonic() + seconds
             while time.monotonic() < end:
-                self.wfile.write(b"token\n")
+                if not self.server.hangs:
+                    self.wfile.write(b"token\n")
+                    self.server.tokens += 1
                 time.sleep(0.05)
             self.wfile.write(b"done\n")
         finally:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from qwen_runtime.engine import vllm
-from qwen_runtime.engine.spec import EngineSpec
+from qwen_runtime.engine.spec import EngineSpec, Progress
 
 SPEC = EngineSpec(Path("/models/m"), "m", 8080, 4096, "bfloat16", extra=("--enforce-eager", "--dtype", "float32"))
 
@@ -30,16 +30,19 @@ def test_nothing_is_fetched_or_reported_unless_the_environment_says_so() -> None
     assert environment["HF_HUB_OFFLINE"] == environment["VLLM_NO_USAGE_STATS"] == "1"
 
 
-def test_requests_are_counted_from_running_and_waiting_of_every_engine_core() -> None:
+def test_requests_and_tokens_are_those_of_every_engine_core() -> None:
     metrics = """# HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{engine="0",model_name="m"} 2.0
 vllm:num_requests_running{engine="1",model_name="m"} 1.0
 vllm:num_requests_waiting{engine="0",model_name="m"} 4.0
 vllm:num_requests_waiting_by_reason{engine="0",model_name="m",reason="capacity"} 4.0
+vllm:iteration_tokens_total_bucket{engine="0",le="1.0",model_name="m"} 30.0
+vllm:iteration_tokens_total_sum{engine="0",model_name="m"} 100.0
+vllm:iteration_tokens_total_sum{engine="1",model_name="m"} 11.0
 """
-    assert vllm.count_requests(metrics) == 7
+    assert vllm.read_progress(metrics) == Progress(requests=7, tokens=111)
 
 
 def test_an_engine_without_these_counters_is_not_taken_for_idle() -> None:
-    assert vllm.count_requests("vllm:num_preemptions_total 0.0\n") is None
+    assert vllm.read_progress("vllm:num_preemptions_total 0.0\n") == Progress(requests=None, tokens=None)

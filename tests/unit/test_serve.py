@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -148,6 +149,38 @@ def test_a_crashed_engine_ends_the_server_with_the_reason_and_no_orphan(start: S
     assert not runs(orphan)
     assert f"engine process {runtime.engine_pid()} was killed by SIGKILL without being asked to" in runtime.errors()
     assert runtime.events()[-1] == "engine-died"
+
+
+def test_an_engine_that_moves_no_token_while_a_request_runs_is_ended_with_the_reason(start: Start) -> None:
+    runtime = start("--stall-seconds", "1")
+    runtime.wait_ready()
+    engine = runtime.engine_pid()
+    get(runtime.port, "/hang", "POST")
+    thread, _ = stream(runtime, 60)
+    assert runtime.wait() == 5
+    thread.join()
+    assert not runs(engine)
+    assert "1 request(s) and no token for" in runtime.errors()
+    assert runtime.events()[-1] == "engine-stalled"
+
+
+def test_an_engine_that_is_stopped_in_its_tracks_is_ended_too(start: Start) -> None:
+    runtime = start("--stall-seconds", "1")
+    runtime.wait_ready()
+    engine = runtime.engine_pid()
+    os.kill(engine, signal.SIGSTOP)
+    assert runtime.wait() == 5
+    assert not runs(engine)
+    assert "the engine has not answered for" in runtime.errors()
+
+
+def test_a_slow_stream_is_busy_and_not_stalled(start: Start) -> None:
+    runtime = start("--stall-seconds", "1")
+    runtime.wait_ready()
+    thread, answer = stream(runtime, 4)
+    thread.join()
+    assert answer[0].endswith("done\n")
+    assert runtime.health("live") == 200
 
 
 def test_an_engine_that_refuses_to_start_is_reported_with_its_exit_code(start: Start) -> None:

@@ -34,6 +34,13 @@ def add_to(commands: Commands) -> None:
         metavar="S",
         help="time after SIGTERM in which new requests may still arrive and are answered (default: %(default)s)",
     )
+    serve.add_argument(
+        "--stall-seconds",
+        type=positive,
+        default=120,
+        metavar="S",
+        help="time without a token, while requests are there, after which the engine is ended (default: %(default)s)",
+    )
 
 
 def run(options: Options) -> None:
@@ -71,7 +78,8 @@ def run(options: Options) -> None:
         port=spec.port,
         health_port=options.health_port,
         served_model_name=spec.served_model_name,
-        count_requests=vllm.count_requests,
+        read_progress=vllm.read_progress,
+        stall_s=options.stall_seconds,
         settle_s=options.settle_seconds,
         drain_s=options.drain_seconds,
     ).run()

@@ -17,3 +17,13 @@ class EngineSpec:
     dtype: str
     extra: tuple[str, ...] = ()
     """The engine's own arguments, passed on as they are, last, so that they win."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One look at an engine's counters; None stands for what the engine does not tell."""
+
+    requests: int | None
+    """Requests that run or wait."""
+    tokens: float | None
+    """Tokens of prompts and answers computed since the start; any change of it is progress."""

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 
-from qwen_runtime.engine.spec import EngineSpec
+from qwen_runtime.engine.spec import EngineSpec, Progress
 from qwen_runtime.errors import HostError
 
 # Set unless the environment already says otherwise: nothing is fetched, reported or asked for outside the site.
@@ -57,10 +57,16 @@ def command(spec: EngineSpec) -> list[str]:
     ]
 
 
-def count_requests(metrics: str) -> int | None:
-    """Requests that run or wait, from the text of /metrics; None where it does not tell."""
-    values = re.findall(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? (\S+)$", metrics, re.MULTILINE)
-    return sum(int(float(value)) for value in values) if values else None
+def read_progress(metrics: str) -> Progress:
+    """What the text of /metrics says of requests and of tokens."""
+    requests = _values(metrics, "vllm:num_requests_(?:running|waiting)")
+    # Counts every step's tokens, so that it moves through a long prompt too, before the first token of an answer.
+    tokens = _values(metrics, "vllm:iteration_tokens_total_sum")
+    return Progress(int(sum(requests)) if requests else None, sum(tokens) if tokens else None)
+
+
+def _values(metrics: str, name: str) -> list[float]:
+    return [float(value) for value in re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", metrics, re.MULTILINE)]
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ class State(enum.Enum):
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"
+    STALLED = "stalled"
     DEAD = "dead"
 
 

@@ -13,9 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from qwen_runtime.engine.spec import Progress
 from qwen_runtime.errors import EngineError
 from qwen_runtime.serve import journal, probe, processes
 from qwen_runtime.serve.health import Health, HealthServer, State
+from qwen_runtime.serve.progress import ProgressJudge
 
 PROBE_STARTING_S = 0.5
 PROBE_READY_S = 2.0
@@ -23,7 +25,7 @@ PROBE_DRAINING_S = 0.5
 EXIT_S = 5.0
 """Time from the engine's own SIGTERM, sent when it has nothing left to do, to SIGKILL."""
 
-_STOP, _EXIT = "stop", "exit"
+_STOP, _EXIT, _STALL = "stop", "exit", "stall"
 
 
 class Supervisor:
@@ -35,13 +37,14 @@ class Supervisor:
         port: int,
         health_port: int,
         served_model_name: str,
-        count_requests: Callable[[str], int | None],
+        read_progress: Callable[[str], Progress],
+        stall_s: float,
         settle_s: float,
         drain_s: float,
     ) -> None:
         self._command, self._environment = list(command), dict(environment)
-        self._port, self._served_model_name, self._count_requests = port, served_model_name, count_requests
-        self._settle_s, self._drain_s = settle_s, drain_s
+        self._port, self._served_model_name, self._read_progress = port, served_model_name, read_progress
+        self._stall_s, self._settle_s, self._drain_s = stall_s, settle_s, drain_s
         self._health = Health()
         self._health_server = HealthServer(self._health, health_port)
         # SimpleQueue.put is safe inside a signal handler.
@@ -90,6 +93,13 @@ class Supervisor:
             raise EngineError(
                 reason, "an engine that runs until SIGTERM", "Read the engine's last lines above; they name the cause."
             )
+        if kind == _STALL:
+            journal.event("engine-stalled", self._health.reason)
+            raise EngineError(
+                self._health.reason,
+                "tokens that move while requests run",
+                "Read the engine's last lines above. If it was only slow, raise --stall-seconds.",
+            )
         self._drain(child, signal.Signals(value).name)
 
     def _drain(self, child: subprocess.Popen[bytes], signal_name: str) -> None:
@@ -113,14 +123,17 @@ class Supervisor:
     def _wait_idle(self, started: float) -> tuple[str, int] | None:
         """None once nothing runs any more or the time is over; otherwise the event that ended the wait."""
         while (waited_s := time.monotonic() - started) < self._drain_s:
-            metrics = probe.read_metrics(self._port)
-            count = self._count_requests(metrics) if metrics is not None else None
-            if count == 0 and waited_s >= self._settle_s:
+            progress = self._look()
+            if progress is not None and progress.requests == 0 and waited_s >= self._settle_s:
                 return None
             if event := self._next_event(PROBE_DRAINING_S):
                 return event
         journal.event("drain-deadline", f"requests still ran after {self._drain_s:g} s; they are cut off")
         return None
+
+    def _look(self) -> Progress | None:
+        metrics = probe.read_metrics(self._port)
+        return self._read_progress(metrics) if metrics is not None else None
 
     def _next_event(self, timeout_s: float) -> tuple[str, int] | None:
         try:
@@ -140,7 +153,11 @@ class Supervisor:
                 self._events.put((_EXIT, status))
 
     def _watch(self, started: float) -> None:
-        """Ready follows the engine's own answers. An answer that only takes long says busy, not broken."""
+        """Ready follows the engine's own answers. An answer that only takes long says busy, not broken.
+
+        Once the engine was ready, tokens must move while requests are there.
+        """
+        judge = ProgressJudge(self._stall_s)
         while self._health.state in (State.STARTING, State.READY):
             try:
                 obstacle = probe.find_obstacle(self._port, self._served_model_name)
@@ -151,4 +168,8 @@ class Supervisor:
                 journal.event("ready", f"the engine answered after {seconds} s", start_s=seconds)
             elif self._health.note(obstacle):
                 journal.event("probe", obstacle or "the engine answers again")
+            if self._health.state is State.READY:
+                stall = judge.find_stall(self._look(), time.monotonic())
+                if stall and self._health.move(State.STALLED, stall):
+                    self._events.put((_STALL, 0))
             time.sleep(PROBE_STARTING_S if self._health.state is State.STARTING else PROBE_READY_S)
