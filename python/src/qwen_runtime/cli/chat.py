@@ -1,0 +1,97 @@
+"""`qwen-runtime chat`: talk to an endpoint from a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from qwen_runtime.cli.common import Commands, Options, add, positive
+from qwen_runtime.client import Client, Message
+from qwen_runtime.errors import Error, UsageError
+
+HELP = "/new forgets the conversation, /quit or Ctrl-D ends it, Ctrl-C stops an answer"
+
+
+def add_to(commands: Commands) -> None:
+    chat = add(commands, "chat", run, "talk to an endpoint; with a question, ask it and end")
+    chat.add_argument("question", nargs="?", help="default: a conversation")
+    chat.add_argument(
+        "--endpoint",
+        default=os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1"),
+        metavar="URL",
+        help="default: OPENAI_BASE_URL, or %(default)s",
+    )
+    chat.add_argument("--api-key-file", type=Path, metavar="FILE", help="default: the key in OPENAI_API_KEY")
+    chat.add_argument("--model", metavar="NAME", help="default: the first that the endpoint lists")
+    chat.add_argument("--system", metavar="TEXT", help="what the model is told before the conversation")
+    chat.add_argument("--max-tokens", type=positive, metavar="N", help="length of an answer")
+
+
+def run(options: Options) -> None:
+    client = Client(options.endpoint, _api_key(options.api_key_file))
+    model = options.model or _first(client.list_models(), options.endpoint)
+    messages: list[Message] = [{"role": "system", "content": options.system}] if options.system else []
+    if options.question:
+        _answer(client, model, [*messages, {"role": "user", "content": options.question}], options.max_tokens)
+        return
+    _converse(client, model, messages, options.max_tokens)
+
+
+def _converse(client: Client, model: str, beginning: list[Message], max_tokens: int | None) -> None:
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  gives input() line editing and recall where Python has it
+    print(f"{model}: {HELP}")
+    messages = list(beginning)
+    while (question := _read()) is not None:
+        if question == "/new":
+            messages = list(beginning)
+        elif question:
+            asked: list[Message] = [*messages, {"role": "user", "content": question}]
+            try:
+                answer = _answer(client, model, asked, max_tokens)
+            except Error as error:
+                # The conversation stays as it was before the question that failed.
+                print(f"qwen-runtime: {error}", file=sys.stderr)
+                continue
+            messages = [*asked, {"role": "assistant", "content": answer}]
+
+
+def _read() -> str | None:
+    """The next line; None at the end of the conversation."""
+    try:
+        line = input("> ").strip()
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return None
+    return None if line == "/quit" else line
+
+
+def _answer(client: Client, model: str, messages: list[Message], max_tokens: int | None) -> str:
+    """Print the answer as it arrives; returns as much of it as was waited for."""
+    pieces: list[str] = []
+    stream = client.stream_chat(model, messages, max_tokens=max_tokens)
+    with contextlib.closing(stream), contextlib.suppress(KeyboardInterrupt):
+        for piece in stream:
+            pieces.append(piece)
+            print(piece, end="", flush=True)
+    print()
+    return "".join(pieces)
+
+
+def _api_key(file: Path | None) -> str:
+    if file is None:
+        return os.environ.get("OPENAI_API_KEY", "")
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read ({error.strerror})", "a file with an API key", "Correct it."
+        ) from error
+
+
+def _first(models: list[str], endpoint: str) -> str:
+    if not models:
+        raise UsageError(f"{endpoint} serves no model", "a model to talk to", "Name one with --model.")
+    return models[0]
