@@ -38,6 +38,7 @@ def _parse() -> argparse.Namespace:
     scratch = commands.add_parser("scratch", help="bare hosts beside the rack, to try a role on")
     scratch.add_argument("action", choices=["up", "down"])
     scratch.add_argument("names", nargs="+")
+    scratch.add_argument("--gpus", nargs="*", default=[], metavar="NAME", help="those of them that have GPUs")
     scratch.set_defaults(do=_scratch)
     run = commands.add_parser("run", help="run a program in the controller's environment")
     run.add_argument("argv", nargs=argparse.REMAINDER)
@@ -75,7 +76,9 @@ def _scratch(arguments: argparse.Namespace) -> int:
     _enter_environment()
     from lab import scratch
 
-    return getattr(scratch, str(arguments.action))(arguments.names)  # type: ignore[no-any-return]
+    if arguments.action == "down":
+        return scratch.down(arguments.names)
+    return scratch.up(arguments.names, arguments.gpus)
 
 
 def _clean_cache(_: argparse.Namespace) -> int:

@@ -1,12 +1,17 @@
-"""The mirror's apt repository: Debian packages with all they depend on, Kubernetes' packages, the lab's signature."""
+"""The mirror's apt repository: Debian packages with all they depend on, Kubernetes' and NVIDIA's, the lab's signature.
+
+It holds several versions of a package, as a site's does that must be able to go back to the one before.
+"""
 
 from __future__ import annotations
 
+import re
 import shutil
 import tarfile
+import tempfile
 from pathlib import Path
 
-from lab import debs, rootfs, store
+from lab import debs, nvidia_debs, rootfs, store
 from lab.paths import BIN, CACHE, REPO
 from lab.shell import logged, output
 
@@ -18,33 +23,45 @@ def build(base_tar: Path) -> tuple[Path, bool]:
     """Return the repository's folder (dists/, pool/, key.asc) and whether it had to be made."""
     made_from = store.key(
         PACKAGES, base_tar.with_name(store.SUMS), *(BIN / b for b in ("kubelet", "kubeadm", "kubectl")),
-        REPO / "lab/debs.py", REPO / "lab/apt_repo.py", REPO / "versions.yml",
+        REPO / "lab/debs.py", *nvidia_debs.sources(), REPO / "lab/apt_repo.py", REPO / "versions.yml",
     )  # fmt: skip
     return store.obtain("mirror/apt", made_from, lambda into: _fill(into, base_tar))
 
 
 def _fill(into: Path, base_tar: Path) -> None:
-    packages = into / "archives"
-    (packages / "partial").mkdir(parents=True)
-    _download(packages, base_tar)
-    debs.build(packages)
+    archives = into / "archives"
+    (archives / "partial").mkdir(parents=True)
+    _download(archives, base_tar)
+    pool = into / "pool"
+    pool.mkdir()
+    for deb in archives.glob("*.deb"):
+        # apt writes a version's epoch into the name as %3a, which a URL would read as a colon.
+        deb.rename(pool / re.sub(r"_\d+%3a", "_", deb.name))
+    shutil.rmtree(archives)
+    with tempfile.TemporaryDirectory() as scratch:
+        debs.build(Path(scratch) / "kubernetes", pool)
+        nvidia_debs.build(Path(scratch) / "nvidia", pool)
+    index(into)
+
+
+def index(into: Path) -> None:
+    """Write the lists of all packages in pool/, signed, and the key."""
+    release = into / "dists" / rootfs.SUITE
+    lists = release / "main/binary-amd64"
+    lists.mkdir(parents=True)
+    (lists / "Packages").write_text(output("apt-ftparchive", "packages", "pool", cwd=into) + "\n")
+    facts = {"Origin": "qwen-onprem", "Label": "qwen-onprem", "Suite": rootfs.SUITE, "Codename": rootfs.SUITE}
+    facts |= {"Architectures": "amd64", "Components": "main", "Description": "site mirror"}
+    options = [word for name, value in facts.items() for word in ("-o", f"APT::FTPArchive::Release::{name}={value}")]
+    text = output("apt-ftparchive", *options, "release", release)
+    (release / "Release").write_text(text + "\n")
     key = _signing_key()
-    configuration = into / "conf"
-    configuration.mkdir()
-    (configuration / "distributions").write_text(
-        f"Origin: qwen-onprem\nLabel: qwen-onprem\nSuite: {rootfs.SUITE}\nCodename: {rootfs.SUITE}\n"
-        f"Architectures: amd64\nComponents: main\nDescription: site mirror\nSignWith: {key}\n"
-    )
-    logged(
-        "mirror",
-        *("reprepro", "--basedir", into, "--silent", "includedeb", rootfs.SUITE),
-        *sorted(packages.glob("*.deb")),
-        env=_gnupg(),
+    output(
+        "gpg", "--clearsign", "--local-user", key, "--output", release / "InRelease", release / "Release", env=_gnupg()
     )
     (into / "key.asc").write_text(output("gpg", "--armor", "--export", key, env=_gnupg()) + "\n")
     # gpg starts an agent that would outlive the run.
     output("gpgconf", "--kill", "gpg-agent", env=_gnupg())
-    shutil.rmtree(packages)
 
 
 def _download(into: Path, base_tar: Path) -> None:

@@ -6,7 +6,7 @@ A production mirror copies them from the project's apt repository; its host is o
 from __future__ import annotations
 
 import shutil
-import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab.paths import BIN
@@ -42,34 +42,28 @@ ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELE
 UNITS = Path("usr/lib/systemd/system")
 
 
-def build(into: Path) -> list[Path]:
+def build(scratch: Path, into: Path) -> None:
     """Write kubelet, kubeadm, kubectl and kubernetes-cni packages into a folder."""
     kubernetes = versions()["kubernetes"]
-    with tempfile.TemporaryDirectory() as scratch:
-        trees = Path(scratch)
-        for name in ("kubelet", "kubeadm", "kubectl"):
-            _install(BIN / name, trees / name / "usr/bin" / name, 0o755)
-        _write(trees / "kubelet" / UNITS / "kubelet.service", KUBELET_UNIT)
-        _write(trees / "kubelet" / UNITS / "kubelet.service.d/10-kubeadm.conf", KUBEADM_DROP_IN)
-        plugins = trees / "kubernetes-cni/opt/cni/bin"
-        plugins.mkdir(parents=True)
-        for plugin in ("bridge", "host-local", "loopback", "portmap"):
-            (plugins / plugin).symlink_to(f"/usr/lib/cni/{plugin}")
-        cni = kubernetes["cni_package"]
-        return [
-            _package(
-                trees / "kubelet",
-                into,
-                kubernetes["package"],
-                f"kubernetes-cni (>= {cni}), iptables, iproute2, mount, util-linux",
-            ),
-            _package(trees / "kubeadm", into, kubernetes["package"], f"kubelet (= {kubernetes['package']})"),
-            _package(trees / "kubectl", into, kubernetes["package"], ""),
-            _package(trees / "kubernetes-cni", into, cni, "containernetworking-plugins"),
-        ]
+    for name in ("kubelet", "kubeadm", "kubectl"):
+        install(BIN / name, scratch / name / "usr/bin" / name, 0o755)
+    write(scratch / "kubelet" / UNITS / "kubelet.service", KUBELET_UNIT)
+    write(scratch / "kubelet" / UNITS / "kubelet.service.d/10-kubeadm.conf", KUBEADM_DROP_IN)
+    plugins = scratch / "kubernetes-cni/opt/cni/bin"
+    plugins.mkdir(parents=True)
+    for plugin in ("bridge", "host-local", "loopback", "portmap"):
+        (plugins / plugin).symlink_to(f"/usr/lib/cni/{plugin}")
+    version, cni = kubernetes["package"], kubernetes["cni_package"]
+    package(scratch / "kubelet", into, version, f"kubernetes-cni (>= {cni}), iptables, iproute2, mount, util-linux")
+    package(scratch / "kubeadm", into, version, f"kubelet (= {version})")
+    package(scratch / "kubectl", into, version)
+    package(scratch / "kubernetes-cni", into, cni, "containernetworking-plugins")
 
 
-def _package(tree: Path, into: Path, version: str, depends: str) -> Path:
+def package(
+    tree: Path, into: Path, version: str, depends: str = "", *, control: Mapping[str, str] | None = None, **fields: str
+) -> None:
+    """Pack a tree under its folder's name; `control`: maintainer scripts and the like, `fields`: relations."""
     fields = {
         "Package": tree.name,
         "Version": version,
@@ -78,20 +72,23 @@ def _package(tree: Path, into: Path, version: str, depends: str) -> Path:
         "Section": "admin",
         "Priority": "optional",
         "Depends": depends,
-        "Description": f"{tree.name}, built by the lab from its pinned Go module",
+        **fields,
+        "Description": f"{tree.name}, built by the lab",
     }
-    _write(tree / "DEBIAN/control", "".join(f"{k}: {v}\n" for k, v in fields.items() if v))
+    write(tree / "DEBIAN/control", "".join(f"{k}: {v}\n" for k, v in fields.items() if v))
+    for name, text in (control or {}).items():
+        write(tree / "DEBIAN" / name, text)
+        (tree / "DEBIAN" / name).chmod(0o755 if text.startswith("#!") else 0o644)
     deb = into / f"{tree.name}_{version}_amd64.deb"
     output("dpkg-deb", "--root-owner-group", "-Zzstd", "-z1", "--build", tree, deb)
-    return deb
 
 
-def _install(source: Path, target: Path, mode: int) -> None:
+def install(source: Path, target: Path, mode: int) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     target.chmod(mode)
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

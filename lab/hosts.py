@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Collection
 from typing import Any
 
 import yaml
 
-from lab import network, podman, rootfs
+from lab import gpus, network, podman, rootfs
 from lab.errors import LabError
 from lab.paths import LAB, REPO, STATE
 from lab.shell import attempt, output
@@ -25,33 +26,34 @@ ADDRESS = "qwen-onprem.address"
 SCRATCH = [f"10.90.0.{number}" for number in range(100, 200)]
 
 
-def inventory() -> dict[str, str]:
-    """Host names and addresses of inventory/local, in its order."""
+def inventory(group: str = "") -> dict[str, str]:
+    """Host names and addresses of inventory/local, in its order: all, or those of one group."""
     found: dict[str, str] = {}
-    _collect(yaml.safe_load((REPO / "inventory/local/hosts.yml").read_text()), found)
+    _collect(yaml.safe_load((REPO / "inventory/local/hosts.yml").read_text()), group, found)
     return found
 
 
-def _collect(groups: dict[str, Any], into: dict[str, str]) -> None:
-    for group in groups.values():
+def _collect(groups: dict[str, Any], wanted: str, into: dict[str, str]) -> None:
+    for name, group in groups.items():
+        still_wanted = "" if name == wanted else wanted
         for host, variables in ((group or {}).get("hosts") or {}).items():
-            if variables and "ansible_host" in variables:
+            if not still_wanted and variables and "ansible_host" in variables:
                 into[host] = variables["ansible_host"]
-        _collect((group or {}).get("children") or {}, into)
+        _collect((group or {}).get("children") or {}, still_wanted, into)
 
 
 def ensure() -> str | None:
     """Have every host of the rack up and reachable by ssh; None when all were."""
-    started = _boot_all(inventory())
+    started = _boot_all(inventory(), with_gpus=inventory("gpu"))
     return f"started {', '.join(started)}" if started else None
 
 
-def ensure_scratch(names: list[str]) -> dict[str, str]:
-    """Have scratch hosts up; returns their addresses."""
+def ensure_scratch(names: list[str], with_gpus: list[str]) -> dict[str, str]:
+    """Have scratch hosts up, some with GPUs; returns their addresses."""
     taken = {name.removeprefix(PREFIX): address for name, address in _addresses().items()}
     free = (address for address in SCRATCH if address not in taken.values())
     wanted = {name: taken.get(name) or next(free) for name in names}
-    _boot_all(wanted)
+    _boot_all(wanted, with_gpus)
     return wanted
 
 
@@ -64,11 +66,11 @@ def remove_scratch(names: list[str]) -> None:
         shutil.rmtree(DISKS / name, ignore_errors=True)
 
 
-def _boot_all(wanted: dict[str, str]) -> list[str]:
+def _boot_all(wanted: dict[str, str], with_gpus: Collection[str]) -> list[str]:
     """Boot those that are not up; returns their names."""
     absent = {host: address for host, address in wanted.items() if not podman.alive(PREFIX + host)}
     for host, address in absent.items():
-        _install(host)
+        _install(host, has_gpus=host in with_gpus)
         _boot(host, address, peers=wanted)
     if absent:
         _trust()
@@ -77,7 +79,7 @@ def _boot_all(wanted: dict[str, str]) -> list[str]:
     return list(absent)
 
 
-def _install(host: str) -> None:
+def _install(host: str, *, has_gpus: bool) -> None:
     """Give a new host its disk; a host that was cut off keeps the one it had."""
     disk = DISKS / host
     if disk.exists():
@@ -91,6 +93,8 @@ def _install(host: str) -> None:
     for source, target in ((KEY.with_suffix(".pub"), "root/.ssh/authorized_keys"), (GATEWAY, "etc/rack-gateway")):
         (partial / target).parent.mkdir(mode=0o700, exist_ok=True)
         shutil.copyfile(source, partial / target)
+    if has_gpus:
+        gpus.install(partial)
     partial.rename(disk)
 
 

@@ -8,11 +8,11 @@ from lab import hosts, mirror, podman
 from lab.errors import LabError
 
 
-def up(names: list[str]) -> int:
+def up(names: list[str], with_gpus: list[str]) -> int:
     """Have the hosts up; prints what molecule needs to reach them."""
     if not podman.alive(mirror.CONTAINER):
         raise LabError("the site mirror is not up", "a mirror that scratch hosts install from", "run `make up` first")
-    addresses = hosts.ensure_scratch(names)
+    addresses = hosts.ensure_scratch(names, with_gpus)
     reach = [
         {"instance": name, "address": address, "port": 22, "user": "root", "identity_file": str(hosts.KEY)}
         for name, address in addresses.items()

@@ -26,6 +26,7 @@ class Module:
     version:      pinned version; empty when there is nothing on PATH to compare with
     version_args: arguments that make the binaries print their version; of one that differs, under its name
     built_as:     names under which Go leaves binaries that the lab calls otherwise
+    extras:       files that come with the source and belong beside the binaries: Go module, path in it
     """
 
     name: str
@@ -35,6 +36,7 @@ class Module:
     ldflags: str = ""
     cgo: bool = False
     built_as: tuple[tuple[str, str], ...] = ()
+    extras: tuple[tuple[str, str], ...] = ()
     folder: str = "lab/tools"
     packages: tuple[str, ...] = ("tool",)
 
@@ -72,9 +74,31 @@ def modules() -> list[Module]:
         Module("flannel-cni", ("cni-flannel",), built_as=(("flannel", "cni-flannel"),)),
         Module("pulumi-kubernetes", ("pulumi-resource-kubernetes",)),
         Module("pulumi", ("pulumi",), tools["pulumi"], {"pulumi": ("version",)}),
-        Module("pulumi-language-python", ("pulumi-language-python", "pulumi-language-python-exec")),
+        # The host looks for its Python half beside itself.
+        Module(
+            "pulumi-language-python",
+            ("pulumi-language-python", "pulumi-language-python-exec"),
+            extras=(("github.com/pulumi/pulumi/sdk/v3", "python/cmd/pulumi-language-python-exec"),),
+        ),
+        _container_toolkit(),
         Module("gpu", ("device-plugin", "dcgm-exporter"), folder="lab", packages=("./cmd/...",)),
     ]
+
+
+def _container_toolkit() -> Module:
+    """NVIDIA's toolkit with its systemd units. It looks NVML's functions up when it calls them, so binding is lazy."""
+    toolkit = "github.com/NVIDIA/nvidia-container-toolkit"
+    stacks = versions()["nvidia"]
+    version = stacks["stacks"][stacks["default"]]["container_toolkit"]
+    unit = "nvidia-cdi-refresh"
+    files = (f"{unit}.service", f"{unit}.path", f"{unit}.env", "10-container-engines.conf")
+    return Module(
+        "nvidia-container-toolkit",
+        ("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime-hook"),
+        ldflags=f"-X {toolkit}/internal/info.version={version} -extldflags=-Wl,-z,lazy",
+        cgo=True,
+        extras=tuple((toolkit, f"deployments/systemd/{file}") for file in files),
+    )
 
 
 def build() -> str | None:
@@ -148,13 +172,10 @@ def _compile(module: Module, into: Path) -> None:
     )
     for built, wanted in module.built_as:
         (into / built).rename(into / wanted)
-    if module.name == "pulumi-language-python":
-        # The host looks for its Python half beside itself.
-        source = output(
-            "go", "list", "-m", "-f", "{{.Dir}}", "github.com/pulumi/pulumi/sdk/v3", cwd=module.path, env=_environment()
-        )
-        shutil.copy(Path(source) / "python/cmd/pulumi-language-python-exec", into)
-        (into / "pulumi-language-python-exec").chmod(0o755)
+    for go_module, path in module.extras:
+        source = output("go", "list", "-m", "-f", "{{.Dir}}", go_module, cwd=module.path, env=_environment())
+        shutil.copy(Path(source) / path, into)
+        (into / Path(path).name).chmod(0o755)
     missing = [b for b in module.binaries if not (into / b).exists()]
     if missing:
         raise LabError(

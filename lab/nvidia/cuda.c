@@ -1,0 +1,52 @@
+// libcuda.so.1 of the rack: enough of the driver's interface to see whether CUDA would start, and to keep bytes.
+// It fails as the real one does: no module, a module of another version, a fabric that no manager has set up.
+#include "rack.h"
+
+enum { OK, INVALID_VALUE, OUT_OF_MEMORY, NOT_INITIALIZED, NO_DEVICE = 100, INVALID_DEVICE, SYSTEM_NOT_READY = 802, DRIVER_MISMATCH };
+
+static unsigned minors[MAX_GPUS], count, initialised;
+
+int cuInit(unsigned flags) {
+  if (flags) return INVALID_VALUE;
+  count = rack_gpus(minors);
+  if (!count) return NO_DEVICE;
+  if (!rack_module_matches()) return DRIVER_MISMATCH;
+  if (rack_has_switches() && !rack_fabric_ready()) return SYSTEM_NOT_READY;
+  initialised = 1;
+  return OK;
+}
+
+int cuGetErrorName(int code, const char **name) {
+  switch (code) {
+    case OK: return *name = "CUDA_SUCCESS", OK;
+    case INVALID_VALUE: return *name = "CUDA_ERROR_INVALID_VALUE", OK;
+    case OUT_OF_MEMORY: return *name = "CUDA_ERROR_OUT_OF_MEMORY", OK;
+    case NOT_INITIALIZED: return *name = "CUDA_ERROR_NOT_INITIALIZED", OK;
+    case NO_DEVICE: return *name = "CUDA_ERROR_NO_DEVICE", OK;
+    case INVALID_DEVICE: return *name = "CUDA_ERROR_INVALID_DEVICE", OK;
+    case SYSTEM_NOT_READY: return *name = "CUDA_ERROR_SYSTEM_NOT_READY", OK;
+    case DRIVER_MISMATCH: return *name = "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", OK;
+    default: return INVALID_VALUE;
+  }
+}
+
+int cuDriverGetVersion(int *version) { return *version = CUDA_VERSION, OK; }
+int cuDeviceGetCount(int *into) { return initialised ? (*into = count, OK) : NOT_INITIALIZED; }
+int cuDeviceGet(int *device, int ordinal) {
+  if (!initialised) return NOT_INITIALIZED;
+  return ordinal >= 0 && ordinal < (int)count ? (*device = ordinal, OK) : INVALID_DEVICE;
+}
+int cuDeviceGetName(char *into, int size, int device) { return snprintf(into, size, "%s", rack_model(minors[device])->name), OK; }
+int cuDeviceTotalMem_v2(size_t *bytes, int device) { return *bytes = rack_model(minors[device])->memory_mib << 20, OK; }
+
+int cuDevicePrimaryCtxRetain(void **context, int device) {
+  if (device < 0 || device >= (int)count) return INVALID_DEVICE;
+  if (rack_reading(minors[device], "lost", 0)) return NO_DEVICE;
+  return *context = &minors[device], OK;
+}
+int cuDevicePrimaryCtxRelease_v2(int device) { return device < (int)count ? OK : INVALID_DEVICE; }
+int cuCtxSetCurrent(void *context) { return context ? OK : INVALID_VALUE; }
+int cuMemAlloc_v2(void **memory, size_t bytes) { return (*memory = malloc(bytes)) ? OK : OUT_OF_MEMORY; }
+int cuMemFree_v2(void *memory) { return free(memory), OK; }
+int cuMemsetD8_v2(void *memory, unsigned char value, size_t bytes) { return memset(memory, value, bytes), OK; }
+int cuMemcpyDtoH_v2(void *to, const void *from, size_t bytes) { return memcpy(to, from, bytes), OK; }

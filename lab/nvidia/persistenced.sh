@@ -1,0 +1,9 @@
+#!/bin/sh
+# Keeps the GPUs initialised, as far as anybody can see: while its file is there, persistence mode is on.
+set -eu
+if [ ! -e /dev/nvidiactl ]; then
+  echo "Failed to query NVIDIA devices. Please ensure that the NVIDIA device files (/dev/nvidia*) exist." >&2
+  exit 1
+fi
+echo $$ > /run/nvidia-persistenced/nvidia-persistenced.pid
+exec sleep infinity
