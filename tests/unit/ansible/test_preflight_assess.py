@@ -1,0 +1,152 @@
+"""What preflight makes of a host: every shortfall at once, each with what was found, what is needed and what to do."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import yaml
+
+from .by_path import ROLES, load
+
+assess = load("preflight/filter_plugins/preflight.py").preflight_assess
+VARIABLES = yaml.safe_load((ROLES / "preflight/vars/main.yml").read_text())
+DEFAULTS = yaml.safe_load((ROLES / "preflight/defaults/main.yml").read_text())
+
+NEEDED: dict[str, Any] = {
+    "gpus": 8,
+    "gpu_models": [],
+    "gpu_memory_min_gb": 80,
+    "nvswitches": 4,
+    "memory_min_gb": 512,
+    "storage_min_gb": 2000,
+    "kernel_min": "5.15",
+    "secure_boot_allowed": False,
+    "clock_offset_max_s": 60,
+    "clock_sync_required": False,
+    "ports": DEFAULTS["preflight_ports"],
+    "plan": None,
+    "known_gpus": VARIABLES["__preflight_known_gpus"],
+    "known_nvswitches": VARIABLES["__preflight_nvswitches"],
+}
+
+
+def devices(product: str, count: int, kind: str = "0x030200") -> list[dict[str, str]]:
+    return [{"address": f"0000:{n:02x}:00.0", "id": f"10de:{product}", "class": kind} for n in range(count)]
+
+
+def dgx_h100() -> dict[str, Any]:
+    """As inspect_host.py answers on a machine that was just racked."""
+    return {
+        "nvidia_devices": devices("2330", 8) + devices("22a3", 4, "0x068000"),
+        "memory_bytes": 2_164_000_000_000,
+        "drives_bytes": {f"nvme{n}n1": 3_840_755_982_336 for n in range(8)},
+        "kernel": "6.8.0-60-generic",
+        "secure_boot": False,
+        "clock_offset_s": 1.2,
+        "clock_disciplined": False,
+        "port_holders": {},
+    }
+
+
+def failures(found: dict[str, Any], **changed: Any) -> dict[str, str]:
+    """Name of each failed row to its whole message."""
+    rows = assess({"dgx1": found}, "dgx1", {**NEEDED, **changed})
+    return {row["name"]: f"{row['found']} / {row['needed']} / {row['remedy']}" for row in rows if not row["ok"]}
+
+
+def test_a_dgx_h100_passes() -> None:
+    assert failures(dgx_h100()) == {}
+
+
+def test_every_shortfall_is_named_at_once_with_found_needed_and_remedy() -> None:
+    found = dgx_h100()
+    found["nvidia_devices"] = devices("2330", 7)
+    found["memory_bytes"] = 256 * 10**9
+    found["drives_bytes"] = {"nvme0n1": 960 * 10**9}
+    found["kernel"] = "5.10.0-32-amd64"
+    found["secure_boot"] = True
+    found["clock_offset_s"] = -7200.0
+    found["port_holders"] = {"6443": ["nginx"]}
+    named = failures(found)
+    assert set(named) == {
+        *("GPUs", "NVSwitches", "memory", "NVMe storage", "kernel", "Secure Boot", "clock", "port 6443"),
+    }
+    assert named["GPUs"].startswith("7 on the PCI bus / 8 / ")
+    assert "256 GB / 512 GB" in named["memory"]
+    assert "-7200.0 s" in named["clock"]
+    assert "held by nginx" in named["port 6443"]
+    assert "preflight_secure_boot_allowed" in named["Secure Boot"]
+
+
+def test_gpus_with_too_little_memory_are_refused() -> None:
+    found = dgx_h100()
+    found["nvidia_devices"] = devices("20b0", 8) + devices("1af1", 6, "0x068000")
+    assert failures(found) == {
+        "GPU memory": "40 GB / 80 GB each / Take larger GPUs, or a plan with a smaller model and a lower"
+        " preflight_gpu_memory_min_gb."
+    }
+
+
+def test_mixed_gpus_in_one_host_are_refused() -> None:
+    found = dgx_h100()
+    found["nvidia_devices"][0]["id"] = "10de:20b2"
+    assert "1 x A100-SXM4-80GB, 7 x H100-SXM" in failures(found)["GPU model"]
+
+
+def test_mixed_gpus_across_hosts_are_refused_on_each_with_the_hosts_named() -> None:
+    other = dgx_h100()
+    other["nvidia_devices"] = devices("2335", 8) + devices("22a3", 4, "0x068000")
+    hosts = {"dgx1": dgx_h100(), "dgx2": other, "cp1": dgx_h100() | {"nvidia_devices": []}}
+    for host in ("dgx1", "dgx2"):
+        rows = [row for row in assess(hosts, host, NEEDED) if not row["ok"]]
+        assert [row["found"] for row in rows] == ["H100-SXM on dgx1; H200-SXM on dgx2"]
+
+
+def test_a_model_that_the_site_did_not_ask_for_is_refused() -> None:
+    assert "one model, of H200-SXM" in failures(dgx_h100(), gpu_models=["H200-SXM"])["GPU model"]
+
+
+def test_an_unknown_gpu_is_named_by_its_id() -> None:
+    found = dgx_h100()
+    found["nvidia_devices"] = devices("9999", 8) + devices("22a3", 4, "0x068000")
+    assert failures(found)["GPU ids"].startswith("10de:9999 / ")
+
+
+def test_a_control_plane_host_needs_no_gpu() -> None:
+    found = dgx_h100() | {"nvidia_devices": []}
+    assert failures(found, gpus=0, nvswitches=0) == {}
+
+
+def test_a_host_in_service_holds_its_own_ports() -> None:
+    holders = {"6443": ["kube-apiserver"], "10250": ["kubelet"], "2379": ["etcd"], "10257": ["kube-controller"]}
+    assert failures(dgx_h100() | {"port_holders": holders}) == {}
+
+
+def test_a_holder_that_cannot_be_named_is_still_refused() -> None:
+    assert "held by an unknown process" in failures(dgx_h100() | {"port_holders": {"6443": []}})["port 6443"]
+
+
+def test_secure_boot_and_an_undisciplined_clock_are_the_sites_choice() -> None:
+    found = dgx_h100() | {"secure_boot": True}
+    assert failures(found, secure_boot_allowed=True) == {}
+    assert set(failures(dgx_h100(), clock_sync_required=True)) == {"clock synchronisation"}
+
+
+@pytest.mark.parametrize(("kernel", "new_enough"), [("5.15.0-1", True), ("5.4.0-216", False), ("6.1.0-50-amd64", True)])
+def test_kernels_are_compared_by_number(kernel: str, new_enough: bool) -> None:
+    assert ("kernel" not in failures(dgx_h100() | {"kernel": kernel})) is new_enough
+
+
+def test_what_was_found_is_left_as_it_was() -> None:
+    found = dgx_h100()
+    before = deepcopy(found)
+    failures(found)
+    assert found == before
+
+
+def test_every_known_gpu_has_a_model_and_a_memory() -> None:
+    for gpu in NEEDED["known_gpus"].values():
+        assert gpu["model"]
+        assert gpu["memory_gb"] > 0
