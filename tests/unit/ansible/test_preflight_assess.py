@@ -10,7 +10,8 @@ import yaml
 
 from .by_path import ROLES, load
 
-assess = load("preflight/filter_plugins/preflight.py").preflight_assess
+assess_host = load("preflight/filter_plugins/preflight_host.py").assess_host
+assess_gpus = load("preflight/filter_plugins/preflight_gpus.py").assess_gpus
 VARIABLES = yaml.safe_load((ROLES / "preflight/vars/main.yml").read_text())
 DEFAULTS = yaml.safe_load((ROLES / "preflight/defaults/main.yml").read_text())
 
@@ -48,6 +49,10 @@ def dgx_h100() -> dict[str, Any]:
         "clock_disciplined": False,
         "port_holders": {},
     }
+
+
+def assess(hosts: dict[str, Any], host: str, needed: dict[str, Any]) -> list[dict[str, Any]]:
+    return assess_host(hosts[host], needed) + assess_gpus(hosts, host, needed)
 
 
 def failures(found: dict[str, Any], **changed: Any) -> dict[str, str]:
