@@ -1,0 +1,91 @@
+"""Print as JSON which disks a list of stable names means, what each of them holds, and the array that stands.
+
+    python3 inspect_disks.py '{"devices": ["/dev/disk/by-id/nvme-*"], "wipe": [], "array": "/dev/md/models",
+                               "label": "any:models"}'
+
+Signatures are read from the disks themselves (wipefs), not from udev's memory of them. It changes nothing.
+"""
+
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+
+PARTITION = re.compile(r"-part\d+$")
+
+
+def find_disks(names: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Kernel path of each whole disk that the names mean, to its first stable name; and the names that mean none."""
+    disks: dict[str, str] = {}
+    unmatched = []
+    for name in names:
+        links = [link for link in sorted(glob.glob(name)) if not PARTITION.search(link)]
+        if not links:
+            unmatched.append(name)
+        for link in links:
+            disks.setdefault(os.path.realpath(link), link)
+    return disks, unmatched
+
+
+def read_signatures(path: str) -> list[dict[str, str]]:
+    """Everything on a device that some program would recognise: file systems, partition tables, RAID, LVM, LUKS."""
+    done = subprocess.run(["wipefs", "--no-act", "--json", path], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)["signatures"] if done.stdout.strip() else []
+
+
+def read_use(path: str) -> list[str]:
+    """What stands on a disk at this moment: mount points, arrays, volumes. A partition by itself is no use."""
+    listed = subprocess.run(
+        ["lsblk", "--json", "--paths", "--output", "NAME,TYPE,MOUNTPOINTS", path],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return walk_use(json.loads(listed.stdout)["blockdevices"][0])
+
+
+def walk_use(node: dict) -> list[str]:
+    use = [f"{node['name']} mounted on {point}" for point in node["mountpoints"] if point]
+    for child in node.get("children", []):
+        use += walk_use(child) if child["type"] == "part" else [f"{child['type']} {child['name']}"]
+    return use
+
+
+def read_members(array: str) -> list[str]:
+    """Kernel paths of the disks of a running array."""
+    slaves = f"/sys/block/{os.path.basename(os.path.realpath(array))}/slaves"
+    return sorted(f"/dev/{name}" for name in os.listdir(slaves)) if os.path.exists(array) else []
+
+
+def describe(path: str, name: str, may_be_wiped: bool, label: str) -> dict:
+    """One disk; `obstacle` says why it cannot be taken, and is empty when it can."""
+    signatures = read_signatures(path)
+    contents = sorted({" ".join(filter(None, (s["type"], s.get("label")))) for s in signatures})
+    own = bool(signatures) and {(s["type"], s.get("label")) for s in signatures} == {("linux_raid_member", label)}
+    use = [] if own else read_use(path)
+    if use:
+        obstacle = f"in use: {', '.join(use)}"
+    elif contents and not (own or may_be_wiped):
+        obstacle = f"holds {', '.join(contents)}"
+    else:
+        obstacle = ""
+    return {"path": path, "name": name, "contents": contents, "own": own, "obstacle": obstacle}
+
+
+def inspect(question: dict) -> dict:
+    disks, unmatched = find_disks(question["devices"])
+    wipe = {os.path.realpath(name) for name in question["wipe"] if os.path.exists(name)}
+    on_array = read_signatures(question["array"]) if os.path.exists(question["array"]) else []
+    return {
+        "disks": [describe(path, name, path in wipe, question["label"]) for path, name in sorted(disks.items())],
+        "unmatched": unmatched,
+        "array_members": read_members(question["array"]),
+        "array_contents": [signature["type"] for signature in on_array],
+        "filesystem_uuid": next((s["uuid"] for s in on_array if s["type"] == "xfs"), ""),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(inspect(json.loads(sys.argv[1]))))

@@ -1,0 +1,105 @@
+"""Which disks a list of names means, and why one of them cannot be taken."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from .by_path import load
+
+inspect_disks = load("nvme/files/inspect_disks.py")
+LABEL = "any:models"
+
+
+class Disks:
+    """Stands in for wipefs and lsblk; by-id links are real ones in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.signatures: dict[str, list[dict[str, str]]] = {}
+        self.trees: dict[str, dict[str, Any]] = {}
+
+    def add(self, name: str, *signatures: dict[str, str], **tree: Any) -> str:
+        device = self.folder / f"dev-{name}"
+        device.touch()
+        (self.folder / f"nvme-ACME_{name}").symlink_to(device)
+        self.signatures[str(device)] = list(signatures)
+        self.trees[str(device)] = {"name": str(device), "type": "disk", "mountpoints": [None], **tree}
+        return str(self.folder / f"nvme-ACME_{name}")
+
+    def run(self, argv: list[str], **_: Any) -> SimpleNamespace:
+        if argv[0] == "wipefs":
+            found = self.signatures[argv[-1]]
+            return SimpleNamespace(stdout=json.dumps({"signatures": found}) if found else "")
+        return SimpleNamespace(stdout=json.dumps({"blockdevices": [self.trees[argv[-1]]]}))
+
+    def inspect(self, devices: list[str], wipe: list[str] | None = None) -> dict[str, Any]:
+        question = {"devices": devices, "wipe": wipe or [], "array": str(self.folder / "md"), "label": LABEL}
+        answer: dict[str, Any] = inspect_disks.inspect(question)
+        return answer
+
+
+@pytest.fixture
+def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
+    stand_in = Disks(tmp_path)
+    monkeypatch.setattr(subprocess, "run", stand_in.run)
+    return stand_in
+
+
+def test_a_star_names_every_disk_once_and_no_partition(disks: Disks) -> None:
+    first = disks.add("A")
+    disks.add("B")
+    (disks.folder / "nvme-ACME_A-part1").symlink_to(disks.folder / "dev-A")
+    (disks.folder / "nvme-ACME_A_1").symlink_to(disks.folder / "dev-A")
+    found = disks.inspect([str(disks.folder / "nvme-ACME_*")])
+    assert [disk["path"] for disk in found["disks"]] == [str(disks.folder / f"dev-{name}") for name in "AB"]
+    assert found["disks"][0]["name"] == first
+
+
+def test_a_name_without_a_disk_is_told(disks: Disks) -> None:
+    assert disks.inspect(["/dev/disk/by-id/nvme-gone"])["unmatched"] == ["/dev/disk/by-id/nvme-gone"]
+
+
+def test_an_empty_disk_can_be_taken(disks: Disks) -> None:
+    [disk] = disks.inspect([disks.add("A")])["disks"]
+    assert (disk["obstacle"], disk["contents"], disk["own"]) == ("", [], False)
+
+
+@pytest.mark.parametrize("kind", ["ext4", "gpt", "linux_raid_member", "LVM2_member", "crypto_LUKS"])
+def test_a_disk_that_holds_something_is_an_obstacle(disks: Disks, kind: str) -> None:
+    [disk] = disks.inspect([disks.add("A", {"type": kind})])["disks"]
+    assert disk["obstacle"] == f"holds {kind}"
+
+
+def test_a_disk_named_for_it_may_be_wiped_and_its_neighbour_not(disks: Disks) -> None:
+    names = [disks.add("A", {"type": "ext4"}), disks.add("B", {"type": "ext4", "label": "home"})]
+    found = disks.inspect(names, wipe=names[:1])["disks"]
+    assert [disk["obstacle"] for disk in found] == ["", "holds ext4 home"]
+
+
+def test_a_disk_in_use_is_an_obstacle_even_when_it_may_be_wiped(disks: Disks) -> None:
+    part = {"name": "/dev/p1", "type": "part", "mountpoints": ["/"]}
+    name = disks.add("A", {"type": "gpt"}, children=[part])
+    [disk] = disks.inspect([name], wipe=[name])["disks"]
+    assert disk["obstacle"] == "in use: /dev/p1 mounted on /"
+
+
+def test_partitions_that_nothing_uses_may_be_wiped(disks: Disks) -> None:
+    part = {"name": "/dev/p1", "type": "part", "mountpoints": [None]}
+    name = disks.add("A", {"type": "gpt"}, children=[part])
+    [disk] = disks.inspect([name], wipe=[name])["disks"]
+    assert disk["obstacle"] == ""
+
+
+def test_a_member_of_the_own_array_is_known_by_its_label(disks: Disks) -> None:
+    own, foreign = (
+        disks.add(n, {"type": "linux_raid_member", "label": text}) for n, text in (("A", LABEL), ("B", "x:y"))
+    )
+    found = disks.inspect([own, foreign])["disks"]
+    assert [disk["own"] for disk in found] == [True, False]
+    assert [disk["obstacle"] for disk in found] == ["", "holds linux_raid_member x:y"]
