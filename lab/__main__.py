@@ -1,4 +1,4 @@
-"""python3 -m lab up | down | status | run | scratch: what the Makefile's targets and molecule call."""
+"""python3 -m lab up | down | status | run | scratch | vm: what the Makefile's targets and molecule call."""
 
 from __future__ import annotations
 
@@ -36,10 +36,13 @@ def _parse() -> argparse.Namespace:
     commands.add_parser("status", help="hosts, nodes, pods, stack and endpoint").set_defaults(do=_status)
     commands.add_parser("clean-cache", help="remove what is kept between labs").set_defaults(do=_clean_cache)
     scratch = commands.add_parser("scratch", help="bare hosts beside the rack, to try a role on")
-    scratch.add_argument("action", choices=["up", "down"])
-    scratch.add_argument("names", nargs="+")
     scratch.add_argument("--gpus", nargs="*", default=[], metavar="NAME", help="those of them that have GPUs")
     scratch.set_defaults(do=_scratch)
+    machines = commands.add_parser("vm", help="virtual machines beside the rack, to try a role on")
+    machines.set_defaults(do=_vm)
+    for beside in (scratch, machines):
+        beside.add_argument("action", choices=["up", "down"])
+        beside.add_argument("names", nargs="+")
     run = commands.add_parser("run", help="run a program in the controller's environment")
     run.add_argument("argv", nargs=argparse.REMAINDER)
     run.set_defaults(do=_run)
@@ -79,6 +82,13 @@ def _scratch(arguments: argparse.Namespace) -> int:
     if arguments.action == "down":
         return scratch.down(arguments.names)
     return scratch.up(arguments.names, arguments.gpus)
+
+
+def _vm(arguments: argparse.Namespace) -> int:
+    _enter_environment()
+    from lab import vm
+
+    return vm.down(arguments.names) if arguments.action == "down" else vm.up(arguments.names)
 
 
 def _clean_cache(_: argparse.Namespace) -> int:

@@ -14,16 +14,15 @@ from lab.paths import CACHE, CONTROLLER_ENV, REPO
 from lab.shell import attempt, logged, output
 
 LOCK = REPO / "locks/controller.txt"
+PACKAGES = REPO / "lab/machine-packages.txt"
 # Wanted for their programs (the tests check configurations with them), not as services of this machine.
 SERVICES = {"haproxy", "prometheus", "prometheus-alertmanager"}
 UV_LOCK = REPO / "locks/uv.txt"
 
 
-def packages() -> str | None:
-    """Install what machine-packages.txt lists and the machine lacks."""
-    wanted = [
-        w for line in (REPO / "lab/machine-packages.txt").read_text().splitlines() if (w := line.split("#")[0].strip())
-    ]
+def packages(listed: Path = PACKAGES) -> str | None:
+    """Install what a list names and the machine lacks."""
+    wanted = [w for line in listed.read_text().splitlines() if (w := line.split("#")[0].strip())]
     status = attempt("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *wanted).stdout
     installed = {line.split()[0] for line in status.splitlines() if line.endswith(" installed")}
     missing = [w for w in wanted if w not in installed]

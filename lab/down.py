@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from lab import hosts, images, mirror, network, ownership, podman, site
+from lab import hosts, images, mirror, network, ownership, podman, site, vm
 from lab.paths import LAB, STATE
 from lab.shell import output
 
@@ -27,6 +27,7 @@ def down(*, force: bool) -> int:
 def remove(lab_folder: Path) -> None:
     """Remove the lab that stands, whoever's it is; each step takes what is already gone as done."""
     site.disconnect(lab_folder)
+    vm.remove_all()
     if shutil.which("podman"):
         for container in podman.containers():
             podman.remove(container)
@@ -37,7 +38,7 @@ def remove(lab_folder: Path) -> None:
     for mount in [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()][::-1]:
         if Path(mount).is_relative_to(images.WORK):  # a build that was cut off leaves its layers mounted
             output("umount", "--lazy", mount)
-    for folder in (hosts.DISKS, images.WORK, lab_folder):
+    for folder in (hosts.DISKS, vm.MACHINES, images.WORK, lab_folder):
         if folder.exists():
             shutil.rmtree(folder)
     ownership.release()

@@ -20,7 +20,7 @@ from lab.shell import attempt, output
 PREFIX = "qwen-lab-"
 KEY = LAB / "ssh/id_ed25519"
 KNOWN_HOSTS = LAB / "ssh/known_hosts"
-GATEWAY = LAB / "ssh/gateway"
+MACHINE_KEYS = LAB / "ssh/machines"  # host keys of virtual machines, a file each
 DISKS = STATE / "hosts"
 ADDRESS = "qwen-onprem.address"
 SCRATCH = [f"10.90.0.{number}" for number in range(100, 200)]
@@ -73,7 +73,7 @@ def _boot_all(wanted: dict[str, str], with_gpus: Collection[str]) -> list[str]:
         _install(host, has_gpus=host in with_gpus)
         _boot(host, address, peers=wanted)
     if absent:
-        _trust()
+        trust()
     for host in wanted:
         _try_exec(host, "systemctl", "is-active", "ssh.service", "route.service")
     return list(absent)
@@ -89,10 +89,9 @@ def _install(host: str, *, has_gpus: bool) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     output("tar", "--extract", "--numeric-owner", "--xattrs", "--file", tar, "--directory", partial)
-    _make_key()
-    for source, target in ((KEY.with_suffix(".pub"), "root/.ssh/authorized_keys"), (GATEWAY, "etc/rack-gateway")):
+    for target, text in (("root/.ssh/authorized_keys", public_key()), ("etc/rack-gateway", network.GATEWAY)):
         (partial / target).parent.mkdir(mode=0o700, exist_ok=True)
-        shutil.copyfile(source, partial / target)
+        (partial / target).write_text(text)
     if has_gpus:
         gpus.install(partial)
     partial.rename(disk)
@@ -112,11 +111,17 @@ def _boot(host: str, address: str, peers: dict[str, str]) -> None:
     )  # fmt: skip
 
 
-def _make_key() -> None:
+def public_key() -> str:
+    """The key that every host lets in; it is made for the first of them."""
     KEY.parent.mkdir(parents=True, exist_ok=True)
     if not KEY.exists():
         output("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "qwen-onprem lab", "-f", KEY)
-    GATEWAY.write_text(network.GATEWAY)
+    return KEY.with_suffix(".pub").read_text()
+
+
+def reach(name: str, address: str) -> dict[str, str | int]:
+    """What molecule needs to know of a host."""
+    return {"instance": name, "address": address, "port": 22, "user": "root", "identity_file": str(KEY)}
 
 
 def _addresses() -> dict[str, str]:
@@ -128,12 +133,13 @@ def _addresses() -> dict[str, str]:
     }
 
 
-def _trust() -> None:
+def trust() -> None:
     """Read the hosts' keys over the container runtime, not over the network that they are to protect."""
     lines = []
     for container, address in _addresses().items():
         key = _try_exec(container.removeprefix(PREFIX), "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
         lines.append(f"{address} {' '.join(key.split()[:2])}\n")
+    lines += [file.read_text() for file in MACHINE_KEYS.glob("*")]
     KNOWN_HOSTS.write_text("".join(lines))
 
 

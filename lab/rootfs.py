@@ -51,6 +51,8 @@ HOST = RootFs(
     ),
     ("route.service", ROUTE),
 )
+# The same server with a kernel of its own, for a virtual machine.
+MACHINE = RootFs("machine", (*HOST.packages, "linux-image-cloud-amd64", "initramfs-tools", "udev", "e2fsprogs"))
 MIRROR = RootFs(
     "mirror",
     ("systemd", "systemd-sysv", "dbus", "iproute2", "nginx-light", "ca-certificates"),

@@ -13,11 +13,7 @@ def up(names: list[str], with_gpus: list[str]) -> int:
     if not podman.alive(mirror.CONTAINER):
         raise LabError("the site mirror is not up", "a mirror that scratch hosts install from", "run `make up` first")
     addresses = hosts.ensure_scratch(names, with_gpus)
-    reach = [
-        {"instance": name, "address": address, "port": 22, "user": "root", "identity_file": str(hosts.KEY)}
-        for name, address in addresses.items()
-    ]
-    print(json.dumps(reach))
+    print(json.dumps([hosts.reach(name, address) for name, address in addresses.items()]))
     return 0
 
 

@@ -12,6 +12,7 @@ from .by_path import ROLES, load
 
 assess_host = load("preflight/filter_plugins/preflight_host.py").assess_host
 assess_gpus = load("preflight/filter_plugins/preflight_gpus.py").assess_gpus
+assess_plan = load("preflight/filter_plugins/preflight_plan.py").assess_plan
 VARIABLES = yaml.safe_load((ROLES / "preflight/vars/main.yml").read_text())
 DEFAULTS = yaml.safe_load((ROLES / "preflight/defaults/main.yml").read_text())
 
@@ -52,7 +53,7 @@ def dgx_h100() -> dict[str, Any]:
 
 
 def assess(hosts: dict[str, Any], host: str, needed: dict[str, Any]) -> list[dict[str, Any]]:
-    return assess_host(hosts[host], needed) + assess_gpus(hosts, host, needed)
+    return assess_host(hosts[host], needed) + assess_gpus(hosts, host, needed) + assess_plan(hosts, host, needed)
 
 
 def failures(found: dict[str, Any], **changed: Any) -> dict[str, str]:
@@ -155,3 +156,43 @@ def test_every_known_gpu_has_a_model_and_a_memory() -> None:
     for gpu in NEEDED["known_gpus"].values():
         assert gpu["model"]
         assert gpu["memory_gb"] > 0
+
+
+# The parts of `qwen-runtime plan --json` that matter to a host.
+PLAN: dict[str, Any] = {
+    "fits": True,
+    "reason": "Qwen3-Coder-480B-A35B-Instruct-FP8 fits 1 x 8 h100-80gb",
+    "hardware": {"gpu": "h100-80gb", "gpus_per_node": 8, "nodes": 1},
+    "host": {"memory_bytes": 500 * 2**30, "disk_bytes": 964 * 10**9},
+}
+
+
+def test_a_plan_for_these_hosts_passes() -> None:
+    assert failures(dgx_h100(), plan=PLAN) == {}
+
+
+def test_a_plan_that_does_not_fit_stops_with_its_own_reason() -> None:
+    plan = {"fits": False, "reason": "bf16 (960 GB of weights) does not fit 1 x 8 h100-80gb"}
+    assert failures(dgx_h100(), plan=plan)["plan"].startswith(plan["reason"])
+
+
+def test_hosts_with_other_gpus_than_the_plans_are_refused() -> None:
+    found = dgx_h100()
+    found["nvidia_devices"] = devices("2335", 8) + devices("22a3", 4, "0x068000")
+    named = failures(found, plan=PLAN)
+    assert named["plan: GPUs"].startswith("8 x h200-141gb / 8 x h100-80gb")
+    assert set(named) == {"plan: GPUs", "plan: hosts"}
+
+
+def test_a_plan_for_more_hosts_than_there_are_is_refused() -> None:
+    named = failures(dgx_h100(), plan=PLAN | {"hardware": PLAN["hardware"] | {"nodes": 2}})
+    assert named == {"plan: hosts": f"1 with these GPUs / 2 / {named['plan: hosts'].split(' / ')[2]}"}
+
+
+def test_a_host_with_less_memory_or_disk_than_the_plan_counts_on_is_refused() -> None:
+    found = dgx_h100() | {"memory_bytes": 520 * 10**9, "drives_bytes": {"nvme0n1": 900 * 10**9}}
+    assert set(failures(found, plan=PLAN, storage_min_gb=0)) == {"plan: memory", "plan: storage"}
+
+
+def test_a_control_plane_host_is_no_part_of_the_plan() -> None:
+    assert failures(dgx_h100() | {"nvidia_devices": []}, gpus=0, nvswitches=0, plan=PLAN) == {}

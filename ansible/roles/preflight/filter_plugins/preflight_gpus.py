@@ -1,4 +1,4 @@
-"""The GPUs of a host against what is needed, against those of the other hosts and against the plan."""
+"""The GPUs of a host against what is needed, and against those of the other hosts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ def assess_gpus(found_everywhere: Mapping[str, Any], host: str, needed: Mapping[
     found_everywhere: host name to the answer of inspect_host.py, for all hosts of the play
     needed:           __preflight_needed of vars/main.yml
     """
-    found = found_everywhere[host]
-    rows = [*_gpus(found, needed), _same_model(found_everywhere, needed)] if needed["gpus"] else []
-    if needed["plan"]:
-        rows += _plan(found, needed)
-    return rows
+    if not needed["gpus"]:
+        return []
+    return [*_gpus(found_everywhere[host], needed), _same_model(found_everywhere, needed)]
 
 
 def _row(name: str, ok: bool, found: str, wanted: str, remedy: str) -> Row:
@@ -83,17 +81,6 @@ def _same_model(found_everywhere: Mapping[str, Any], needed: Mapping[str, Any]) 
         "; ".join(f"{model} on {', '.join(sorted(names))}" for model, names in sorted(hosts.items())) or "none",
         "one model",
         "Put the hosts into inventories of their own, one plan each.",
-    )
-
-
-def _plan(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
-    plan = needed["plan"]
-    yield _row(
-        "plan",
-        plan["fits"],
-        "a plan that fits" if plan["fits"] else f"a plan that does not fit: {plan['reason']}",
-        "a plan that fits",
-        "Take the nearest plan that it names, and write the file anew with qwen-runtime plan --json.",
     )
 
 
