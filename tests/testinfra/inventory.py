@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
@@ -32,7 +31,7 @@ def hosts(group: str) -> list[str]:
 
 
 class Expected:
-    """Variables of one host with their templates resolved; what the site leaves out comes from the role's defaults."""
+    """Variables of one host with their templates resolved; what the site leaves out comes from the role itself."""
 
     def __init__(self, host: str) -> None:
         loader, inventory, manager = _managers()
@@ -42,9 +41,16 @@ class Expected:
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._variables:
-            role = next(path for path in (ROOT / "ansible/roles").iterdir() if name.startswith(f"{path.name}_"))
-            return yaml.safe_load((role / "defaults/main.yml").read_text())[name]
+            self._add_role(name.lstrip("_"))
         return Templar(loader=self._loader, variables=self._variables).template(self._variables[name])
+
+    def _add_role(self, name: str) -> None:
+        """Lay the defaults and the own variables of the role that takes this variable under what the site says."""
+        role = next(path for path in (ROOT / "ansible/roles").iterdir() if name.startswith(f"{path.name}_"))
+        for part in ("defaults", "vars"):
+            file = role / part / "main.yml"
+            found = self._loader.load_from_file(str(file), trusted_as_template=True) if file.exists() else {}
+            self._variables = {**found, **self._variables}
 
     def get(self, name: str, otherwise: Any = None) -> Any:
         return self[name] if name in self._variables else otherwise

@@ -1,0 +1,113 @@
+"""Print as JSON the state of a host's GPUs and of what they depend on: nvidia-smi, services, XIDs, the clock.
+
+    python3 inspect_gpus.py
+
+Python's standard library only. A program that is missing or fails is reported with its own words; nothing is changed.
+"""
+
+import ctypes
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+FIELDS = (
+    "index",
+    "name",
+    "driver_version",
+    "memory.total",
+    "ecc.mode.current",
+    "ecc.errors.uncorrected.volatile.total",
+)
+REMAPPED = ("remapped_rows.pending", "remapped_rows.failure")
+SERVICES = ("nvidia-fabricmanager", "nvidia-persistenced")
+XID = re.compile(r"NVRM: Xid \((?:PCI:)?([^)]*)\): (\d+)")
+TIME_ERROR = 5  # what ntp_adjtime answers while nothing disciplines the clock
+TIMEX_BYTES = 256  # more than struct timex takes
+
+
+class Failed(Exception):
+    """A program did not answer; the text says why."""
+
+
+def run(*argv: str) -> str:
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failed(f"{argv[0]}: {error}") from error
+    if done.returncode:
+        raise Failed(f"{' '.join(argv[:2])}: {(done.stderr.strip() or done.stdout.strip())[-300:]}")
+    return done.stdout
+
+
+def query(what: str, fields: tuple[str, ...]) -> list[dict[str, str]]:
+    """One row per GPU, field to value."""
+    text = run("nvidia-smi", f"--query-{what}={','.join(fields)}", "--format=csv,noheader,nounits")
+    rows = [[value.strip() for value in line.split(",")] for line in text.splitlines() if line]
+    return [dict(zip(fields, row, strict=True)) for row in rows]
+
+
+def read_links(text: str) -> list[int]:
+    """Active NVLinks of each GPU, from `nvidia-smi nvlink --status`."""
+    gpus = re.split(r"^GPU \d+:", text, flags=re.MULTILINE)[1:]
+    return [len(re.findall(r"Link \d+: [\d.]+ GB/s", gpu)) for gpu in gpus]
+
+
+def read_fabric(text: str) -> list[dict[str, str]]:
+    """Fabric state and status of each GPU, from `nvidia-smi -q`."""
+    pattern = r"^\s+Fabric\s*\n\s+State\s*: (.+)\n\s+Status\s*: (.+)$"
+    return [{"state": state.strip(), "status": status.strip()} for state, status in re.findall(pattern, text, re.M)]
+
+
+def read_xids() -> list[dict[str, str]]:
+    """XIDs in this boot's kernel log: the GPU's address, its number and the line."""
+    log = subprocess.run(
+        ["journalctl", "--dmesg", "--boot", "--no-pager", "--output=short-iso"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return [
+        {"gpu": found[1], "xid": found[2], "line": line}
+        for line in log.splitlines()
+        if (found := XID.search(line)) is not None
+    ]
+
+
+def read_services() -> dict[str, str]:
+    """Service to active, inactive, failed ..."""
+    return {
+        name: subprocess.run(
+            ["systemctl", "is-active", name], capture_output=True, text=True, check=False
+        ).stdout.strip()
+        for name in SERVICES
+    }
+
+
+def ask(question: Callable[[], Any]) -> tuple[Any, str]:
+    """The answer, empty where a program failed; and that program's words, empty where it did not."""
+    try:
+        return question(), ""
+    except Failed as error:
+        return [], str(error)
+
+
+def inspect() -> dict[str, Any]:
+    answers = {
+        "gpus": ask(lambda: query("gpu", FIELDS)),
+        "remapped": ask(lambda: query("remapped-rows", REMAPPED)),
+        "links": ask(lambda: read_links(run("nvidia-smi", "nvlink", "--status"))),
+        "fabric": ask(lambda: read_fabric(run("nvidia-smi", "-q"))),
+    }
+    return {
+        **{name: answer for name, (answer, _) in answers.items()},
+        "errors": {name: error for name, (_, error) in answers.items() if error},
+        "services": read_services(),
+        "xids": read_xids(),
+        "clock_disciplined": ctypes.CDLL(None).ntp_adjtime(ctypes.create_string_buffer(TIMEX_BYTES)) != TIME_ERROR,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(inspect()))

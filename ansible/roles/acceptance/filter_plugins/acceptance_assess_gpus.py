@@ -1,0 +1,113 @@
+"""The GPUs of a host against what production needs, check by check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Row = dict[str, Any]
+NONE = ("0", "No")  # as drivers of different ages write it
+
+
+def assess_gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
+    """Rows {name, ok, found, needed, remedy}; none for a host without GPUs. A program that failed speaks for itself.
+
+    found:  answer of inspect_gpus.py, and under `torch` that of torch_devices.py where it was run
+    needed: __acceptance_needed of vars/main.yml
+    """
+    return [*_gpus(found, needed)] if needed["gpus"] else []
+
+
+def _row(name: str, ok: bool, found: object, wanted: object, remedy: str) -> Row:
+    return {"name": name, "ok": bool(ok), "found": str(found), "needed": str(wanted), "remedy": remedy}
+
+
+def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
+    gpus, errors, count = found["gpus"], found["errors"], needed["gpus"]
+    drivers = sorted({gpu["driver_version"] for gpu in gpus})
+    models = sorted({gpu["name"] for gpu in gpus})
+    said = f"{len(gpus)} x {', '.join(models)}, driver {', '.join(drivers)}" if gpus else "no GPU"
+    yield _row(
+        "nvidia-smi",
+        len(gpus) == count and len(drivers) == 1 and len(models) == 1,
+        errors.get("gpus", said),
+        f"{count} alike, one driver",
+        "Read dmesg for the GPU that is missing; if none is there, look whether the driver's module is loaded (lsmod).",
+    )
+    if needed["ecc"]:
+        yield from _ecc(found, count)
+    if needed["nvlinks"]:
+        links = found["links"]
+        yield _row(
+            "NVLink",
+            len(links) == count and all(active == needed["nvlinks"] for active in links),
+            errors.get("links", f"active links by GPU: {', '.join(map(str, links)) or 'none'}"),
+            f"{needed['nvlinks']} on each of {count}",
+            "Read nvidia-smi nvlink --errorcounters and the fabric manager's log; reset the GPU or reseat the board.",
+        )
+    if needed["nvswitch"]:
+        yield from _fabric(found, count)
+    serious = [event for event in found["xids"] if int(event["xid"]) not in needed["xids_ignored"]]
+    yield _row(
+        "XID",
+        not serious,
+        "; ".join(f"{event['xid']} on {event['gpu']}" for event in serious) or "none since boot",
+        "none that tells of hardware",
+        "Look the number up in NVIDIA's XID catalogue: drain the node, then reset the GPU or call for its replacement.",
+    )
+    if "torch" in found:
+        yield _torch(found["torch"], count)
+
+
+def _ecc(found: Mapping[str, Any], count: int) -> Iterator[Row]:
+    gpus, rows = found["gpus"], found["remapped"]
+    modes = sorted({gpu["ecc.mode.current"] for gpu in gpus})
+    wrong = [gpu["index"] for gpu in gpus if gpu["ecc.errors.uncorrected.volatile.total"] != "0"]
+    yield _row(
+        "ECC",
+        len(gpus) == count and modes == ["Enabled"] and not wrong,
+        found["errors"].get("gpus", f"mode {', '.join(modes) or 'none'}; uncorrected errors on GPU {wrong or 'none'}"),
+        "Enabled, no uncorrected error since boot",
+        "Enable it (nvidia-smi --ecc-config=1, then reboot); a GPU with uncorrected errors is drained and reset.",
+    )
+    bad = [n for n, row in enumerate(rows) if row["remapped_rows.pending"] not in NONE]
+    broken = [n for n, row in enumerate(rows) if row["remapped_rows.failure"] not in NONE]
+    yield _row(
+        "remapped rows",
+        len(rows) == count and not bad and not broken,
+        found["errors"].get("remapped", f"pending on GPU {bad or 'none'}, failed on GPU {broken or 'none'}"),
+        "none pending, none failed",
+        "Pending: reset the GPU. Failed: have it replaced.",
+    )
+
+
+def _fabric(found: Mapping[str, Any], count: int) -> Iterator[Row]:
+    states = [f"{gpu['state']}/{gpu['status']}" for gpu in found["fabric"]]
+    yield _row(
+        "fabric",
+        states == ["Completed/Success"] * count,
+        found["errors"].get("fabric", ", ".join(sorted(set(states))) or "no fabric state"),
+        f"Completed/Success on each of {count}",
+        "See that the fabric manager's version is the driver's, restart it, and read /var/log/fabricmanager.log.",
+    )
+    for service, state in found["services"].items():
+        yield _row(service, state == "active", state, "active", f"Read journalctl --unit={service}.")
+
+
+def _torch(seen: Mapping[str, Any], count: int) -> Row:
+    return _row(
+        "torch.cuda",
+        seen.get("cuda_available") and len(seen["devices"]) == count and seen["computed"],
+        seen.get("error")
+        or f"torch {seen['torch']} for CUDA {seen['cuda_build']}: "
+        + (f"{len(seen['devices'])} devices" if seen["cuda_available"] else "no CUDA device"),
+        f"{count} devices that compute",
+        "Free the GPUs if they are in use; else see that driver, fabric manager and the image's CUDA belong together.",
+    )
+
+
+class FilterModule:
+    """Ansible's way of finding filters."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"acceptance_assess_gpus": assess_gpus}

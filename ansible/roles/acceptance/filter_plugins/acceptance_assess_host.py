@@ -1,0 +1,65 @@
+"""What a host is beside its GPUs, against what production needs: clock, disk, the network between hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def assess_host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
+    """Rows {name, ok, found, needed, remedy}.
+
+    found:  answer of inspect_gpus.py, and under `disk` and `all_reduce` those of the scripts that were run
+    needed: __acceptance_needed of vars/main.yml
+    """
+    return [*_host(found, needed)]
+
+
+def _row(name: str, ok: bool, found: object, wanted: object, remedy: str) -> Row:
+    return {"name": name, "ok": bool(ok), "found": str(found), "needed": str(wanted), "remedy": remedy}
+
+
+def _host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
+    yield _row(
+        "clock",
+        found["clock_disciplined"] or not needed["clock_sync_required"],
+        "synchronised" if found["clock_disciplined"] else "not synchronised",
+        "synchronised" if needed["clock_sync_required"] else "either",
+        "Read chronyc sources: the site's time servers do not answer.",
+    )
+    if "disk" in found:
+        disk = found["disk"]
+        yield _row(
+            "disk bandwidth",
+            disk["gb_per_s"] >= needed["disk_min_gb_per_s"],
+            f"{disk['gb_per_s']} GB/s over {disk['bytes'] / 1e9:.1f} GB",
+            f"{needed['disk_min_gb_per_s']} GB/s",
+            "Look for a drive that is slow or gone (mdadm --detail, nvme smart-log).",
+        )
+    if "all_reduce" in found:
+        yield _all_reduce(found["all_reduce"], needed)
+
+
+def _all_reduce(result: Mapping[str, Any], needed: Mapping[str, Any]) -> Row:
+    least, ranks = needed["all_reduce_min_gb_per_s"], needed["all_reduce_ranks"]
+    right = result.get("correct") and result["ranks"] == ranks and result["bus_gb_per_s"] >= least
+    said = result.get("error") or "no result of rank 0"
+    if "backend" in result:
+        verdict = "right" if result["correct"] else "wrong"
+        said = f"{result['backend']}, {verdict} sum of {result['ranks']} ranks, bus {result['bus_gb_per_s']} GB/s"
+    return _row(
+        "all-reduce",
+        right,
+        said,
+        f"a right sum of {ranks} ranks at {least} GB/s or more",
+        "See that the hosts reach each other on every port of that interface, and run it with NCCL_DEBUG=INFO.",
+    )
+
+
+class FilterModule:
+    """Ansible's way of finding filters."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"acceptance_assess_host": assess_host}

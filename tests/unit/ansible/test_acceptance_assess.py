@@ -1,0 +1,144 @@
+"""Which state of a host passes, and that what is waived is never called passed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .by_path import load
+
+assess_gpus = load("acceptance/filter_plugins/acceptance_assess_gpus.py").assess_gpus
+assess_host = load("acceptance/filter_plugins/acceptance_assess_host.py").assess_host
+judge = load("acceptance/filter_plugins/acceptance_judge.py").judge
+
+NEEDED = {
+    "gpus": 8,
+    "nvlinks": 18,
+    "nvswitch": True,
+    "ecc": True,
+    "xids_ignored": [13, 31, 43, 45],
+    "clock_sync_required": True,
+    "disk_min_gb_per_s": 2.0,
+    "all_reduce_min_gb_per_s": 100,
+    "all_reduce_ranks": 16,
+}
+
+
+def healthy() -> dict[str, Any]:
+    gpu = {
+        "name": "NVIDIA H100 80GB HBM3",
+        "driver_version": "535.183.06",
+        "ecc.mode.current": "Enabled",
+        "ecc.errors.uncorrected.volatile.total": "0",
+    }
+    return {
+        "gpus": [{"index": str(n), **gpu} for n in range(8)],
+        "remapped": [{"remapped_rows.pending": "0", "remapped_rows.failure": "No"} for _ in range(8)],
+        "links": [18] * 8,
+        "fabric": [{"state": "Completed", "status": "Success"}] * 8,
+        "errors": {},
+        "services": {"nvidia-fabricmanager": "active", "nvidia-persistenced": "active"},
+        "xids": [],
+        "clock_disciplined": True,
+        "disk": {"bytes": 8e9, "elapsed_s": 0.4, "gb_per_s": 20.0},
+        "torch": {
+            "cuda_available": True,
+            "devices": ["H100"] * 8,
+            "computed": True,
+            "torch": "2",
+            "cuda_build": "13.0",
+        },
+        "all_reduce": {"backend": "nccl", "ranks": 16, "bytes": 1, "correct": True, "bus_gb_per_s": 340.0},
+    }
+
+
+def rows(found: dict[str, Any], waived: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    assessed = assess_gpus(found, NEEDED) + assess_host(found, NEEDED)
+    return {row["name"]: row for row in judge(assessed, waived or {})}
+
+
+def failed(found: dict[str, Any]) -> set[str]:
+    return {name for name, row in rows(found).items() if row["status"] == "fail"}
+
+
+def test_a_healthy_host_passes_every_check() -> None:
+    found = rows(healthy())
+    assert {row["status"] for row in found.values()} == {"pass"}
+    assert set(found) == {
+        *("nvidia-smi", "ECC", "remapped rows", "NVLink", "fabric", "nvidia-fabricmanager", "nvidia-persistenced"),
+        *("XID", "torch.cuda", "clock", "disk bandwidth", "all-reduce"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("check", "part", "value"),
+    [
+        ("NVLink", "links", [18] * 7 + [17]),
+        ("NVLink", "links", [18] * 7),
+        ("fabric", "fabric", [{"state": "In Progress", "status": "N/A"}] * 8),
+        ("nvidia-fabricmanager", "services", {"nvidia-fabricmanager": "failed"}),
+        ("XID", "xids", [{"gpu": "0000:1b:00", "xid": "79", "line": ""}]),
+        ("clock", "clock_disciplined", False),
+        ("disk bandwidth", "disk", {"bytes": 8e9, "elapsed_s": 8, "gb_per_s": 1.0}),
+        ("torch.cuda", "torch", {"cuda_available": False, "devices": [], "torch": "2", "cuda_build": "13.0"}),
+        ("torch.cuda", "torch", {"error": "the pod is Failed: CUDA error 802"}),
+        ("all-reduce", "all_reduce", {"error": "the pod is Failed: timeout"}),
+        ("all-reduce", "all_reduce", {}),
+        ("remapped rows", "remapped", [{"remapped_rows.pending": "1", "remapped_rows.failure": "No"}] * 8),
+    ],
+)
+def test_one_fault_fails_its_own_check(check: str, part: str, value: Any) -> None:
+    assert failed(healthy() | {part: value}) == {check}
+
+
+def test_a_gpu_that_is_gone_or_of_another_driver_fails() -> None:
+    found = healthy()
+    found["gpus"] = found["gpus"][:7]
+    assert "nvidia-smi" in failed(found)
+    found = healthy()
+    found["gpus"][3] = found["gpus"][3] | {"driver_version": "550.54.15"}
+    assert failed(found) == {"nvidia-smi"}
+
+
+def test_uncorrected_memory_errors_fail_and_name_the_gpu() -> None:
+    found = healthy()
+    found["gpus"][3] = found["gpus"][3] | {"ecc.errors.uncorrected.volatile.total": "2"}
+    assert failed(found) == {"ECC"}
+    assert "GPU ['3']" in rows(found)["ECC"]["found"]
+
+
+def test_an_xid_that_an_application_caused_passes() -> None:
+    assert failed(healthy() | {"xids": [{"gpu": "0000:1b:00", "xid": "31", "line": ""}]}) == set()
+
+
+@pytest.mark.parametrize("change", [{"correct": False}, {"bus_gb_per_s": 10.0}, {"ranks": 8}])
+def test_a_wrong_slow_or_smaller_all_reduce_fails(change: dict[str, Any]) -> None:
+    assert failed(healthy() | {"all_reduce": healthy()["all_reduce"] | change}) == {"all-reduce"}
+
+
+def test_the_report_says_which_backend_ran() -> None:
+    found = healthy()
+    found["all_reduce"]["backend"] = "gloo"
+    assert rows(found)["all-reduce"]["found"].startswith("gloo, ")
+
+
+def test_a_waived_check_is_never_called_passed() -> None:
+    blind = healthy() | {"torch": {"cuda_available": False, "devices": [], "torch": "2", "cuda_build": "13.0"}}
+    row = rows(blind, {"torch.cuda": "no device here"})["torch.cuda"]
+    assert (row["status"], row["waiver"]) == ("waived", "no device here")
+    assert "no CUDA device" in row["found"]
+
+
+def test_a_waiver_that_is_not_needed_leaves_a_pass() -> None:
+    assert rows(healthy(), {"torch.cuda": "no device here"})["torch.cuda"]["status"] == "pass"
+
+
+def test_a_host_without_gpus_is_asked_nothing_about_them() -> None:
+    assert assess_gpus(healthy(), NEEDED | {"gpus": 0}) == []
+
+
+def test_a_driver_that_does_not_answer_is_found_with_its_own_words() -> None:
+    found = healthy() | {"gpus": [], "errors": {"gpus": "nvidia-smi: couldn't communicate with the driver"}}
+    assert "couldn't communicate" in rows(found)["nvidia-smi"]["found"]
+    assert {"nvidia-smi", "ECC"} <= failed(found)
