@@ -5,7 +5,7 @@ MODEL ?= smollm2
 SCENARIO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status check molecule test lock clean-cache
+.PHONY: help up down status check molecule vm test lock clean-cache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +29,10 @@ check: ## lint, static rules, unit and Pulumi tests; needs no lab
 	@$(RUN) pytest -q tests/unit tests/static tests/pulumi
 
 molecule: ## try roles on bare scratch hosts beside a lab that is up; SCENARIO=one of molecule/*-*
-	@$(RUN) molecule --base-config molecule/shared/base.yml test $(if $(SCENARIO),-s $(SCENARIO),--all)
+	@$(RUN) molecule --base-config molecule/shared/base.yml test $(if $(SCENARIO),-s $(SCENARIO),--all --exclude nvme-vm)
+
+vm: ## try on an emulated machine what needs a kernel of its own: RAID, reboot (slow; beside a lab that is up)
+	@$(RUN) molecule --base-config molecule/shared/base.yml test -s nvme-vm
 
 test: check ## everything: check, the lab from nothing, its tests, a second run, and the lab removed
 	@$(LAB) down
