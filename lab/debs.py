@@ -55,7 +55,7 @@ def build(scratch: Path, into: Path) -> None:
         (plugins / plugin).symlink_to(f"/usr/lib/cni/{plugin}")
     version, cni = kubernetes["package"], kubernetes["cni_package"]
     package(scratch / "kubelet", into, version, f"kubernetes-cni (>= {cni}), iptables, iproute2, mount, util-linux")
-    package(scratch / "kubeadm", into, version, f"kubelet (= {version})")
+    package(scratch / "kubeadm", into, version)
     package(scratch / "kubectl", into, version)
     package(scratch / "kubernetes-cni", into, cni, "containernetworking-plugins")
 

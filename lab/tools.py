@@ -68,7 +68,13 @@ def modules() -> list[Module]:
             ldflags=f"-X {component}gitVersion=v{kubernetes['version']}"
             f" -X {component}gitMajor={major} -X {component}gitMinor={minor}",
         ),
-        Module("etcd", ("etcd",), kubernetes["etcd"], built_as=(("server", "etcd"),)),
+        Module(
+            "etcd",
+            ("etcd", "etcdctl", "etcdutl"),
+            kubernetes["etcd"],
+            {"etcdctl": ("version",), "etcdutl": ("version",)},
+            built_as=(("server", "etcd"),),
+        ),
         Module("coredns", ("coredns",), kubernetes["coredns"], {"coredns": ("-version",)}),
         Module("flannel", ("flanneld",), cgo=True, built_as=(("flannel", "flanneld"),)),
         Module("flannel-cni", ("cni-flannel",), built_as=(("flannel", "cni-flannel"),)),
