@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import yaml
 from testinfra.host import Host
+
+from ..inventory import Expected
+from ..web import status
 
 
 def test_kubelet_runs_now_and_at_boot(host: Host) -> None:
@@ -24,3 +28,21 @@ def test_host_is_not_half_made(host: Host) -> None:
 def test_flannel_is_on_the_host(host: Host) -> None:
     assert host.file("/etc/cni/net.d/10-flannel.conflist").exists
     assert host.interface("flannel.1").exists
+
+
+def test_kubelet_has_no_port_that_asks_for_no_name(host: Host) -> None:
+    assert not host.socket("tcp://10255").is_listening
+
+
+def test_kubelet_serves_nobody_without_a_name(host: Host, expected: Expected) -> None:
+    assert status(host, f"https://{expected['kubernetes_node_ip']}:10250/pods") == 401
+
+
+def test_kubelet_runs_with_its_protections(host: Host, expected: Expected) -> None:
+    settings = yaml.safe_load(host.file("/var/lib/kubelet/config.yaml").content_string)
+    assert settings["authentication"]["anonymous"]["enabled"] is False
+    assert settings["authorization"]["mode"] == "Webhook"
+    assert settings["rotateCertificates"] is True
+    assert settings["tlsMinVersion"] == "VersionTLS12"
+    wanted = expected["kubernetes_kubelet_config"].get("protectKernelDefaults", True)
+    assert settings.get("protectKernelDefaults", False) is wanted

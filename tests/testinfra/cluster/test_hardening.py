@@ -1,0 +1,62 @@
+"""A host lets in only what the inventory says, and changes no package by itself."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from testinfra.host import Host
+
+from ..inventory import Expected
+
+
+@pytest.fixture(scope="module")
+def sshd(host: Host) -> dict[str, str]:
+    """Settings in force, by their lower-case names."""
+    return dict(line.split(" ", 1) for line in host.check_output("sshd -T").splitlines() if " " in line)
+
+
+def test_ssh_takes_keys_only(sshd: dict[str, str]) -> None:
+    assert sshd["passwordauthentication"] == "no"
+    assert sshd["kbdinteractiveauthentication"] == "no"
+    assert sshd["permitemptypasswords"] == "no"
+
+
+def test_ssh_settings_of_the_site_are_in_force(sshd: dict[str, str], expected: Expected) -> None:
+    for name, value in expected["hardening_sshd_settings"].items():
+        assert sshd[name.lower()] == str(value)
+
+
+def test_ssh_offers_no_weak_algorithm(sshd: dict[str, str]) -> None:
+    offered = ",".join(sshd[name] for name in ("kexalgorithms", "ciphers", "macs"))
+    assert not re.search(r"sha1\b|md5|cbc|arcfour|3des|group1\b|group14-sha1|umac-64", offered)
+
+
+def test_the_firewall_refuses_what_is_not_allowed(host: Host, expected: Expected) -> None:
+    if not expected["hardening_firewall"]:
+        pytest.skip("the site has another firewall")
+    rules = host.check_output("nft --stateless list table inet hardening")
+    assert "policy drop" in rules
+    allowed = set(re.findall(r'accept comment "([^"]+)"', rules))
+    assert allowed == {"ssh"} | {rule["name"] for rule in expected["hardening_firewall_allowed"]}
+
+
+def test_the_firewall_is_kept_for_the_next_boot(host: Host, expected: Expected) -> None:
+    if not expected["hardening_firewall"]:
+        pytest.skip("the site has another firewall")
+    assert host.service("hardening-firewall").is_enabled
+    assert host.check_output("cmp /etc/nftables.d/hardening.nft /etc/nftables.d/hardening.nft.next") == ""
+    assert not host.service("hardening-firewall-rollback.timer").is_running
+
+
+def test_apt_does_nothing_by_itself(host: Host, expected: Expected) -> None:
+    if not expected["hardening_unattended_changes_off"]:
+        pytest.skip("the site lets hosts update themselves")
+    assert host.check_output("apt-config shell enabled APT::Periodic::Enable") == "enabled='0'"
+
+
+def test_changes_of_identity_are_logged(host: Host, expected: Expected) -> None:
+    if not expected["hardening_auditd"]:
+        pytest.skip("the kernel's audit is not this host's")
+    assert host.service("auditd").is_running
+    assert "-w /etc/shadow -p wa -k identity" in host.check_output("auditctl -l")

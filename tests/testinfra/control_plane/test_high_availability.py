@@ -1,0 +1,44 @@
+"""The control plane as a whole: certificates that live on, etcd with a majority to spare, an address that moves."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from testinfra.host import Host
+
+from ..inventory import Expected, hosts
+from .test_protections import ETCDCTL
+
+DAY_S = 86400
+
+
+def test_no_certificate_is_near_its_end(host: Host, expected: Expected) -> None:
+    found = json.loads(host.check_output("kubeadm certs check-expiration --output=json"))["certificates"]
+    left = {entry["name"]: entry["residualTime"] / DAY_S for entry in found if not entry["missing"]}
+    assert len(left) >= 9
+    assert min(left.values()) > expected["kubernetes_certificate_days"], left
+
+
+def test_etcd_has_a_healthy_member_on_every_host_of_the_control_plane(host: Host, expected: Expected) -> None:
+    members = json.loads(host.check_output(f"{ETCDCTL} member list --write-out=json"))["members"]
+    assert {member["name"] for member in members} == set(expected["kubernetes_control_plane_hosts"])
+    assert not [member for member in members if member.get("isLearner")]
+    assert host.run(f"{ETCDCTL} endpoint health --cluster").rc == 0
+
+
+def test_one_host_has_the_virtual_address(node: str, host: Host, expected: Expected) -> None:
+    address = expected["api_endpoint_virtual_ip"]
+    if not address:
+        pytest.skip("the API has no address of its own")
+    interface = host.interface(expected["api_endpoint_interface"])
+    first = hosts("control_plane")[0]
+    assert (address in interface.addresses) is (node == first), "while it lives, the first host has it"
+
+
+def test_the_proxy_and_its_partner_run_now_and_at_boot(host: Host, expected: Expected) -> None:
+    if not expected["api_endpoint_virtual_ip"]:
+        pytest.skip("the API has no address of its own")
+    for name in ("haproxy", "keepalived"):
+        assert host.service(name).is_running
+        assert host.service(name).is_enabled

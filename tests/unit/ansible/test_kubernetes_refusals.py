@@ -1,0 +1,114 @@
+"""What the role kubernetes refuses, asked of the role itself on this machine: nothing is installed or reached.
+
+Each case is a host of a made-up inventory, so that one run of a task file answers for all cases.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ANSIBLE = Path(__file__).parents[3] / "ansible"
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+
+
+def refused(folder: Path, tasks_from: str, cases: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Run one task file of the role; returns the message to each case that was refused."""
+    groups = {
+        "cases": {"hosts": {name: LOCAL | variables for name, variables in cases.items()}},
+        "others": {"hosts": dict.fromkeys(["cp1", "cp2", "cp3"])},
+    }
+    tasks = [{"ansible.builtin.import_role": {"name": "kubernetes", "tasks_from": tasks_from}}]
+    (folder / "hosts.yml").write_text(json.dumps({"all": {"children": groups}}))
+    (folder / "play.yml").write_text(json.dumps([{"hosts": "cases", "gather_facts": False, "tasks": tasks}]))
+    environment = {
+        "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
+        "ANSIBLE_HOME": str(folder),
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+    }
+    done = subprocess.run(
+        ["ansible-playbook", "-i", folder / "hosts.yml", folder / "play.yml"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = json.loads(done.stdout)
+    assert set(report["stats"]) == set(cases), done.stderr
+    assert not any(case["changed"] or case["unreachable"] for case in report["stats"].values())
+    results = [task["hosts"] for play in report["plays"] for task in play["tasks"]]
+    return {host: r["msg"] for hosts in results for host, r in hosts.items() if r.get("failed")}
+
+
+CONTROL_PLANES = {
+    "one": ["cp1"],
+    "three": ["cp1", "cp2", "cp3"],
+    "none": [],
+    "two": ["cp1", "cp2"],
+    "twice": ["cp1", "cp2", "cp2"],
+    "unknown": ["cp1", "cp2", "nowhere"],
+}
+
+
+def test_a_control_plane_that_stops_with_one_host_is_refused(tmp_path: Path) -> None:
+    cases = {name: {"kubernetes_control_plane_hosts": hosts} for name, hosts in CONTROL_PLANES.items()}
+    messages = refused(tmp_path, "refuse_control_plane", cases)
+    assert set(messages) == {"none", "two", "twice", "unknown"}
+    assert "Found 2 control-plane hosts (cp1, cp2); needed one or three different hosts" in messages["two"]
+
+
+# Versions that run, and the version that is wanted.
+TAKEN = {
+    "same": (["1.34.4", "1.34.4"], "1.34.4"),
+    "patch": (["1.34.3", "1.34.3"], "1.34.4"),
+    "two digits": (["1.34.9", "1.34.10"], "1.34.10"),
+    "minor": (["1.34.4", "1.34.4"], "1.35.0"),
+    "half done": (["1.35.0", "1.34.4"], "1.35.0"),
+}
+DOWNGRADES = {
+    "patch back": (["1.34.4"], "1.34.3"),
+    "two digits back": (["1.34.10"], "1.34.9"),
+    "back after half": (["1.35.0", "1.34.4"], "1.34.4"),
+}
+SKIPS = {
+    "skipped minor": (["1.34.4"], "1.36.1"),
+    "skipped for one node": (["1.36.1", "1.34.4"], "1.36.1"),
+    "major": (["1.34.4"], "2.0.0"),
+}
+
+
+@pytest.fixture(scope="module")
+def upgrades(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    cases = {
+        name: {"__kubernetes_running": running, "kubernetes_version": wanted}
+        for name, (running, wanted) in (TAKEN | DOWNGRADES | SKIPS).items()
+    }
+    return refused(tmp_path_factory.mktemp("upgrades"), "refuse_upgrade", cases)
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_an_upgrade_by_a_patch_or_one_minor_is_taken(upgrades: dict[str, str], case: str) -> None:
+    assert case not in upgrades
+
+
+@pytest.mark.parametrize("case", DOWNGRADES)
+def test_a_downgrade_is_refused(upgrades: dict[str, str], case: str) -> None:
+    assert "A downgrade is not possible" in upgrades[case]
+
+
+@pytest.mark.parametrize("case", SKIPS)
+def test_a_skipped_minor_is_refused_with_the_next_one(upgrades: dict[str, str], case: str) -> None:
+    assert "Set kubernetes_version to 1.35.x first" in upgrades[case]
+
+
+def test_a_reset_without_the_clusters_name_is_refused(tmp_path: Path) -> None:
+    cases = {given: {"kubernetes_reset_confirm": given.strip("-")} for given in ("-", "yes", "another")}
+    messages = refused(tmp_path, "remove", cases)
+    assert set(messages) == set(cases)
+    assert "kubernetes_reset_confirm=qwen-onprem" in messages["yes"]
