@@ -23,6 +23,12 @@ class WeightsError(Error):
     exit_code = 3
 
 
+class PlanError(Error):
+    """Whoever chose the hosts for the model must act: it does not fit them."""
+
+    exit_code = 3
+
+
 class HostError(Error):
     """Whoever runs the host or builds the image must act: a port, a missing package, a missing kernel feature."""
 

@@ -1,4 +1,8 @@
-"""Verified weights and a supervised engine. Exit codes: 0 done, 2 wrong command, 3 wrong weights, 4 host, 5 engine."""
+"""Plans, verified weights and a supervised engine.
+
+Exit codes: 0 done, 2 wrong command, 3 what is to be served is not right (weights) or does not fit (plan), 4 host,
+5 engine.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from qwen_runtime import __version__
-from qwen_runtime.cli import chat, models, serve, weights
+from qwen_runtime.cli import chat, models, plan, serve, weights
 from qwen_runtime.errors import Error
 
 
@@ -34,6 +38,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qwen-runtime", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (serve, weights, models, chat):
+    for command in (plan, serve, weights, models, chat):
         command.add_to(commands)
     return parser

@@ -1,0 +1,120 @@
+"""`qwen-runtime plan`: does a model fit these GPUs, how, and how fast will it be."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from dataclasses import asdict
+
+from qwen_runtime.cli.common import Commands, Options, add, positive
+from qwen_runtime.errors import PlanError, UsageError
+from qwen_runtime.units import GIGA, TERA, gib
+
+
+def add_to(commands: Commands) -> None:
+    plan = add(commands, "plan", run, "does a model fit these GPUs, how, and how fast will it be (exit 3: it does not)")
+    plan.add_argument("--model", metavar="NAME|DIR", help="a catalogue name, or a directory with a config.json")
+    plan.add_argument("--gpu", metavar="NAME", help="a catalogue name, such as h100-80gb; cpu for a host without one")
+    plan.add_argument(
+        "--gpus-per-node", type=positive, metavar="N", help="GPUs in each host, joined by their fast link"
+    )
+    plan.add_argument("--nodes", type=positive, default=1, metavar="N", help="hosts (default: %(default)s)")
+    plan.add_argument("--quantization", choices=["bf16", "fp8"], help="form of the weights (default: the checkpoint's)")
+    plan.add_argument("--engine", choices=["vllm", "transformers", "deepspeed"], default="vllm")
+    plan.add_argument("--context", type=positive, metavar="TOKENS", help="longest prompt plus answer (default: 65536)")
+    plan.add_argument("--input-tokens", type=positive, default=1000, metavar="N", help="of a usual prompt")
+    plan.add_argument("--output-tokens", type=positive, default=1000, metavar="N", help="of a usual answer")
+    plan.add_argument("--concurrency", type=positive, default=16, metavar="N", help="requests in flight at the site")
+    plan.add_argument("--target-tokens-per-s-per-gpu", type=above_zero, default=300.0, metavar="R")
+    plan.add_argument("--target-latency-ms", type=above_zero, default=500.0, metavar="MS", help="to the first token")
+    plan.add_argument(
+        "--memory-gib", type=above_zero, metavar="GIB", help="usable memory of a GPU, if not the catalogue's"
+    )
+    plan.add_argument("--gpu-memory-utilization", type=share, default=0.9, metavar="SHARE", help="of it for the engine")
+    plan.add_argument("--json", action="store_true", help="the whole plan, for programs")
+    plan.add_argument("--list-models", action="store_true", help="models known by name")
+    plan.add_argument("--list-gpus", action="store_true", help="GPUs known by name")
+
+
+def above_zero(text: str) -> float:
+    number = _number(text)
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is too small; give a number above 0")
+    return number
+
+
+def share(text: str) -> float:
+    number = _number(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share; give a number above 0 and at most 1")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return number
+
+
+def run(options: Options) -> None:
+    if options.list_models or options.list_gpus:
+        _list(options)
+        return
+    missing = [flag for flag in ("model", "gpu", "gpus_per_node") if getattr(options, flag) is None]
+    if missing:
+        raise UsageError(
+            f"no {', '.join('--' + flag.replace('_', '-') for flag in missing)}",
+            "a model and the GPUs to plan it for",
+            "Add them; --list-models and --list-gpus name what is known.",
+        )
+    from qwen_runtime import plan
+    from qwen_runtime.plan import table
+
+    request = plan.make(
+        model=options.model,
+        gpu=options.gpu,
+        gpus_per_node=options.gpus_per_node,
+        nodes=options.nodes,
+        quantization=options.quantization,
+        context_tokens=options.context,
+        input_tokens=options.input_tokens,
+        output_tokens=options.output_tokens,
+        concurrency=options.concurrency,
+        tokens_per_s_per_gpu=options.target_tokens_per_s_per_gpu,
+        latency_s=options.target_latency_ms / 1000,
+        engine=options.engine,
+        utilization=options.gpu_memory_utilization,
+        memory_gib=options.memory_gib,
+    )
+    document = plan.build(plan.plan(request))
+    print(json.dumps(document, indent=1) if options.json else table.render(document))
+    if not document["fits"]:
+        raise PlanError(**document["problem"])
+
+
+def _list(options: Options) -> None:
+    from qwen_runtime.plan import gpus, models
+
+    listed: list[tuple[dict[str, object], str]] = []
+    if options.list_models:
+        for shape in models.known().values():
+            size = f"{shape.parameters / GIGA:8.2f} B parameters {shape.size_bytes / GIGA:8.1f} GB {shape.quantization}"
+            entry = {**asdict(shape), "parameters": shape.parameters, "weights_bytes": shape.size_bytes}
+            listed.append((entry, f"{shape.name:38}{size} {shape.context_tokens:8} tokens of context"))
+    if options.list_gpus:
+        for gpu in gpus.GPUS:
+            fp8 = f"{gpu.fp8_flops / TERA:.0f}" if gpu.fp8_flops else "no"
+            line = f"{gpu.name:14} {gib(gpu.usable_bytes):>9} usable {gpu.bandwidth_bytes_per_s / GIGA:6.0f} GB/s  "
+            line += (
+                f"{gpu.bf16_flops / TERA:6.4g} TFLOP/s bf16 {fp8:>5} fp8  link {gpu.link_bytes_per_s / GIGA:.0f} GB/s"
+            )
+            listed.append((asdict(gpu), f"{line}  {gpu.compute_capability}"))
+    if options.json:
+        print(json.dumps([entry for entry, _ in listed], indent=1))
+    else:
+        print("\n".join(line for _, line in listed))

@@ -1,0 +1,237 @@
+"""The plan as a document: what other programs read. Sizes in bytes, times in seconds, names in snake_case."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qwen_runtime.errors import PlanError, UsageError
+from qwen_runtime.plan import engines, kubernetes, nearest
+from qwen_runtime.plan.layout import Layout, Site
+from qwen_runtime.plan.memory import Memory
+from qwen_runtime.plan.nearest import Alternative
+from qwen_runtime.plan.planner import Candidate, Plan
+from qwen_runtime.plan.roofline import Prediction
+
+FORMAT = 1
+SEQUENCE_LENGTHS = (8192, 32768, 131072)
+
+
+def build(plan: Plan) -> dict[str, Any]:
+    """Everything that is known of a plan. Where it does not fit, `layout` and `memory` are of the nearest miss, and
+    what only a plan that fits has is empty."""
+    request = plan.request
+    shape = request.shape
+    others = [] if plan.fits else nearest.alternatives(request)
+    error = None if plan.fits else nearest.refusal(plan, others)
+    return {
+        "format": FORMAT,
+        "fits": plan.fits,
+        "reason": str(error) if error else summary(plan),
+        "problem": {"found": error.found, "needed": error.needed, "remedy": error.remedy} if error else None,
+        "warnings": warnings(plan),
+        "model": {"name": shape.name, "family": shape.family, "context_tokens": shape.context_tokens},
+        "hardware": {
+            "gpu": request.gpu.name,
+            "gpus_per_node": request.site.gpus_per_node,
+            "nodes": request.site.nodes,
+            "memory_bytes_per_gpu": request.gpu.usable_bytes,
+        },
+        "wishes": asdict(request.wishes),
+        "parameters": shape.parameters,
+        "active_parameters": shape.active_parameters,
+        "weights_bytes": shape.size_bytes,
+        "parts": {
+            part: {"parameters": parameters, "bytes": size_bytes}
+            for part, (parameters, size_bytes) in shape.parts().items()
+        },
+        "layout": layout(plan.best.layout, request.site),
+        "memory": memory(plan),
+        "choices": choices(plan),
+        "max_model_len": request.wishes.context_tokens,
+        "predicted": [prediction(found) for found in plan.predicted],
+        "target": asdict(plan.target) if plan.target else None,
+        "refused": [refused(c, request.site) for c in plan.considered if c.refusal],
+        "not_chosen": [not_chosen(c, plan) for c in plan.considered if not c.refusal and c is not plan.best],
+        "nearest_fit": alternative(others[0]) if others else None,
+        "other_fits": [alternative(other) for other in others[1:]],
+        "launch": plan.launch,
+        "unusable_engines": plan.unusable,
+        "environment": engines.environment(request.gpu, plan.best.memory) if plan.fits else {},
+        "kubernetes": kubernetes.requests(plan) if plan.fits else {},
+        "host": kubernetes.host(plan) if plan.fits else {},
+    }
+
+
+def summary(plan: Plan) -> str:
+    request, best = plan.request, plan.best.layout
+    hosts = f"{request.site.nodes} x {request.site.gpus_per_node} {request.gpu.name}"
+    replicas = f", {best.replicas} replicas" if best.replicas > 1 else ""
+    return f"{request.shape.name} fits {hosts}: {best.name}{replicas}"
+
+
+def layout(found: Layout, site: Site) -> dict[str, Any]:
+    """`data_parallel` counts replicas and attention groups: where expert_parallel is larger than tensor_parallel, the
+    groups share one engine's experts."""
+    return {
+        "name": found.name,
+        "tensor_parallel": found.tensor_parallel,
+        "pipeline_parallel": found.pipeline_parallel,
+        "expert_parallel": found.expert_parallel,
+        "data_parallel": found.data_parallel,
+        "nodes": found.nodes(site),
+        "replicas": found.replicas,
+        "gpus_per_replica": found.gpus_per_replica,
+        "nodes_per_replica": found.nodes_per_replica(site),
+    }
+
+
+def memory(plan: Plan) -> dict[str, Any]:
+    """`kv_tokens` is what one engine (or attention group) holds, so the longest request; `sequences` is at the site."""
+    found: Memory = plan.best.memory
+    engines_at_site = plan.best.layout.data_parallel
+    return {
+        "usable_bytes_per_gpu": found.usable_bytes,
+        "weights_bytes_per_gpu": found.weights_bytes,
+        "headroom_bytes_per_gpu": found.headroom_bytes,
+        "kv_bytes_per_gpu": found.kv_bytes,
+        "kv_bytes_per_token": plan.request.shape.kv_bytes_per_token,
+        "kv_bytes_per_token_per_gpu": found.kv_bytes_per_token,
+        "kv_tokens": found.kv_tokens,
+        "longest_context_tokens": min(found.kv_tokens, plan.request.shape.context_tokens),
+        "sequences": {
+            str(length): found.kv_tokens // length * engines_at_site
+            for length in SEQUENCE_LENGTHS
+            if length <= plan.request.shape.context_tokens
+        },
+    }
+
+
+def choices(plan: Plan) -> dict[str, dict[str, str]]:
+    """Every decision with its reason."""
+    request = plan.request
+    attention, attention_reason = engines.attention(request.gpu)
+    reasons = {
+        "vllm": "serves with continuous batching, prefix caching and every layout here",
+        "transformers": "asked for: the reference that other engines are compared with",
+        "deepspeed": "asked for: scores whole texts; it keeps no KV cache, so it does not stream",
+    }
+    return {
+        "engine": {"value": request.engine, "reason": reasons[request.engine]},
+        "dtype": {"value": "bfloat16", "reason": "what the model was trained in; every GPU here computes in it"},
+        "quantization": {"value": request.shape.quantization, "reason": _quantization_reason(plan)},
+        "attention": {"value": attention, "reason": attention_reason},
+        "layout": {"value": plan.best.layout.name, "reason": _layout_reason(plan)},
+        "trust_remote_code": {"value": "off", "reason": "the engines know this family; no code comes with weights"},
+        "revision": {"value": "manifest.json", "reason": "weights are local files, held to their recorded digests"},
+    }
+
+
+def _quantization_reason(plan: Plan) -> str:
+    shape, gpu = plan.request.shape, plan.request.gpu
+    if not shape.fp8_block:
+        return "the checkpoint is not quantised"
+    if engines.weight_only(shape, gpu):
+        return (
+            f"weight-only: compute capability {gpu.compute_capability} has no arithmetic in FP8, so weights are "
+            "unpacked to bf16 as they are used; half the memory, no faster arithmetic"
+        )
+    kept = "embedding, output, norms and router stay bf16"
+    return f"the checkpoint has its matrices in FP8 blocks of {shape.fp8_block}; {kept}"
+
+
+def _layout_reason(plan: Plan) -> str:
+    if not plan.fits:
+        return "the nearest miss"
+    fitting = [candidate for candidate in plan.considered if candidate.refusal is None]
+    rate = f"{plan.best.output_tokens_per_s:.0f} tokens/s predicted at {plan.request.wishes.concurrency} in flight"
+    return f"of {len(fitting)} that fit, the fewest hosts in one engine, then the fastest: {rate}"
+
+
+def warnings(plan: Plan) -> list[str]:
+    """What an operator should know before ordering or deploying."""
+    if not plan.fits:
+        return []
+    request, best = plan.request, plan.best
+    found = []
+    if engines.weight_only(request.shape, request.gpu):
+        found.append(_quantization_reason(plan))
+    held = plan.sequences_per_engine * best.layout.replicas
+    if request.wishes.concurrency > held:
+        found.append(f"{request.wishes.concurrency} requests in flight are wished for; {held} run, the rest wait")
+    if not request.gpu.fast_link and best.layout.gpus_per_replica > 1 and request.gpu.vendor != "cpu":
+        found.append(f"{request.gpu.name} has no NVLink: its ranks agree over PCIe")
+    spare = kubernetes.requests(plan)["spare_gpus_for_max_surge"]
+    if spare:
+        found.append(f"a rolling update (maxSurge 1) needs {spare} more GPUs than the site has")
+    return found
+
+
+def refused(candidate: Candidate, site: Site) -> dict[str, Any]:
+    return {"layout": layout(candidate.layout, site), "reason": candidate.refusal}
+
+
+def not_chosen(candidate: Candidate, plan: Plan) -> dict[str, Any]:
+    return {
+        "layout": layout(candidate.layout, plan.request.site),
+        "kv_tokens": candidate.memory.kv_tokens,
+        "output_tokens_per_s": round(candidate.output_tokens_per_s, 1),
+    }
+
+
+def prediction(found: Prediction) -> dict[str, Any]:
+    return {key: round(value, 5) for key, value in asdict(found).items()}
+
+
+def alternative(found: Alternative) -> dict[str, Any]:
+    request = found.plan.request
+    return {
+        "changed": list(found.changed),
+        "summary": found.summary,
+        "arguments": request.command(),
+        "command": found.command,
+        "model": request.shape.name,
+        "layout": layout(found.plan.best.layout, request.site),
+        "memory": memory(found.plan),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a consumer needs of a plan that fits."""
+
+    model: str
+    max_model_len: int
+    dtype: str
+    launch: Mapping[str, list[str]]
+    environment: Mapping[str, str]
+
+
+def read(path: Path) -> Document:
+    """A plan that was written with --json. UsageError where it is none, PlanError with the plan's own message where it
+    does not fit."""
+    try:
+        found = json.loads(path.read_bytes())
+        if found["format"] != FORMAT:
+            raise ValueError(f"format {found['format']!r}")
+        if not found["fits"]:
+            problem = found["problem"]
+            raise PlanError(str(problem["found"]), str(problem["needed"]), str(problem["remedy"]))
+        return Document(
+            model=str(found["model"]["name"]),
+            max_model_len=int(found["max_model_len"]),
+            dtype=str(found["choices"]["dtype"]["value"]),
+            launch={str(engine): [str(word) for word in words] for engine, words in found["launch"].items()},
+            environment={str(name): str(value) for name, value in found["environment"].items()},
+        )
+    except OSError as error:
+        raise UsageError(f"plan {path} cannot be read ({error.strerror})", "a plan", "Correct the path.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(
+            f"{path} is not a plan of this version ({error!r})",
+            f"a document of format {FORMAT}",
+            f"Write it anew: qwen-runtime plan ... --json > {path}",
+        ) from error

@@ -1,0 +1,115 @@
+"""Accelerators known by name: what decides whether a model fits and how fast it can be at most.
+
+Rates are dense, without sparsity. `usable_bytes` is what the driver offers to a process (torch's total_memory), a few
+per cent below the number on the card. Compute capabilities: https://developer.nvidia.com/cuda-gpus.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from qwen_runtime.errors import UsageError
+from qwen_runtime.plan.models import unknown
+from qwen_runtime.units import GIB, GIGA, TERA
+
+_A100 = "https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/a100/pdf/nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf"
+_H100 = "https://www.nvidia.com/en-us/data-center/h100/"
+_H200 = "https://www.nvidia.com/en-us/data-center/h200/"
+_H20 = "no public data sheet; as vendors of H20 servers state it"
+_B200 = "https://www.nvidia.com/en-us/data-center/dgx-b200/"
+_L40S = "https://www.nvidia.com/en-us/data-center/l40s/"
+_ADA = "https://images.nvidia.com/aem-dam/Solutions/geforce/ada/nvidia-ada-gpu-architecture.pdf"
+_MI300X = "https://www.amd.com/en/products/accelerators/instinct/mi300/mi300x.html"
+_TORCH = "total capacity in torch's out-of-memory messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    name: str
+    vendor: str
+    """nvidia, amd or cpu."""
+    usable_bytes: int
+    bandwidth_bytes_per_s: float
+    bf16_flops: float
+    fp8_flops: float | None
+    """None where there is no arithmetic in FP8."""
+    link_bytes_per_s: float
+    """To its neighbours in a host, in one direction."""
+    fast_link: bool
+    """Whether that link is NVLink or Infinity Fabric rather than PCIe."""
+    compute_capability: str
+    source: str
+    """Of bandwidth, rates and link."""
+    memory_source: str
+
+    @property
+    def capability(self) -> tuple[int, int]:
+        """Compute capability as numbers; (0, 0) for what is not NVIDIA's."""
+        found = re.fullmatch(r"(\d+)\.(\d+)", self.compute_capability)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _gpu(
+    name: str,
+    memory: tuple[float, str],
+    bandwidth_gb: float,
+    bf16_tera: float,
+    fp8_tera: float | None,
+    link_gb: float,
+    capability: str,
+    source: str,
+    *,
+    vendor: str = "nvidia",
+    fast_link: bool = True,
+) -> Gpu:
+    usable_gib, memory_source = memory
+    return Gpu(
+        name=name,
+        vendor=vendor,
+        usable_bytes=int(usable_gib * GIB),
+        bandwidth_bytes_per_s=bandwidth_gb * GIGA,
+        bf16_flops=bf16_tera * TERA,
+        fp8_flops=fp8_tera * TERA if fp8_tera else None,
+        link_bytes_per_s=link_gb * GIGA,
+        fast_link=fast_link,
+        compute_capability=capability,
+        source=source,
+        memory_source=memory_source,
+    )
+
+
+GPUS = (
+    _gpu("a100-40gb", (39.39, _TORCH), 1555, 312, None, 300, "8.0", _A100),
+    _gpu("a100-80gb", (79.15, _TORCH), 2039, 312, None, 300, "8.0", _A100),
+    _gpu("h100-80gb", (79.11, "https://github.com/vllm-project/vllm/issues/27508"), 3350, 989, 1979, 450, "9.0", _H100),
+    _gpu("h200-141gb", (139.8, "https://github.com/vllm-project/recipes/pull/12"), 4800, 989, 1979, 450, "9.0", _H200),
+    _gpu("h20-96gb", (95.0, _TORCH), 4000, 148, 296, 450, "9.0", _H20),
+    _gpu("h20-141gb", (139.8, "https://github.com/vllm-project/recipes/pull/12"), 4800, 148, 296, 450, "9.0", _H20),
+    _gpu("b200-180gb", (178.3, "https://github.com/NVIDIA/TensorRT-LLM/issues/10278, less the driver's own part"),
+         8000, 2250, 4500, 900, "10.0", _B200),
+    _gpu("l40s-48gb", (44.39, _TORCH), 864, 362, 733, 32, "8.9", _L40S, fast_link=False),
+    _gpu("rtx4090-24gb", (23.52, "https://github.com/Soul-AILab/SoulX-FlashTalk/issues/5"), 1008, 165, 330, 32, "8.9",
+         _ADA, fast_link=False),
+    _gpu("mi300x-192gb", (191.9, "rocm-smi's total"), 5300, 1307, 2615, 448, "gfx942", _MI300X, vendor="amd"),
+    # A host without a GPU: what was measured on two virtual cores with AVX-512 and its bf16 instructions; --memory-gib
+    # says how much memory the server may have.
+    _gpu("cpu", (16, "an assumption: give --memory-gib"), 33, 0.341, None, 33, "none",
+         "measured: stream 33 GB/s, bf16 matrix product 341 GFLOP/s", vendor="cpu", fast_link=False),
+)  # fmt: skip
+
+
+def get(name: str) -> Gpu:
+    """By its name or, where that is not ambiguous, without the memory in it: `h200`. Raises UsageError."""
+    wanted = _plain(name)
+    matches = [gpu for gpu in GPUS if wanted in (_plain(gpu.name), _plain(gpu.name.partition("-")[0]))]
+    if len(matches) > 1:
+        names = " or ".join(gpu.name for gpu in matches)
+        raise UsageError(f"GPU {name!r} comes in two sizes", names, "Give --gpu the one that the hosts have.")
+    if not matches:
+        raise unknown("GPU", name, [gpu.name for gpu in GPUS], "of GPUs", "--list-gpus")
+    return matches[0]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,0 +1,95 @@
+"""What the pods of a plan ask of Kubernetes, and what their hosts must have."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from qwen_runtime.plan.planner import Plan
+from qwen_runtime.units import GIB, GIGA
+
+# Memory of a pod: API server, and a worker for each GPU with CUDA's and torch's host side. A worker of vLLM's CPU build
+# took 1.0 GB and the API server 1.07 GB; CUDA's libraries and pinned buffers come on top.
+SERVER_GIB = 8
+WORKER_GIB = 8
+SHARED_GIB_PER_GPU = 2
+"""/dev/shm for NCCL and vLLM's message queues: the size that vLLM's own Kubernetes example gives one GPU
+(https://docs.vllm.ai/en/latest/deployment/k8s.html)."""
+CORES_PER_GPU = 4
+SYSTEM_GIB = 32
+"""Of a host, for everything that is not a model server."""
+LEAST_DRAIN_S = 300
+GRACE_MARGIN_S = 30
+"""From the end of the drain to SIGKILL: `qwen-runtime serve` asks for 15 s."""
+LOAD_BYTES_PER_S = 1 * GIGA
+"""Of weights from disk to GPUs: a tenth of what an array of NVMe disks gives."""
+WARM_UP_S = 600
+"""Compilation, graph capture and profiling; 70 s of compilation were seen for a small model on two cores."""
+_RESOURCE = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "cpu": None}
+
+
+def requests(plan: Plan) -> dict[str, Any]:
+    """Of one pod, unless a key says otherwise; memory as Kubernetes quantities, times in seconds."""
+    request, layout = plan.request, plan.best.layout
+    pods = layout.nodes_per_replica(request.site)
+    gpus = layout.gpus_per_replica // pods
+    memory_gib = pod_memory_gib(plan)
+    drain_s = drain_seconds(plan)
+    spare_gpus = _spare_gpus(plan)
+    return {
+        "replicas": layout.replicas,
+        "pods_per_replica": pods,
+        "gpu_resource": _RESOURCE[request.gpu.vendor],
+        "gpus": gpus if request.gpu.vendor != "cpu" else 0,
+        "cpu_request": str(CORES_PER_GPU * gpus if request.gpu.vendor != "cpu" else 1),
+        "memory_request": f"{memory_gib}Gi",
+        "memory_limit": f"{2 * memory_gib}Gi",
+        "shared_memory": f"{SHARED_GIB_PER_GPU * gpus}Gi",
+        "drain_seconds": drain_s,
+        "termination_grace_period_seconds": drain_s + GRACE_MARGIN_S,
+        "startup_seconds": _minutes(WARM_UP_S + 2 * request.shape.size_bytes / LOAD_BYTES_PER_S),
+        "max_surge": 1,
+        "spare_gpus_for_max_surge": spare_gpus,
+        "spare_nodes_for_max_surge": math.ceil(spare_gpus / request.site.gpus_per_node),
+    }
+
+
+def host(plan: Plan) -> dict[str, int]:
+    """What each host needs: memory for its pods at their limits, disk for two revisions of the weights."""
+    layout, site = plan.best.layout, plan.request.site
+    pods_on_host = max(1, site.gpus_per_node // layout.gpus_per_replica)
+    return {
+        "memory_bytes": (2 * pod_memory_gib(plan) * pods_on_host + SYSTEM_GIB) * GIB,
+        "disk_bytes": 2 * plan.request.shape.size_bytes,
+    }
+
+
+def pod_memory_gib(plan: Plan) -> int:
+    """What the processes take. The limit is twice that, so that weights which are read through the page cache, which
+    counts too but is given back on demand, do not crowd them."""
+    request, layout = plan.request, plan.best.layout
+    if request.gpu.vendor == "cpu":
+        memory = plan.best.memory
+        return math.ceil((memory.weights_bytes + memory.headroom_bytes + memory.kv_bytes) / GIB)
+    gpus = layout.gpus_per_replica // layout.nodes_per_replica(request.site)
+    return SERVER_GIB + (WORKER_GIB + SHARED_GIB_PER_GPU) * gpus
+
+
+def drain_seconds(plan: Plan) -> int:
+    """Time for two answers of the planned length, one after the other, at the busiest that was predicted."""
+    wishes = plan.request.wishes
+    slowest = max(plan.predicted, key=lambda prediction: prediction.inter_token_s)
+    answer_s = slowest.ttft_s + wishes.output_tokens * slowest.inter_token_s
+    return max(LEAST_DRAIN_S, _minutes(2 * answer_s))
+
+
+def _spare_gpus(plan: Plan) -> int:
+    """GPUs that a rolling update needs beyond those of the site: one replica's, unless so many are idle."""
+    layout, site = plan.best.layout, plan.request.site
+    idle = site.gpus - layout.gpus
+    return max(0, layout.gpus_per_replica - idle)
+
+
+def _minutes(seconds: float) -> int:
+    """Rounded up to whole minutes, in seconds."""
+    return math.ceil(seconds / 60) * 60

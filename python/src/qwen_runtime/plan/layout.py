@@ -1,0 +1,143 @@
+"""How a model is divided over GPUs, and the divisions that no engine can run, whatever the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from qwen_runtime.plan.shape import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The hosts to plan for, all alike."""
+
+    gpus_per_node: int
+    nodes: int
+
+    @property
+    def gpus(self) -> int:
+        return self.gpus_per_node * self.nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    tensor_parallel: int
+    pipeline_parallel: int = 1
+    expert_parallel: int = 1
+    """Ranks that share out whole experts: tensor parallel x attention groups. 1 where each rank has a part of all."""
+    attention_groups: int = 1
+    """Groups of ranks inside one engine that each hold all of attention, and share out the experts (vLLM's own
+    data parallelism)."""
+    replicas: int = 1
+    """Engines that know nothing of each other."""
+
+    @property
+    def gpus_per_replica(self) -> int:
+        return self.tensor_parallel * self.pipeline_parallel * self.attention_groups
+
+    @property
+    def gpus(self) -> int:
+        return self.gpus_per_replica * self.replicas
+
+    @property
+    def data_parallel(self) -> int:
+        return self.attention_groups * self.replicas
+
+    def nodes_per_replica(self, site: Site) -> int:
+        return -(-self.gpus_per_replica // site.gpus_per_node)
+
+    def nodes(self, site: Site) -> int:
+        """Hosts that are used."""
+        if self.gpus_per_replica >= site.gpus_per_node:
+            return self.nodes_per_replica(site) * self.replicas
+        return -(-self.replicas // (site.gpus_per_node // self.gpus_per_replica))
+
+    @property
+    def name(self) -> str:
+        """One engine's division, as people write it: TP8 x EP8."""
+        words = [f"TP{self.tensor_parallel}"]
+        words += [f"PP{self.pipeline_parallel}"] if self.pipeline_parallel > 1 else []
+        words += [f"DP{self.attention_groups}"] if self.attention_groups > 1 else []
+        words += [f"EP{self.expert_parallel}"] if self.expert_parallel > 1 else []
+        return " x ".join(words)
+
+
+def candidates(shape: Shape, site: Site) -> Iterator[Layout]:
+    """Every division of a whole number of hosts, or of equal parts of a host, that is worth an opinion."""
+    for tensor in _divisors(site.gpus_per_node):
+        for pipeline in _divisors(site.gpus // tensor):
+            if not _fills_hosts(tensor * pipeline, site):
+                continue
+            yield _repeated(Layout(tensor, pipeline), site)
+            if shape.experts and tensor > 1:
+                yield _repeated(Layout(tensor, pipeline, expert_parallel=tensor), site)
+        if shape.experts:
+            for groups in _divisors(site.gpus_per_node // tensor)[1:]:
+                yield _repeated(Layout(tensor, 1, tensor * groups, groups), site)
+
+
+def _divisors(number: int) -> list[int]:
+    return [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+
+
+def _fills_hosts(gpus: int, site: Site) -> bool:
+    return site.gpus_per_node % gpus == 0 or gpus % site.gpus_per_node == 0
+
+
+def _repeated(layout: Layout, site: Site) -> Layout:
+    """As many engines as the hosts take."""
+    if layout.gpus_per_replica < site.gpus_per_node:
+        replicas = site.gpus_per_node // layout.gpus_per_replica * site.nodes
+    else:
+        replicas = site.nodes // layout.nodes_per_replica(site)
+    return Layout(
+        layout.tensor_parallel,
+        layout.pipeline_parallel,
+        layout.expert_parallel,
+        layout.attention_groups,
+        replicas,
+    )
+
+
+def misfit(shape: Shape, layout: Layout) -> str | None:
+    """Why the model's numbers do not divide this way; None where they do.
+
+    Source of the rules: vLLM's parallel layers and its check of block-quantised weights
+    (vllm/model_executor/layers/linear.py, quantization/fp8.py), whose messages name the same numbers.
+    """
+    tensor = layout.tensor_parallel
+    if layout.pipeline_parallel > shape.layers:
+        return f"{shape.layers} layers cannot make {layout.pipeline_parallel} stages"
+    if shape.heads % tensor:
+        return f"{shape.heads} attention heads are not divisible by TP {tensor}"
+    if shape.kv_heads % tensor and tensor % shape.kv_heads:
+        return f"{shape.kv_heads} key/value heads can be neither divided nor repeated over TP {tensor}"
+    if shape.experts and shape.experts % layout.expert_parallel:
+        return f"{shape.experts} experts are not divisible by EP {layout.expert_parallel}"
+    for what, width in _widths(shape, layout):
+        if width % tensor:
+            return f"{what} {width} is not divisible by TP {tensor}"
+    return _unaligned(shape, layout) if shape.fp8_block else None
+
+
+def _widths(shape: Shape, layout: Layout) -> Iterator[tuple[str, int]]:
+    """Widths that tensor parallelism cuts."""
+    if shape.expert_layers < shape.layers:
+        yield "intermediate_size", shape.intermediate
+    if shape.experts and layout.expert_parallel == 1:
+        yield "moe_intermediate_size", shape.moe_intermediate
+
+
+def _unaligned(shape: Shape, layout: Layout) -> str | None:
+    block, tensor = shape.fp8_block, layout.tensor_parallel
+    assert block
+    heads_width = shape.heads * shape.head_dim
+    for what, width in [("the width of attention", heads_width), *_widths(shape, layout)]:
+        if tensor > 1 and width // tensor % block:
+            remedy = "; expert parallelism keeps experts whole" if what.startswith("moe") else ""
+            return f"FP8 blocks of {block}: {what} {width} / TP {tensor} = {width // tensor}, not a multiple{remedy}"
+    kv_width = max(shape.kv_heads // tensor, 1) * shape.head_dim
+    if tensor > 1 and kv_width % block:
+        return f"FP8 blocks of {block}: key/value heads leave {kv_width} a rank, not a multiple"
+    return None

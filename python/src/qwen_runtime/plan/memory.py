@@ -1,0 +1,133 @@
+"""What a layout puts on one GPU: weights, headroom, and the keys and values that the rest has room for.
+
+Headroom is what an engine needs beside weights and KV cache, from vLLM's own accounts of it (the table of
+docs/planner.md compares them with these formulas).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qwen_runtime.plan.gpus import Gpu
+from qwen_runtime.plan.layout import Layout
+from qwen_runtime.plan.shape import BF16_BYTES, Shape, Shard, Tensor
+from qwen_runtime.units import GIB
+
+UTILIZATION = 0.90
+"""Share of a GPU that the engine may take: vLLM's own default, which leaves room for what it does not count."""
+BATCHED_TOKENS = 8192
+"""Most tokens of one step: vLLM's default for a server on a large GPU, set explicitly so that it stays what was
+planned."""
+MAX_SEQUENCES = 256
+BLOCK_TOKENS = 16
+"""KV cache is given out in blocks of so many tokens (vLLM's default block_size)."""
+# CUDA context, libraries and, between ranks, NCCL's buffers: "non_torch_memory" of 1.79 GiB on one GPU and 3.58 GiB
+# on two, in https://github.com/vllm-project/vllm/pull/10511.
+ALONE_BYTES = int(1.8 * GIB)
+TOGETHER_BYTES = int(3.6 * GIB)
+# CUDA graphs: 0.73 GiB estimated in https://github.com/vllm-project/vllm/pull/39559, 0.64 GiB held in
+# https://github.com/vllm-project/vllm/issues/27508; rounded up.
+GRAPH_BYTES = GIB
+# API server and engine process before their weights, measured with vLLM 0.32 on a CPU: 1.07 and 1.0 GB.
+CPU_PROCESS_BYTES = 2 * GIB
+# vLLM works on no more tokens at a time inside experts (VLLM_FUSED_MOE_CHUNK_SIZE).
+EXPERT_CHUNK_TOKENS = 32768
+HIDDEN_COPIES = 4
+"""Residual, normed input, and the two halves of a block's output, all alive at once."""
+SAMPLING_BYTES_PER_LOGIT = 24
+"""bf16 and float32 logits, a sorted copy, its 64-bit indices, probabilities (vLLM's sampler with top-p)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Of one GPU, in bytes."""
+
+    usable_bytes: int
+    weights_bytes: int
+    headroom_bytes: int
+    kv_bytes_per_token: int
+    """Of its part of every token's keys and values."""
+
+    @property
+    def kv_bytes(self) -> int:
+        return max(0, self.usable_bytes - self.weights_bytes - self.headroom_bytes)
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens that one attention group holds: no request can be longer."""
+        return self.kv_bytes // self.kv_bytes_per_token // BLOCK_TOKENS * BLOCK_TOKENS
+
+    @property
+    def missing_bytes(self) -> int:
+        """What weights and headroom ask for beyond what is usable."""
+        return max(0, self.weights_bytes + self.headroom_bytes - self.usable_bytes)
+
+
+def account(shape: Shape, gpu: Gpu, layout: Layout, utilization: float = UTILIZATION) -> Memory:
+    stage_layers = -(-shape.layers // layout.pipeline_parallel)
+    kv_heads = max(shape.kv_heads // layout.tensor_parallel, 1)
+    return Memory(
+        usable_bytes=int(gpu.usable_bytes * utilization),
+        weights_bytes=weights_bytes(shape, layout),
+        headroom_bytes=headroom_bytes(shape, gpu, layout),
+        kv_bytes_per_token=2 * stage_layers * kv_heads * shape.head_dim * BF16_BYTES,
+    )
+
+
+def weights_bytes(shape: Shape, layout: Layout) -> int:
+    """On the fullest GPU: the stage with most layers, together with the larger of the two ends."""
+    stage_layers = -(-shape.layers // layout.pipeline_parallel)
+    ends: dict[str, float] = {"embedding": 0.0, "output": 0.0, "norms": 0.0}
+    inside = 0.0
+    for tensor in shape.tensors():
+        size_bytes = tensor.size_bytes(shape.fp8_block) * share(tensor, shape, layout)
+        if tensor.in_layer:
+            inside += size_bytes * stage_layers / shape.layers
+        else:
+            ends[tensor.part] += size_bytes
+    if layout.pipeline_parallel > 1:
+        return int(inside + max(ends["embedding"], ends["output"]) + ends["norms"])
+    return int(inside + sum(ends.values()))
+
+
+def share(tensor: Tensor, shape: Shape, layout: Layout) -> float:
+    """The part of a tensor that one rank of a stage holds."""
+    tensor_parallel = layout.tensor_parallel
+    if tensor.shard is Shard.NOT:
+        return 1.0
+    if tensor.shard is Shard.KV_HEADS:
+        return max(1 / tensor_parallel, 1 / shape.kv_heads)
+    if tensor.shard is Shard.EXPERTS:
+        return 1 / max(layout.expert_parallel, tensor_parallel)
+    if tensor.shard is Shard.VOCABULARY:
+        padded = -(-tensor.rows // 64) * 64  # as vLLM pads it
+        return padded / tensor.rows / tensor_parallel
+    return 1 / tensor_parallel
+
+
+def headroom_bytes(shape: Shape, gpu: Gpu, layout: Layout) -> int:
+    """Context, communication, CUDA graphs, and the most that activations take at once."""
+    activations = max(_forward_bytes(shape, layout), MAX_SEQUENCES * shape.vocabulary * SAMPLING_BYTES_PER_LOGIT)
+    if gpu.vendor == "cpu":
+        return CPU_PROCESS_BYTES + activations
+    process = ALONE_BYTES if layout.gpus_per_replica == 1 else TOGETHER_BYTES
+    return process + GRAPH_BYTES + activations
+
+
+def _forward_bytes(shape: Shape, layout: Layout) -> int:
+    """Hidden states of a full step, and the widest intermediate of one layer."""
+    tokens = BATCHED_TOKENS
+    hidden = HIDDEN_COPIES * tokens * shape.hidden * BF16_BYTES
+    dense = 3 * tokens * shape.intermediate // layout.tensor_parallel * BF16_BYTES
+    if not shape.experts:
+        return hidden + dense
+    # Tokens of all attention groups come together for the experts; each of a token's k experts has a row of its own:
+    # first gate and up (2 N) in the place of which the result (H) is written later, then their product (N).
+    gathered = tokens * layout.attention_groups
+    hidden += gathered * shape.hidden * BF16_BYTES * (2 if layout.attention_groups > 1 else 0)
+    width = shape.moe_intermediate
+    if layout.expert_parallel == 1:
+        width //= layout.tensor_parallel
+    rows = min(gathered, EXPERT_CHUNK_TOKENS) * shape.experts_per_token
+    sparse = rows * (max(2 * width, shape.hidden) + width) * BF16_BYTES
+    return hidden + (max(dense, sparse) if shape.dense_layers else sparse)

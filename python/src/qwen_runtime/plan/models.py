@@ -1,0 +1,171 @@
+"""Models known by name: the numbers of their published config.json, and reading one from a directory.
+
+Source of each entry: config.json of the repository of that name (https://huggingface.co/Qwen,
+https://huggingface.co/HuggingFaceTB).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from qwen_runtime import catalog
+from qwen_runtime.errors import UsageError
+from qwen_runtime.plan.shape import Shape, from_config
+
+INDEX_NAME = "model.safetensors.index.json"
+FP8_SUFFIX = "-FP8"
+FP8_BLOCK = 128
+
+_QWEN3_MOE: dict[str, Any] = {
+    "model_type": "qwen3_moe",
+    "head_dim": 128,
+    "vocab_size": 151936,
+    "max_position_embeddings": 262144,
+    "num_experts_per_tok": 8,
+    "tie_word_embeddings": False,
+}
+_QWEN3_CODER_480B = _QWEN3_MOE | {
+    "num_hidden_layers": 62,
+    "hidden_size": 6144,
+    "num_attention_heads": 96,
+    "num_key_value_heads": 8,
+    "intermediate_size": 8192,
+    "num_experts": 160,
+    "moe_intermediate_size": 2560,
+}
+_QWEN3_CODER_30B = _QWEN3_MOE | {
+    "num_hidden_layers": 48,
+    "hidden_size": 2048,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "intermediate_size": 5472,
+    "num_experts": 128,
+    "moe_intermediate_size": 768,
+}
+
+
+def _qwen25(layers: int, hidden: int, heads: int, kv_heads: int, intermediate: int, vocabulary: int) -> dict[str, Any]:
+    return {
+        "model_type": "qwen2",
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "intermediate_size": intermediate,
+        "vocab_size": vocabulary,
+        "max_position_embeddings": 32768,
+        "tie_word_embeddings": hidden < 3000,
+    }
+
+
+_CONFIGS: dict[str, dict[str, Any]] = {
+    "Qwen3-Coder-480B-A35B-Instruct": _QWEN3_CODER_480B,
+    "Qwen3-Coder-30B-A3B-Instruct": _QWEN3_CODER_30B,
+    "Qwen2.5-Coder-0.5B-Instruct": _qwen25(24, 896, 14, 2, 4864, 151936),
+    "Qwen2.5-Coder-1.5B-Instruct": _qwen25(28, 1536, 12, 2, 8960, 151936),
+    "Qwen2.5-Coder-3B-Instruct": _qwen25(36, 2048, 16, 2, 11008, 151936),
+    "Qwen2.5-Coder-7B-Instruct": _qwen25(28, 3584, 28, 4, 18944, 152064),
+    "Qwen2.5-Coder-14B-Instruct": _qwen25(48, 5120, 40, 8, 13824, 152064),
+    "Qwen2.5-Coder-32B-Instruct": _qwen25(64, 5120, 40, 8, 27648, 152064),
+    "SmolLM2-135M-Instruct": {
+        "model_type": "llama",
+        "num_hidden_layers": 30,
+        "hidden_size": 576,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "intermediate_size": 1536,
+        "vocab_size": 49152,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
+    },
+}
+_WITH_FP8 = ("Qwen3-Coder-480B-A35B-Instruct", "Qwen3-Coder-30B-A3B-Instruct")
+
+
+@cache
+def known() -> dict[str, Shape]:
+    """Every catalogue entry by its name; models that are published in FP8 too have an entry for each."""
+    shapes: dict[str, Shape] = {}
+    for name, config in _CONFIGS.items():
+        shape = from_config(name, config, f"the catalogue's {name}")
+        shapes[name] = shape
+        if name in _WITH_FP8:
+            shapes[name + FP8_SUFFIX] = replace(shape, name=name + FP8_SUFFIX, fp8_block=FP8_BLOCK)
+    return shapes
+
+
+def find(name: str) -> Shape | None:
+    """A catalogue entry whatever the case of the name, with or without `Qwen/` before it, or by its short name."""
+    weights = catalog.find(name.lower())
+    wanted = (weights.name if weights else name.rpartition("/")[2]).lower()
+    return next((shape for key, shape in known().items() if key.lower() == wanted), None)
+
+
+def get(name: str) -> Shape:
+    """The model of a catalogue name, or of the directory at that path. Raises UsageError."""
+    shape = find(name)
+    if shape is not None:
+        return shape
+    if Path(name).is_dir():
+        return read(Path(name))
+    raise unknown("model", name, list(known()), "or the path of a directory with a config.json", "--list-models")
+
+
+def unknown(kind: str, name: str, names: list[str], otherwise: str, flag: str) -> UsageError:
+    lower = {known_name.lower(): known_name for known_name in names}
+    close = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.4)]
+    nearest = f"the closest names are {', '.join(close)}" if close else f"the names are {', '.join(names)}"
+    return UsageError(
+        f"{kind} {name!r} is not known", f"a name of the catalogue {otherwise}", f"See {flag}; {nearest}."
+    )
+
+
+def twin(shape: Shape, quantization: str) -> Shape | None:
+    """The published checkpoint of the same model in bf16 or fp8."""
+    base = shape.name.removesuffix(FP8_SUFFIX)
+    return known().get(base + FP8_SUFFIX if quantization == "fp8" else base)
+
+
+def read(directory: Path) -> Shape:
+    """The model of a directory: its config.json, held against its index where there is one. Raises UsageError."""
+    config_path, index_path = directory / "config.json", directory / INDEX_NAME
+    shape = from_config(directory.resolve().name, _object(config_path), str(config_path))
+    if not index_path.exists():
+        return shape
+    index = _object(index_path)
+    if isinstance(index.get("weight_map"), dict) and "lm_head.weight" in index["weight_map"]:
+        shape = replace(shape, tied=False)  # a conversion may have untied what the configuration still calls tied
+    _check_size(shape, index, index_path)
+    return shape
+
+
+def _check_size(shape: Shape, index: dict[str, Any], path: Path) -> None:
+    metadata = index.get("metadata")
+    stated = metadata.get("total_size") if isinstance(metadata, dict) else None
+    if not isinstance(stated, int):
+        return
+    # A checkpoint may store scales in half the bytes that they take when loaded, and float32 takes twice bf16's.
+    least = shape.size_bytes - sum(tensor.scale_bytes(shape.fp8_block) for tensor in shape.tensors())
+    if not (least <= stated <= shape.size_bytes or stated == 2 * shape.size_bytes):
+        raise UsageError(
+            f"{path} states {stated} bytes of weights",
+            f"{shape.size_bytes} bytes, which follow from the config.json beside it",
+            "One of the two files belongs to another model: stage the directory again.",
+        )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing", "the model's own file", "Stage the model's directory again.") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not JSON ({error})", "the model's own file", "Stage it again.") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} holds no JSON object", "the model's own file", "Stage it again.")
+    return value

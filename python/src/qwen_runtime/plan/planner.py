@@ -1,0 +1,180 @@
+"""The plan: every layout is considered, the best of those that fit is taken, and what it will do is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from qwen_runtime.plan import engines
+from qwen_runtime.plan.layout import Layout, candidates, misfit
+from qwen_runtime.plan.memory import Memory, account
+from qwen_runtime.plan.request import Request
+from qwen_runtime.plan.roofline import Prediction, Roofline
+from qwen_runtime.units import count, gib
+
+CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    layout: Layout
+    memory: Memory
+    refusal: str | None
+    """None where it fits."""
+    output_tokens_per_s: float = 0.0
+    """Predicted at the wished concurrency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whether the wished rate and latency hold at once."""
+
+    holds: bool
+    concurrency: int | None
+    """The fewest requests in flight at which they do."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    request: Request
+    best: Candidate
+    """The layout that was taken or, where none fits, the one that comes nearest."""
+    considered: tuple[Candidate, ...]
+    predicted: tuple[Prediction, ...] = ()
+    target: Target | None = None
+    launch: dict[str, list[str]] = field(default_factory=dict)
+    """Engine to its arguments; engines that do not take the model here are in `unusable`."""
+    unusable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fits(self) -> bool:
+        return self.best.refusal is None
+
+    @property
+    def sequences_per_engine(self) -> int:
+        """Requests of the planned length that one engine runs at once."""
+        layout = self.best.layout
+        return engines.sequences(self.request, layout, self.best.memory) * layout.attention_groups
+
+
+def plan(request: Request) -> Plan:
+    """The plan for a request; whether it fits is said in it. nearest.py finds what would fit instead."""
+    considered = tuple(consider(request, request.engine))
+    best = _best(request, considered)
+    if best is None:
+        return Plan(request, _nearest_miss(considered), considered)
+    launch, unusable = _launch(request, best)
+    drawn = Plan(request, best, considered, launch=launch, unusable=unusable)
+    capacity = drawn.sequences_per_engine
+    roofline = Roofline(request.shape, request.gpu, best.layout)
+    predicted = _predict(roofline, request, capacity * best.layout.replicas, capacity)
+    target = _target(roofline, request, capacity * best.layout.replicas, capacity)
+    return Plan(request, best, considered, predicted, target, launch, unusable)
+
+
+def consider(request: Request, engine: str) -> Iterator[Candidate]:
+    """Every division of the model over the site, with the reason where it cannot be."""
+    for layout in candidates(request.shape, request.site):
+        memory = account(request.shape, request.gpu, layout, request.utilization)
+        refusal = (
+            engines.forbidden(engine, request.shape, request.gpu, request.site, layout)
+            or misfit(request.shape, layout)
+            or _too_large(request, memory)
+        )
+        yield Candidate(layout, memory, refusal, 0.0 if refusal else _rate(request, layout, memory))
+
+
+def _too_large(request: Request, memory: Memory) -> str | None:
+    if memory.missing_bytes:
+        return (
+            f"memory: {gib(memory.weights_bytes)} of weights and {gib(memory.headroom_bytes)} of headroom on each GPU, "
+            f"of which {gib(memory.usable_bytes)} can be used"
+        )
+    if memory.kv_tokens < request.wishes.context_tokens:
+        return (
+            f"memory: after weights and headroom there is room for {count(memory.kv_tokens)} tokens of KV cache, "
+            f"less than one request of {count(request.wishes.context_tokens)}"
+        )
+    return None
+
+
+def _rate(request: Request, layout: Layout, memory: Memory) -> float:
+    wishes = request.wishes
+    capacity = engines.sequences(request, layout, memory) * layout.attention_groups
+    roofline = Roofline(request.shape, request.gpu, layout)
+    prediction = roofline.predict(wishes.concurrency, wishes.input_tokens, wishes.output_tokens, capacity)
+    return prediction.output_tokens_per_s
+
+
+def _best(request: Request, considered: tuple[Candidate, ...]) -> Candidate | None:
+    """As few hosts in one engine as possible, then the fastest at the wished concurrency."""
+    fitting = [candidate for candidate in considered if candidate.refusal is None]
+    return min(
+        fitting,
+        key=lambda c: (c.layout.nodes_per_replica(request.site), -c.output_tokens_per_s),
+        default=None,
+    )
+
+
+def _nearest_miss(considered: tuple[Candidate, ...]) -> Candidate:
+    """Memory can be bought, so layouts that only memory refuses come before those that nothing helps."""
+    return min(
+        considered,
+        key=lambda c: (not str(c.refusal).startswith("memory"), c.memory.missing_bytes, -c.memory.kv_tokens),
+    )
+
+
+def _launch(request: Request, best: Candidate) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """For the planned engine its layout; for each other one the best that it can have on the same hosts."""
+    launch: dict[str, list[str]] = {}
+    unusable: dict[str, str] = {}
+    for engine in engines.ENGINES:
+        if engine == request.engine:
+            found: Candidate | None = best
+        else:
+            considered = tuple(consider(request, engine))
+            found = _best(request, considered)
+            if found is None:
+                unusable[engine] = str(_nearest_miss(considered).refusal)
+        if found is not None:
+            launch[engine] = engines.arguments(engine, request, found.layout, found.memory)
+    return launch, unusable
+
+
+def _predict(roofline: Roofline, request: Request, most: int, capacity: int) -> tuple[Prediction, ...]:
+    wishes = request.wishes
+    wanted = sorted({wishes.concurrency, *(c for c in CONCURRENCIES if c <= most)})
+    return tuple(roofline.predict(c, wishes.input_tokens, wishes.output_tokens, capacity) for c in wanted)
+
+
+def _target(roofline: Roofline, request: Request, most: int, capacity: int) -> Target:
+    """The rate grows with the requests in flight and so does the latency: bisect for the rate, then look at latency."""
+    wishes = request.wishes
+
+    def at(concurrency: int) -> Prediction:
+        return roofline.predict(concurrency, wishes.input_tokens, wishes.output_tokens, capacity)
+
+    low, high = 1, most
+    wanted = f"{wishes.tokens_per_s_per_gpu:g} tokens/s a GPU"
+    if at(high).output_tokens_per_s_per_gpu < wishes.tokens_per_s_per_gpu:
+        reached = at(high)
+        return Target(
+            False,
+            None,
+            f"cannot hold: {reached.output_tokens_per_s_per_gpu:.0f} tokens/s a GPU, not {wanted}, at the "
+            f"{most} requests that the KV cache holds",
+        )
+    while low < high:
+        middle = (low + high) // 2
+        if at(middle).output_tokens_per_s_per_gpu < wishes.tokens_per_s_per_gpu:
+            low = middle + 1
+        else:
+            high = middle
+    reached = at(low)
+    first = f"first token after {reached.ttft_s * 1000:.0f} ms"
+    if reached.ttft_s > wishes.latency_s:
+        limit = f"{wishes.latency_s * 1000:g} ms"
+        return Target(False, None, f"cannot hold together: {wanted} from {low} requests in flight on, but {first}, "
+                      f"more than {limit}")  # fmt: skip
+    return Target(True, low, f"hold from {low} requests in flight on: {wanted}, {first}")

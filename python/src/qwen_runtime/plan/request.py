@@ -1,0 +1,131 @@
+"""What is asked of the planner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from qwen_runtime.errors import UsageError
+from qwen_runtime.plan import gpus, models
+from qwen_runtime.plan.gpus import Gpu
+from qwen_runtime.plan.layout import Site
+from qwen_runtime.plan.memory import UTILIZATION
+from qwen_runtime.plan.shape import Shape
+from qwen_runtime.units import GIB
+
+DEFAULT_CONTEXT_TOKENS = 65536
+LARGEST_SITE = 4096
+"""GPUs: beyond it the numbers are more likely a slip than a site."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    context_tokens: int
+    """Longest prompt and answer together."""
+    input_tokens: int = 1000
+    """Of a usual request."""
+    output_tokens: int = 1000
+    concurrency: int = 16
+    """Requests in flight at the whole site."""
+    tokens_per_s_per_gpu: float = 300.0
+    latency_s: float = 0.5
+    """From a request to its first token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    model: str
+    """As it was asked for: a catalogue name or a directory."""
+    shape: Shape
+    gpu: Gpu
+    site: Site
+    wishes: Wishes
+    engine: str = "vllm"
+    utilization: float = UTILIZATION
+    memory_gib: float | None = None
+    """Where the memory of a GPU is not the catalogue's."""
+
+    def command(self) -> list[str]:
+        """The arguments of `qwen-runtime plan` that ask for this."""
+        w = self.wishes
+        values = {
+            "--model": self.model,
+            "--quantization": self.shape.quantization,
+            "--gpu": self.gpu.name,
+            "--gpus-per-node": self.site.gpus_per_node,
+            "--nodes": self.site.nodes,
+            "--context": w.context_tokens,
+            "--input-tokens": w.input_tokens,
+            "--output-tokens": w.output_tokens,
+            "--concurrency": w.concurrency,
+            "--target-tokens-per-s-per-gpu": w.tokens_per_s_per_gpu,
+            "--target-latency-ms": w.latency_s * 1000,
+            "--engine": self.engine,
+            "--gpu-memory-utilization": self.utilization,
+        }
+        if self.memory_gib is not None:
+            values["--memory-gib"] = self.memory_gib
+        return [word for flag, value in values.items() for word in (flag, _text(value))]
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def make(
+    *,
+    model: str,
+    gpu: str,
+    gpus_per_node: int,
+    nodes: int = 1,
+    quantization: str | None = None,
+    context_tokens: int | None = None,
+    input_tokens: int = 1000,
+    output_tokens: int = 1000,
+    concurrency: int = 16,
+    tokens_per_s_per_gpu: float = 300.0,
+    latency_s: float = 0.5,
+    engine: str = "vllm",
+    utilization: float = UTILIZATION,
+    memory_gib: float | None = None,
+) -> Request:
+    """A request from names and numbers, each checked against the others. Raises UsageError."""
+    shape = _in_form(models.get(model), quantization)
+    chosen = gpus.get(gpu)
+    if memory_gib is not None:
+        chosen = replace(chosen, usable_bytes=int(memory_gib * GIB), memory_source="--memory-gib")
+    site = Site(gpus_per_node, nodes)
+    if site.gpus > LARGEST_SITE:
+        raise UsageError(
+            f"--nodes {nodes} of --gpus-per-node {gpus_per_node} are {site.gpus} GPUs",
+            f"at most {LARGEST_SITE}",
+            "Plan one pool of hosts that serve one model.",
+        )
+    context = context_tokens if context_tokens is not None else min(DEFAULT_CONTEXT_TOKENS, shape.context_tokens)
+    if context > shape.context_tokens:
+        raise UsageError(
+            f"--context {context}",
+            f"at most {shape.context_tokens} tokens, the max_position_embeddings of {shape.name}",
+            "Lower it, or plan a model with a longer context.",
+        )
+    if input_tokens + output_tokens > context:
+        raise UsageError(
+            f"--input-tokens {input_tokens} and --output-tokens {output_tokens}",
+            f"together at most the context, {context} tokens",
+            "Lower them, or raise --context.",
+        )
+    wishes = Wishes(context, input_tokens, output_tokens, concurrency, tokens_per_s_per_gpu, latency_s)
+    return Request(model, shape, chosen, site, wishes, engine, utilization, memory_gib)
+
+
+def _in_form(shape: Shape, quantization: str | None) -> Shape:
+    """The checkpoint of the model that has its weights in the wanted form."""
+    if quantization in (None, shape.quantization):
+        return shape
+    found = models.twin(shape, quantization) if quantization else None
+    if found is None:
+        raise UsageError(
+            f"--quantization {quantization} of {shape.name}, which is {shape.quantization}",
+            "a model whose checkpoint in that form the catalogue knows",
+            "Convert it and plan the converted directory, or leave --quantization out.",
+        )
+    return found

@@ -1,0 +1,202 @@
+"""How fast a layout can serve: one step is work at stated efficiencies, plus what each layer costs besides.
+
+    step        = layers x overhead + max(bytes / bandwidth, operations / rate) + communication
+    inter_token = decode step + what the prefills of other requests take from it
+    ttft        = request overhead + prefill + half a step of those already running + the queue
+
+Bytes and operations per token as in https://jax-ml.github.io/scaling-book/inference/. A batch of B tokens touches
+E x (1 - (1 - k / E) ^ B) experts when each token draws k of E evenly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from qwen_runtime.plan.gpus import Gpu
+from qwen_runtime.plan.layout import Layout
+from qwen_runtime.plan.memory import BATCHED_TOKENS, share
+from qwen_runtime.plan.shape import BF16_BYTES, Shape
+
+LINK_SHARE = 0.8
+"""Of a link's rate that an all-reduce reaches: 360 of 450 GB/s bus bandwidth on eight H100
+(https://github.com/NVIDIA/nccl-tests/blob/master/doc/PERFORMANCE.md says how it is counted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """What engines reach of a GPU's figures, and what they spend besides. Fitted: see calibration.py."""
+
+    dense_bandwidth: float
+    """Share of memory bandwidth while reading attention, dense MLPs and KV cache."""
+    expert_bandwidth: float
+    """The same for experts, uneven load among ranks included."""
+    dense_compute: float
+    """Share of the bf16 rate in matrix products of a prefill."""
+    expert_compute: float
+    """The same inside experts."""
+    fp8_compute: float
+    """Share of the FP8 rate in block-quantised products, dense and expert."""
+    layer_s: float
+    """Launches, norms and attention of one layer in a decode step, whatever the batch."""
+    expert_layer_s: float
+    """In addition where a layer has experts: routing, sorting, combining."""
+    tensor_parallel_layer_s: float
+    """In addition where ranks must agree twice a layer."""
+    prefill_layer_s: float
+    """In addition in a prefill, which runs without a captured graph."""
+    request_s: float
+    """HTTP, tokenising and scheduling of one request."""
+    amd_overhead: float
+    """Factor on the costs of a layer on AMD's GPUs."""
+    cpu_overhead: float
+    """The same without a GPU."""
+
+    def overhead(self, gpu: Gpu) -> float:
+        return {"nvidia": 1.0, "amd": self.amd_overhead, "cpu": self.cpu_overhead}[gpu.vendor]
+
+
+EFFICIENCY = Efficiency(
+    dense_bandwidth=0.95,  # the most that the fit may say
+    expert_bandwidth=0.427,
+    dense_compute=0.305,
+    expert_compute=0.507,
+    fp8_compute=0.338,
+    layer_s=72.3e-6,
+    expert_layer_s=21.3e-6,
+    tensor_parallel_layer_s=50.8e-6,
+    prefill_layer_s=958e-6,
+    request_s=34.4e-3,
+    amd_overhead=1.75,
+    cpu_overhead=3.11,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    concurrency: int
+    """Requests in flight at the whole site."""
+    running: float
+    """Of these, the ones that one engine has in its batch; the rest wait."""
+    output_tokens_per_s: float
+    output_tokens_per_s_per_gpu: float
+    ttft_s: float
+    inter_token_s: float
+
+
+class Roofline:
+    """One engine of a layout. Its numbers are per rank, over all layers: stages work one after the other."""
+
+    def __init__(self, shape: Shape, gpu: Gpu, layout: Layout, efficiency: Efficiency = EFFICIENCY) -> None:
+        self._shape, self._gpu, self._layout, self._efficiency = shape, gpu, layout, efficiency
+        ranks = Layout(layout.tensor_parallel, 1, layout.expert_parallel, layout.attention_groups)
+        self._dense_bytes = self._expert_bytes = 0.0
+        dense_parameters = expert_parameters = 0.0
+        for tensor in shape.tensors():
+            if tensor.part == "embedding" and not shape.tied:
+                continue  # only the rows of the batch are read
+            part = share(tensor, shape, ranks)
+            if tensor.part == "experts":
+                self._expert_bytes += tensor.size_bytes(shape.fp8_block) * part
+                expert_parameters += tensor.parameters * part
+            else:
+                self._dense_bytes += tensor.size_bytes(shape.fp8_block) * part
+                dense_parameters += tensor.parameters * part
+        chosen = shape.experts_per_token / shape.experts if shape.experts else 0.0
+        self._dense_flops, self._expert_flops = 2 * dense_parameters, 2 * expert_parameters * chosen
+        kv_share = max(1 / layout.tensor_parallel, 1 / shape.kv_heads)
+        self._kv_bytes = shape.kv_bytes_per_token * kv_share
+        self._attention_flops = 4 * shape.heads * shape.head_dim * shape.layers / layout.tensor_parallel
+
+    def step_s(
+        self, decoding: float, context_tokens: float, prompt_tokens: float = 0, behind_tokens: float = 0
+    ) -> float:
+        """One pass through all layers: `decoding` requests get a token each, every one with `context_tokens` behind
+        it, and `prompt_tokens` of prompts are taken in beside them, with `behind_tokens` of their own behind them."""
+        e, gpu, groups = self._efficiency, self._gpu, self._layout.attention_groups
+        tokens = decoding + prompt_tokens
+        cached = (decoding * context_tokens + behind_tokens) / groups
+        dense_bytes = self._dense_bytes + cached * self._kv_bytes
+        memory_s = dense_bytes / (gpu.bandwidth_bytes_per_s * e.dense_bandwidth)
+        memory_s += self._expert_bytes * self._touched(tokens) / (gpu.bandwidth_bytes_per_s * e.expert_bandwidth)
+        looked_at = decoding * context_tokens + prompt_tokens * behind_tokens
+        dense_flops = (tokens * self._dense_flops + looked_at * self._attention_flops) / groups
+        dense_rate, expert_rate = self._rates()
+        compute_s = dense_flops / dense_rate + tokens * self._expert_flops / expert_rate
+        launch_s = self._launch_s() if prompt_tokens else 0.0
+        return self._overhead_s() + max(memory_s, compute_s, launch_s) + self._communication_s(tokens / groups)
+
+    def prefill_s(self, prompt_tokens: int, decoding: float = 0, context_tokens: float = 0) -> float:
+        """The prompt in the pieces in which the engine takes it, beside the requests that are decoding."""
+        total, done = 0.0, 0
+        while done < prompt_tokens:
+            piece = min(BATCHED_TOKENS, prompt_tokens - done)
+            total += self.step_s(decoding, context_tokens, piece, done + piece / 2)
+            done += piece
+        return total
+
+    def _touched(self, tokens: float) -> float:
+        """Share of the experts that a batch needs."""
+        if not self._shape.experts:
+            return 0.0
+        idle = math.pow(1 - self._shape.experts_per_token / self._shape.experts, max(tokens, 1.0))
+        return 1 - idle
+
+    def _rates(self) -> tuple[float, float]:
+        """Operations per second in dense layers and in experts."""
+        e, gpu = self._efficiency, self._gpu
+        if gpu.vendor == "cpu":
+            return gpu.bf16_flops, gpu.bf16_flops  # a measured rate, not a nameplate's
+        if self._shape.fp8_block and gpu.fp8_flops:
+            return gpu.fp8_flops * e.fp8_compute, gpu.fp8_flops * e.fp8_compute
+        return gpu.bf16_flops * e.dense_compute, gpu.bf16_flops * e.expert_compute
+
+    def _overhead_s(self) -> float:
+        e, shape = self._efficiency, self._shape
+        per_layer = e.layer_s
+        if self._layout.tensor_parallel * self._layout.attention_groups > 1:
+            per_layer += e.tensor_parallel_layer_s
+        return (shape.layers * per_layer + shape.expert_layers * e.expert_layer_s) * e.overhead(self._gpu)
+
+    def _launch_s(self) -> float:
+        """A host issues the kernels of a prefill one by one, while the GPU works on those before."""
+        return 0.0 if self._gpu.vendor == "cpu" else self._shape.layers * self._efficiency.prefill_layer_s
+
+    def _communication_s(self, tokens: float) -> float:
+        """Two all-reduces of the hidden states a layer, as a ring does them."""
+        ranks = self._layout.tensor_parallel
+        moved = 2 * self._shape.layers * tokens * self._shape.hidden * BF16_BYTES * 2 * (ranks - 1) / ranks
+        return moved / (self._gpu.link_bytes_per_s * LINK_SHARE)
+
+    def predict(self, concurrency: float, input_tokens: int, output_tokens: int, capacity: int) -> Prediction:
+        """A closed loop of `concurrency` users at the site; `capacity` is how many requests one engine can hold."""
+        layout = self._layout
+        users = max(1.0, concurrency / layout.replicas)
+        running = min(users, max(1, capacity))
+        batch = max(1.0, running / layout.pipeline_parallel)  # stages work on batches of their own at the same time
+        context = input_tokens + output_tokens / 2
+        decode_s = self.step_s(batch, context)
+        inter_token_s = self._inter_token_s(decode_s, batch, context, input_tokens, output_tokens)
+        ttft_s = self._efficiency.request_s + self.prefill_s(input_tokens, batch - 1, context)
+        ttft_s += decode_s / 2 if running > 1 else 0.0
+        per_engine = running * output_tokens / (ttft_s + (output_tokens - 1) * inter_token_s)
+        ttft_s += (users - running) * output_tokens / per_engine
+        total = per_engine * min(layout.replicas, concurrency)
+        return Prediction(
+            concurrency=math.ceil(concurrency),
+            running=running,
+            output_tokens_per_s=total,
+            output_tokens_per_s_per_gpu=total / layout.gpus,
+            ttft_s=ttft_s,
+            inter_token_s=inter_token_s,
+        )
+
+    def _inter_token_s(self, decode_s: float, batch: float, context: float, prompt: int, output: int) -> float:
+        """For each token that it gives, an engine takes in prompt / output tokens of the next request."""
+        arriving = (batch - 1) / output  # prompts for each decode step
+        prompt_tokens = arriving * prompt
+        shared = max(min(arriving, 1.0), prompt_tokens / BATCHED_TOKENS)  # steps with prompts in them
+        if shared == 0:
+            return decode_s
+        mixed_s = self.step_s(batch, context, prompt_tokens / shared, min(prompt, BATCHED_TOKENS) / 2)
+        return shared * mixed_s + max(0.0, 1 - shared) * decode_s

@@ -1,0 +1,242 @@
+"""The shape of a model: what its config.json says, and the exact tensors that follow from it.
+
+Letters: L layers, H hidden size, V vocabulary, q / kv heads of d numbers each, I width of a dense MLP, E experts of
+width N, of which k work on a token. Source of the tensor list: the modelling code of transformers for Qwen2, Qwen3,
+Qwen3Moe and Llama (https://github.com/huggingface/transformers/tree/main/src/transformers/models).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from qwen_runtime.errors import UsageError
+
+FAMILIES = {
+    "qwen3_moe": "Qwen3MoeForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "llama": "LlamaForCausalLM",
+}
+BF16_BYTES = 2
+FP8_BYTES = 1
+FP8_SCALE_BYTES = 4
+"""One float32 for each block of weights, as vLLM holds them (a checkpoint may store them as bf16)."""
+
+
+class Shard(Enum):
+    """How tensor parallelism divides a tensor."""
+
+    VOCABULARY = "vocabulary"
+    HEADS = "heads"
+    KV_HEADS = "kv heads"
+    """Replicated once there are more ranks than key/value heads."""
+    WIDTH = "width"
+    EXPERTS = "experts"
+    """Their width by tensor parallelism, or whole experts by expert parallelism."""
+    NOT = "not"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """`copies` equal matrices of rows x columns; a vector has one column."""
+
+    part: str
+    rows: int
+    columns: int
+    copies: int
+    shard: Shard
+    quantizable: bool = False
+    in_layer: bool = True
+
+    @property
+    def parameters(self) -> int:
+        return self.rows * self.columns * self.copies
+
+    def size_bytes(self, fp8_block: int | None) -> int:
+        """In bf16, or, where it can be quantised, in FP8 with its block scales."""
+        if fp8_block is None or not self.quantizable:
+            return self.parameters * BF16_BYTES
+        return self.parameters * FP8_BYTES + self.scale_bytes(fp8_block)
+
+    def scale_bytes(self, fp8_block: int | None) -> int:
+        if fp8_block is None or not self.quantizable:
+            return 0
+        blocks = -(-self.rows // fp8_block) * -(-self.columns // fp8_block)
+        return blocks * self.copies * FP8_SCALE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    name: str
+    family: str
+    """model_type of config.json: a key of FAMILIES."""
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+    context_tokens: int
+    intermediate: int
+    """Width of the MLP of dense layers."""
+    tied: bool
+    """Whether the output projection is the embedding."""
+    experts: int = 0
+    experts_per_token: int = 0
+    moe_intermediate: int = 0
+    dense_layers: int = 0
+    """Layers with a dense MLP in a model of experts; all layers of any other model are dense."""
+    bias: bool = False
+    """Whether q, k and v have biases."""
+    fp8_block: int | None = None
+    """Edge of the square blocks of a checkpoint in FP8; None for one in bf16."""
+
+    @property
+    def quantization(self) -> str:
+        return "fp8" if self.fp8_block else "bf16"
+
+    @property
+    def expert_layers(self) -> int:
+        return self.layers - self.dense_layers if self.experts else 0
+
+    def tensors(self) -> list[Tensor]:
+        q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        hidden, layers = self.hidden, self.layers
+        dense, sparse = layers - self.expert_layers, self.expert_layers
+        found = [
+            Tensor("embedding", self.vocabulary, hidden, 1, Shard.VOCABULARY, in_layer=False),
+            Tensor("attention", q, hidden, layers, Shard.HEADS, True),
+            Tensor("attention", kv, hidden, 2 * layers, Shard.KV_HEADS, True),
+            Tensor("attention", hidden, q, layers, Shard.HEADS, True),
+            Tensor("norms", hidden, 1, 2 * layers, Shard.NOT),
+            Tensor("norms", hidden, 1, 1, Shard.NOT, in_layer=False),
+        ]
+        if self.bias:
+            found.append(Tensor("attention", q, 1, layers, Shard.HEADS))
+            found.append(Tensor("attention", kv, 1, 2 * layers, Shard.KV_HEADS))
+        if self.family in ("qwen3", "qwen3_moe"):
+            found.append(Tensor("norms", self.head_dim, 1, 2 * layers, Shard.NOT))
+        if dense:
+            found.append(Tensor("mlp", self.intermediate, hidden, 3 * dense, Shard.WIDTH, True))
+        if sparse:
+            found.append(Tensor("router", self.experts, hidden, sparse, Shard.NOT))
+            found.append(
+                Tensor("experts", self.moe_intermediate, hidden, 3 * self.experts * sparse, Shard.EXPERTS, True)
+            )
+        if not self.tied:
+            found.append(Tensor("output", self.vocabulary, hidden, 1, Shard.VOCABULARY, in_layer=False))
+        return found
+
+    @property
+    def parameters(self) -> int:
+        return sum(tensor.parameters for tensor in self.tensors())
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all weights as they lie in memory, undivided."""
+        return sum(tensor.size_bytes(self.fp8_block) for tensor in self.tensors())
+
+    @property
+    def active_parameters(self) -> int:
+        """Those that work on one token: all but the experts that were not chosen."""
+        idle = sum(t.parameters for t in self.tensors() if t.part == "experts")
+        return self.parameters - (idle * (self.experts - self.experts_per_token) // self.experts if idle else 0)
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Keys and values of one token in all layers, bf16, undivided and unreplicated."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * BF16_BYTES
+
+    def parts(self) -> dict[str, tuple[int, int]]:
+        """Part to (parameters, bytes), in the order in which a forward pass meets them."""
+        sums: dict[str, tuple[int, int]] = {}
+        for tensor in self.tensors():
+            parameters, size_bytes = sums.get(tensor.part, (0, 0))
+            sums[tensor.part] = parameters + tensor.parameters, size_bytes + tensor.size_bytes(self.fp8_block)
+        return sums
+
+
+def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
+    """The shape that a config.json describes; `where` names the file in messages. Raises UsageError."""
+    family = config.get("model_type")
+    if family not in FAMILIES:
+        raise UsageError(
+            f"{where} describes model_type {family!r}",
+            f"one of {', '.join(FAMILIES)}",
+            "Plan a model of these families; the shape of another is not known here.",
+        )
+    reader = _Reader(config, where)
+    heads = reader.number("num_attention_heads")
+    hidden = reader.number("hidden_size")
+    layers = reader.number("num_hidden_layers")
+    sparse = family == "qwen3_moe"
+    shape = Shape(
+        name=name,
+        family=family,
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        kv_heads=reader.number("num_key_value_heads", heads),
+        head_dim=reader.number("head_dim", hidden // heads),
+        vocabulary=reader.number("vocab_size"),
+        context_tokens=reader.number("max_position_embeddings"),
+        intermediate=reader.number("intermediate_size"),
+        tied=config.get("tie_word_embeddings") is True,
+        experts=reader.number("num_experts") if sparse else 0,
+        experts_per_token=reader.number("num_experts_per_tok") if sparse else 0,
+        moe_intermediate=reader.number("moe_intermediate_size") if sparse else 0,
+        dense_layers=_dense_layers(config, layers, reader) if sparse else 0,
+        bias=family == "qwen2" or config.get("attention_bias") is True,
+        fp8_block=_fp8_block(config, where),
+    )
+    reader.divides("num_key_value_heads", shape.kv_heads, "num_attention_heads", shape.heads)
+    if shape.experts_per_token > shape.experts:
+        raise reader.wrong("num_experts_per_tok", shape.experts_per_token, f"at most num_experts, {shape.experts}")
+    return shape
+
+
+class _Reader:
+    def __init__(self, config: Mapping[str, Any], where: str) -> None:
+        self._config, self._where = config, where
+
+    def number(self, key: str, default: int | None = None) -> int:
+        value = self._config.get(key)
+        if value is None and default is not None:
+            value = default
+        if value is None:
+            raise UsageError(f"{self._where} has no {key}", "a whole number above 0", "Take the model's own file.")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self.wrong(key, value, "a whole number above 0")
+        return value
+
+    def divides(self, small_key: str, small: int, large_key: str, large: int) -> None:
+        if large % small:
+            raise self.wrong(small_key, small, f"a divisor of {large_key}, {large}")
+
+    def wrong(self, key: str, value: object, needed: str) -> UsageError:
+        return UsageError(f"{self._where} has {key} {value!r}", needed, "Take the model's own file.")
+
+
+def _dense_layers(config: Mapping[str, Any], layers: int, reader: _Reader) -> int:
+    """Layer i has experts unless it is in mlp_only_layers or decoder_sparse_step does not divide i + 1."""
+    step = reader.number("decoder_sparse_step", 1)
+    dense = set(config.get("mlp_only_layers") or ())
+    return sum(1 for layer in range(layers) if layer in dense or (layer + 1) % step)
+
+
+def _fp8_block(config: Mapping[str, Any], where: str) -> int | None:
+    quantization = config.get("quantization_config")
+    if not quantization:
+        return None
+    method, block = quantization.get("quant_method"), quantization.get("weight_block_size")
+    square = isinstance(block, list) and len(block) == 2 and block[0] == block[1] and isinstance(block[0], int)
+    if method != "fp8" or not square:
+        raise UsageError(
+            f"{where} is quantised by {method!r} with blocks {block!r}",
+            "bf16, or fp8 in square blocks as in Qwen's own -FP8 checkpoints",
+            "Plan such a checkpoint; sizes of other formats are not known here.",
+        )
+    return int(block[0])

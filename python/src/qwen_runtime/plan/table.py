@@ -1,0 +1,99 @@
+"""A plan for people: the document of document.py in lines of at most 100 characters or so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from qwen_runtime.units import GIGA, count, gib
+
+
+def render(document: dict[str, Any]) -> str:
+    sections = [_head(document), _layout(document)]
+    if document["fits"]:
+        sections += [_choices(document), _predicted(document), _kubernetes(document), _launch(document)]
+    sections.append(_refused(document))
+    return "\n\n".join("\n".join(section) for section in map(list, sections))
+
+
+def _head(document: dict[str, Any]) -> Iterator[str]:
+    hardware, model = document["hardware"], document["model"]
+    yield f"{'fits' if document['fits'] else 'DOES NOT FIT'}: {document['reason']}"
+    yield from (f"note: {warning}" for warning in document["warnings"])
+    yield ""
+    yield (
+        f"model      {model['name']}: {count(document['parameters'])} parameters, "
+        f"{count(document['active_parameters'])} active, {document['weights_bytes'] / GIGA:.1f} GB"
+    )
+    parts = (f"{part} {values['bytes'] / GIGA:.2f} GB" for part, values in document["parts"].items())
+    yield f"           {', '.join(parts)}"
+    memory = gib(hardware["memory_bytes_per_gpu"])
+    yield f"hardware   {hardware['nodes']} x {hardware['gpus_per_node']} {hardware['gpu']}, {memory} each"
+
+
+def _layout(document: dict[str, Any]) -> Iterator[str]:
+    layout, memory = document["layout"], document["memory"]
+    yield (
+        f"layout     {layout['name']} on {layout['gpus_per_replica']} GPUs, {layout['replicas']} times, "
+        f"{layout['nodes']} nodes"
+    )
+    yield (
+        f"each GPU   {gib(memory['usable_bytes_per_gpu'])} usable: {gib(memory['weights_bytes_per_gpu'])} weights, "
+        f"{gib(memory['headroom_bytes_per_gpu'])} headroom, {gib(memory['kv_bytes_per_gpu'])} KV cache"
+    )
+    yield (
+        f"KV cache   {count(memory['kv_tokens'])} tokens an engine at {count(memory['kv_bytes_per_token'])} bytes "
+        f"each; longest context {count(memory['longest_context_tokens'])}"
+    )
+    held = (f"{number} at {int(length) // 1024}k" for length, number in memory["sequences"].items())
+    yield f"sequences  {', '.join(held) or 'none'}"
+
+
+def _choices(document: dict[str, Any]) -> Iterator[str]:
+    for name, choice in document["choices"].items():
+        yield f"{name:18} {choice['value']}: {choice['reason']}"
+
+
+def _predicted(document: dict[str, Any]) -> Iterator[str]:
+    wishes = document["wishes"]
+    yield f"predicted for {wishes['input_tokens']} tokens in and {wishes['output_tokens']} out (errors: docs/planner.md)"
+    yield "in flight   tokens/s   a GPU   a user   first token   between tokens"
+    for row in document["predicted"]:
+        yield (
+            f"{row['concurrency']:9} {row['output_tokens_per_s']:10.0f} {row['output_tokens_per_s_per_gpu']:7.0f} "
+            f"{1 / row['inter_token_s']:8.0f} {row['ttft_s'] * 1000:10.0f} ms {row['inter_token_s'] * 1000:13.1f} ms"
+        )
+    yield f"targets: {document['target']['reason']}"
+
+
+def _kubernetes(document: dict[str, Any]) -> Iterator[str]:
+    asked, host = document["kubernetes"], document["host"]
+    gpus = f"{asked['gpus']} {asked['gpu_resource']}" if asked["gpu_resource"] else "no GPU"
+    yield (
+        f"pod        {gpus}, {asked['cpu_request']} cores, {asked['memory_request']} to {asked['memory_limit']} of "
+        f"memory, {asked['shared_memory']} of /dev/shm"
+    )
+    yield (
+        f"times      {asked['drain_seconds']} s drain, {asked['termination_grace_period_seconds']} s grace, "
+        f"{asked['startup_seconds']} s to start"
+    )
+    yield f"host       {gib(host['memory_bytes'])} of memory, {host['disk_bytes'] / GIGA:.0f} GB for two revisions"
+    yield f"rollout    maxSurge 1 needs {asked['spare_nodes_for_max_surge']} spare nodes"
+
+
+def _launch(document: dict[str, Any]) -> Iterator[str]:
+    for engine, words in document["launch"].items():
+        yield f"{engine + ':':13} {' '.join(words)}"
+    for engine, reason in document["unusable_engines"].items():
+        yield f"{engine + ':':13} no: {reason}"
+
+
+def _refused(document: dict[str, Any]) -> Iterator[str]:
+    yield "layouts refused" if document["refused"] else "no layout was refused"
+    for entry in document["refused"]:
+        yield f"  {entry['layout']['name']:16} {entry['reason']}"
+    if document["not_chosen"]:
+        yield "layouts that fit and were not taken"
+    for entry in document["not_chosen"]:
+        rate = f"{entry['output_tokens_per_s']:.0f} tokens/s at the wished concurrency"
+        yield f"  {entry['layout']['name']:16} {rate}, {count(entry['kv_tokens'])} tokens of KV cache"
