@@ -8,7 +8,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOKS = sorted((ROOT / "ansible").glob("*.yml"))
-PLAYS = [(book, play) for book in PLAYBOOKS for play in yaml.safe_load(book.read_text())]
+IMPORT = "ansible.builtin.import_playbook"
+PLAYS = [(book, play) for book in PLAYBOOKS for play in yaml.safe_load(book.read_text()) if IMPORT not in play]
 ROLES = {path.name for path in (ROOT / "ansible/roles").iterdir()}
 
 each_play = pytest.mark.parametrize("play", [play for _, play in PLAYS], ids=lambda play: play["name"])
@@ -29,6 +30,11 @@ def test_play_stops_at_the_first_failure(play: dict[str, Any]) -> None:
 def test_each_role_has_its_tag(play: dict[str, Any]) -> None:
     for entry in play.get("roles", []):
         assert entry["role"] in entry["tags"]
+
+
+def test_each_phase_of_the_site_has_the_tag_of_its_playbook() -> None:
+    for phase in yaml.safe_load((ROOT / "ansible/site.yml").read_text()):
+        assert phase["tags"] == [phase[IMPORT].removesuffix(".yml")]
 
 
 def test_every_role_is_used() -> None:

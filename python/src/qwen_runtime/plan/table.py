@@ -56,7 +56,8 @@ def _choices(document: dict[str, Any]) -> Iterator[str]:
 
 def _predicted(document: dict[str, Any]) -> Iterator[str]:
     wishes = document["wishes"]
-    yield f"predicted for {wishes['input_tokens']} tokens in and {wishes['output_tokens']} out (errors: docs/planner.md)"
+    asked = f"{wishes['input_tokens']} tokens in and {wishes['output_tokens']} out"
+    yield f"predicted for {asked} (errors: docs/planner.md)"
     yield "in flight   tokens/s   a GPU   a user   first token   between tokens"
     for row in document["predicted"]:
         yield (
