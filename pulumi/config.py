@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pulumi
 from pydantic import ValidationError
 
+import plans
 from rules import Problem, problems
 from settings import Settings
 
 PROJECT = "qwen-onprem"
-TEXT_KEYS = {"namespace", "clusterDomain", "registry"}
+PROGRAM = Path(__file__).parent
+TEXT_KEYS = {"namespace", "clusterDomain", "registry", "plan"}
 
 
 class ConfigError(pulumi.RunError):
@@ -22,6 +25,10 @@ class ConfigError(pulumi.RunError):
         self.problems = found
         lines = "\n".join(f"  {PROJECT}:{problem}" for problem in found)
         super().__init__(f"{len(found)} problem(s) in the stack's configuration:\n{lines}")
+
+
+class PlanError(pulumi.RunError):
+    """The stack's plan does not fit its hosts; the message is the plan's own."""
 
 
 def load(config: pulumi.Config) -> Settings:
@@ -40,15 +47,34 @@ def api_keys(settings: Settings) -> pulumi.Output[dict[str, str]]:
 
 
 def parse(raw: Mapping[str, Any]) -> Settings:
-    """Settings from the stack's keys. Raises ConfigError."""
+    """Settings from the stack's keys, completed from its plan. Raises ConfigError, or PlanError where the plan does
+    not fit."""
+    plan = _plan(raw)
+    if plan:
+        raw = plans.complete(raw, plan)
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         raise ConfigError([_from_pydantic(dict(e), raw) for e in error.errors()]) from None
-    broken = problems(settings)
+    broken = problems(settings) + (plans.problems(settings, plan) if plan else [])
     if broken:
         raise ConfigError(broken)
     return settings
+
+
+def _plan(raw: Mapping[str, Any]) -> plans.Plan | None:
+    if not isinstance(raw.get("plan"), str):
+        return None  # a value of another type is refused with the rest
+    try:
+        plan = plans.read(PROGRAM / raw["plan"])
+    except ValueError as error:
+        needed = "a file written by `qwen-runtime plan ... --json`"
+        raise ConfigError(
+            [Problem(("plan",), f"{raw['plan']}, {error}", needed, "write it, or correct the path")]
+        ) from error
+    if not plan["fits"]:
+        raise PlanError(str(plan["reason"]))
+    return plan
 
 
 def _plain_text_keys() -> Problem:

@@ -82,11 +82,11 @@ def extra_args_leave_own_flags_alone(s: Settings) -> Iterator[Problem]:
 
 
 def _size(args: tuple[str, ...], flag: str) -> int:
-    """The number given to a parallelism flag, `--flag N` or `--flag=N`; 1 when absent, 0 when it is no number."""
+    """The number given last to a parallelism flag, `--flag N` or `--flag=N`; 1 when absent, 0 when it is no number."""
     words = [word for arg in args for word in arg.split("=", 1)]
     if flag not in words:
         return 1
-    value = words[words.index(flag) + 1 :][:1]
+    value = words[len(words) - words[::-1].index(flag) :][:1]
     return int(value[0]) if value and value[0].isdigit() else 0
 
 

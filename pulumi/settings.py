@@ -107,6 +107,8 @@ class Settings(Section):
     model: Model
     gateway: Gateway = Gateway()
     monitoring: Monitoring = Monitoring()
+    plan: str | None = None
+    """A file that `qwen-runtime plan --json` wrote, beside this program: what `model` leaves out comes from it."""
     api_keys: dict[KeyName, SecretStr] = Field(min_length=1)
 
     @property

@@ -31,6 +31,12 @@ def local() -> dict[str, Any]:
 
 
 @pytest.fixture
+def example() -> dict[str, Any]:
+    """Pulumi.example.yaml with a key."""
+    return {**stack_values("example"), "apiKeys": {"team": KEY}}
+
+
+@pytest.fixture
 def settings(local: dict[str, Any]) -> Any:
     import config
 

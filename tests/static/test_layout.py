@@ -117,7 +117,8 @@ def test_production_parts_never_ask_whether_they_are_in_the_lab(name: str) -> No
     # A stack's settings name its site's registry, and that is a site's own business.
     if re.fullmatch(r"pulumi/Pulumi\.\w+\.yaml", name):
         return
-    lines = (ROOT / name).read_text().splitlines()
+    # A source's address is its owner's business too.
+    lines = re.sub(r"https?://\S+", "", (ROOT / name).read_text()).splitlines()
     assert not [line for line in lines if re.search(r"(?<![a-z])lab(?![a-z])", line, re.IGNORECASE)]
 
 

@@ -11,7 +11,7 @@ PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 SPECS = sorted(PROGRAM.glob("specs/*.py"))
 COMPONENTS = sorted(PROGRAM.glob("components/*.py"))
 EVERYTHING = sorted(PROGRAM.rglob("*.py"))
-PURE = [*SPECS, PROGRAM / "settings.py", PROGRAM / "rules.py", PROGRAM / "adopt.py"]
+PURE = [*SPECS, PROGRAM / "settings.py", PROGRAM / "rules.py", PROGRAM / "plans.py", PROGRAM / "adopt.py"]
 Classes = list[tuple[Path, ast.ClassDef]]
 
 

@@ -92,7 +92,7 @@ def run(options: Options) -> None:
         memory_gib=options.memory_gib,
     )
     document = plan.build(plan.plan(request))
-    print(json.dumps(document, indent=1) if options.json else table.render(document))
+    print(plan.dumps(document) if options.json else table.render(document))
     if not document["fits"]:
         raise PlanError(**document["problem"])
 

@@ -13,11 +13,19 @@ def add_to(commands: Commands) -> None:
     serve = add(commands, "serve", run, "serve a model; arguments after -- go to the engine as they are")
     serve.add_argument("--engine", choices=["vllm"], default="vllm")
     serve.add_argument("--model", type=Path, required=True, metavar="DIR", help="directory with a manifest.json")
+    serve.add_argument(
+        "--plan", type=Path, metavar="FILE", help="written by `plan --json`: layout, context and dtype come from it"
+    )
     serve.add_argument("--served-model-name", metavar="NAME", help="name in the API (default: the manifest's)")
     serve.add_argument("--port", type=port, default=8080, help="OpenAI-compatible API (default: %(default)s)")
     serve.add_argument("--health-port", type=port, default=8081, help="/health/* (default: %(default)s)")
-    serve.add_argument("--max-model-len", type=positive, required=True, metavar="TOKENS", help="prompt plus answer")
-    serve.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], default="bfloat16")
+    serve.add_argument(
+        "--max-model-len",
+        type=positive,
+        metavar="TOKENS",
+        help="prompt plus answer (default: the plan's; else required)",
+    )
+    serve.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="default: the plan's, or bfloat16")
     serve.add_argument("--verify", choices=["fast", "full"], default="fast", help="how to check the weights first")
     serve.add_argument(
         "--drain-seconds",
@@ -46,23 +54,26 @@ def add_to(commands: Commands) -> None:
 def run(options: Options) -> None:
     from qwen_runtime.engine import vllm
     from qwen_runtime.engine.spec import EngineSpec
-    from qwen_runtime.serve import journal, preflight
+    from qwen_runtime.serve import journal, planned, preflight
     from qwen_runtime.serve.supervisor import Supervisor
 
     started = time.monotonic()
+    settings = planned.settings(options.plan, options.engine, options.max_model_len, options.dtype)
     manifest = preflight.check(
         options.model,
-        max_model_len=options.max_model_len,
+        max_model_len=settings.max_model_len,
         port=options.port,
         health_port=options.health_port,
         full=options.verify == "full",
     )
+    settings.check_model(options.model)
     spec = EngineSpec(
         model_dir=options.model,
         served_model_name=options.served_model_name or manifest.model,
         port=options.port,
-        max_model_len=options.max_model_len,
-        dtype=options.dtype,
+        max_model_len=settings.max_model_len,
+        dtype=settings.dtype,
+        planned=settings.arguments,
         extra=options.extra,
     )
     journal.event(
@@ -74,7 +85,7 @@ def run(options: Options) -> None:
     )
     Supervisor(
         vllm.command(spec),
-        vllm.environment(os.environ),
+        vllm.environment({**settings.environment, **os.environ}),
         port=spec.port,
         health_port=options.health_port,
         served_model_name=spec.served_model_name,

@@ -15,6 +15,8 @@ class EngineSpec:
     max_model_len: int
     """Prompt and answer together, in tokens."""
     dtype: str
+    planned: tuple[str, ...] = ()
+    """The plan's arguments for this engine, first, so that everything else wins over them."""
     extra: tuple[str, ...] = ()
     """The engine's own arguments, passed on as they are, last, so that they win."""
 

@@ -40,6 +40,7 @@ def command(spec: EngineSpec) -> list[str]:
         "vllm.entrypoints.cli.main",
         "serve",
         str(spec.model_dir),
+        *spec.planned,
         "--served-model-name",
         spec.served_model_name,
         "--host",

@@ -100,8 +100,7 @@ _UNITS = {"inter_token_s": ("between tokens", 1000, "ms"), "ttft_s": ("first tok
 
 
 def _predictions() -> Iterator[str]:
-    heads = ("engine and layout", "model", "in flight", "tokens in / out", "quantity", "measured", "predicted")
-    yield f"| {' | '.join(heads)} | error | fitted |"
+    yield "| engine and layout | model | in flight | in / out | quantity | measured | predicted | error | fitted |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for found in compare(EFFICIENCY):
         row, (quantity, factor, unit) = found.row, _UNITS[found.quantity]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ def build(plan: Plan) -> dict[str, Any]:
         "format": FORMAT,
         "fits": plan.fits,
         "reason": str(error) if error else summary(plan),
+        "command": shlex.join(["qwen-runtime", "plan", *request.command(), "--json"]),
         "problem": {"found": error.found, "needed": error.needed, "remedy": error.remedy} if error else None,
         "warnings": warnings(plan),
         "model": {"name": shape.name, "family": shape.family, "context_tokens": shape.context_tokens},
@@ -64,6 +66,17 @@ def build(plan: Plan) -> dict[str, Any]:
         "kubernetes": kubernetes.requests(plan) if plan.fits else {},
         "host": kubernetes.host(plan) if plan.fits else {},
     }
+
+
+def dumps(document: Mapping[str, Any]) -> str:
+    """JSON with a line for each key, and for each entry of what is listed: short, and its changes are easy to read."""
+    return "{\n" + ",\n".join(f' "{key}": {_lines(value)}' for key, value in document.items()) + "\n}"
+
+
+def _lines(value: Any) -> str:
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(f"  {json.dumps(entry)}" for entry in value) + "\n ]"
+    return json.dumps(value)
 
 
 def summary(plan: Plan) -> str:
@@ -204,6 +217,7 @@ class Document:
     """What a consumer needs of a plan that fits."""
 
     model: str
+    parameters: int
     max_model_len: int
     dtype: str
     launch: Mapping[str, list[str]]
@@ -222,6 +236,7 @@ def read(path: Path) -> Document:
             raise PlanError(str(problem["found"]), str(problem["needed"]), str(problem["remedy"]))
         return Document(
             model=str(found["model"]["name"]),
+            parameters=int(found["parameters"]),
             max_model_len=int(found["max_model_len"]),
             dtype=str(found["choices"]["dtype"]["value"]),
             launch={str(engine): [str(word) for word in words] for engine, words in found["launch"].items()},

@@ -132,7 +132,7 @@ def _more_gpus(request: Request) -> list[int]:
 
 
 def _larger(gpu: Gpu) -> list[Gpu]:
-    """Of the same vendor, smallest first, of equal sizes one that is not slower first; NVIDIA's for a CPU."""
+    """Of the same vendor (NVIDIA's for a CPU), smallest first; of two of one size, one that is not slower first."""
     vendor = "nvidia" if gpu.vendor == "cpu" else gpu.vendor
     larger = [other for other in GPUS if other.vendor == vendor and other.usable_bytes > gpu.usable_bytes]
     return sorted(larger, key=lambda other: (other.usable_bytes, other.bf16_flops < gpu.bf16_flops))

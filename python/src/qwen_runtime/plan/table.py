@@ -56,8 +56,8 @@ def _choices(document: dict[str, Any]) -> Iterator[str]:
 
 def _predicted(document: dict[str, Any]) -> Iterator[str]:
     wishes = document["wishes"]
-    asked = f"{wishes['input_tokens']} tokens in and {wishes['output_tokens']} out"
-    yield f"predicted for {asked} (errors: docs/planner.md)"
+    tokens = f"{wishes['input_tokens']} tokens in and {wishes['output_tokens']} out"
+    yield f"predicted for {tokens} (docs/planner.md says how far off)"
     yield "in flight   tokens/s   a GPU   a user   first token   between tokens"
     for row in document["predicted"]:
         yield (

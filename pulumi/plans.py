@@ -1,0 +1,92 @@
+"""A plan (`qwen-runtime plan --json`) in a stack: it fills in what `model` leaves out, and binds the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rules import OWN_FLAGS, Problem
+from settings import Settings
+
+FORMAT = 1
+Plan = Mapping[str, Any]
+
+
+def read(path: Path) -> Plan:
+    """ValueError says what is wrong with the file."""
+    try:
+        plan = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"which cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ValueError(f"which is not JSON ({error})") from error
+    if not isinstance(plan, dict) or plan.get("format") != FORMAT:
+        raise ValueError(f"which is no plan of format {FORMAT}")
+    return plan
+
+
+def complete(raw: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """The stack's keys with the plan's values where `model` has none; its `env` and `extraArgs` add to the plan's."""
+    model = raw.get("model", {})
+    if not isinstance(model, Mapping):
+        return dict(raw)  # refused with the rest
+    asked = plan["kubernetes"]
+    defaults = {
+        "maxModelLen": plan["max_model_len"],
+        "dtype": plan["choices"]["dtype"]["value"],
+        "replicas": asked["replicas"],
+        "gpusPerReplica": plan["layout"]["gpus_per_replica"],
+        "cpuRequest": asked["cpu_request"],
+        "memoryRequest": asked["memory_request"],
+        "memoryLimit": asked["memory_limit"],
+        "sharedMemory": asked["shared_memory"],
+        "drainSeconds": asked["drain_seconds"],
+        "startupSeconds": asked["startup_seconds"],
+    }
+    added = {
+        "env": {**plan["environment"], **model.get("env", {})},
+        "extraArgs": [*_foreign(plan["launch"].get("vllm", [])), *model.get("extraArgs", [])],
+    }
+    return {**raw, "model": {**defaults, **model, **added}}
+
+
+def _foreign(words: Iterable[str]) -> Iterator[str]:
+    """Arguments without those that the program sets itself; each of these has a value."""
+    words = iter(words)
+    for word in words:
+        if word in OWN_FLAGS:
+            next(words)
+        else:
+            yield word
+
+
+def problems(settings: Settings, plan: Plan) -> list[Problem]:
+    """Where the stack contradicts its plan."""
+    return [*_another_model(settings, plan), *_another_size(settings, plan), *_over_hosts(plan)]
+
+
+def _another_model(s: Settings, plan: Plan) -> Iterator[Problem]:
+    planned = plan["model"]["name"]
+    if s.model.name.lower() != planned.lower():
+        yield Problem(("model.name", "plan"), f"{s.model.name} and a plan of {planned}", "the model of the plan",
+                      "plan this model, or correct model.name")  # fmt: skip
+
+
+def _another_size(s: Settings, plan: Plan) -> Iterator[Problem]:
+    gpus, context = plan["layout"]["gpus_per_replica"], plan["max_model_len"]
+    if s.model.gpus_per_replica != gpus:
+        yield Problem(("model.gpusPerReplica", "plan"), f"{s.model.gpus_per_replica} and a plan for {gpus}",
+                      "the GPUs of the planned layout", "remove model.gpusPerReplica, or plan anew")  # fmt: skip
+    if s.model.max_model_len > context:
+        yield Problem(("model.maxModelLen", "plan"), f"{s.model.max_model_len} and a plan for {context}",
+                      f"at most {context} tokens, for which memory was planned",
+                      "lower model.maxModelLen, or plan with a longer --context")  # fmt: skip
+
+
+def _over_hosts(plan: Plan) -> Iterator[Problem]:
+    pods = plan["kubernetes"]["pods_per_replica"]
+    if pods > 1:
+        yield Problem(("plan",), f"{plan['layout']['name']} over {pods} hosts", "a layout within one host, because a "
+                      "replica is one pod", "plan a quantised checkpoint or larger GPUs: see nearest_fit")  # fmt: skip

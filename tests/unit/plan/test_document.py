@@ -1,0 +1,144 @@
+"""What other programs read: the surface that is promised, and one message for whoever meets a plan without a fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qwen_runtime.cli import main
+from qwen_runtime.errors import PlanError, UsageError
+from qwen_runtime.plan import build, make, plan, read
+
+Run = Callable[..., tuple[int, str, str]]
+FLAGSHIP = ("--model", "Qwen3-Coder-480B-A35B-Instruct-FP8", "--gpu", "h100-80gb", "--gpus-per-node", "8")
+TOO_LARGE = ("--model", "Qwen3-Coder-480B-A35B-Instruct", "--gpu", "h100-80gb", "--gpus-per-node", "8")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = main(["plan", *map(str, arguments)])
+        except SystemExit as exit_:
+            code = int(str(exit_.code))
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_a_plan_that_fits_has_the_promised_surface(run: Run) -> None:
+    code, out, err = run(*FLAGSHIP, "--nodes", 1, "--json")
+    assert (code, err) == (0, "")
+    document = json.loads(out)
+    assert document["fits"] is True
+    assert document["parameters"] == 480_154_875_392
+    layout = {"tensor_parallel": 8, "pipeline_parallel": 1, "expert_parallel": 8, "data_parallel": 1, "nodes": 1}
+    assert layout.items() <= document["layout"].items()
+    memory = document["memory"]
+    assert memory["kv_bytes_per_token"] * 262_144 == 62 * 2**30
+    assert memory["kv_tokens"] > 65_536
+    assert memory["weights_bytes_per_gpu"] + memory["headroom_bytes_per_gpu"] < memory["usable_bytes_per_gpu"]
+    [at_16] = [row for row in document["predicted"] if row["concurrency"] == 16]
+    assert {"output_tokens_per_s", "output_tokens_per_s_per_gpu", "ttft_s", "inter_token_s"} <= set(at_16)
+    assert all(entry["layout"] and entry["reason"] for entry in document["refused"])
+    assert document["nearest_fit"] is None
+    assert set(document["launch"]) == {"vllm", "transformers"}
+    assert document["kubernetes"]["termination_grace_period_seconds"] > document["kubernetes"]["drain_seconds"]
+    assert document["kubernetes"]["spare_nodes_for_max_surge"] == 1
+
+
+def test_a_plan_that_does_not_fit_exits_with_3_and_names_what_does(run: Run) -> None:
+    code, out, err = run(*TOO_LARGE, "--json")
+    document = json.loads(out)
+    assert (code, document["fits"], document["predicted"], document["launch"]) == (3, False, [], {})
+    assert err == f"qwen-runtime: {document['reason']}\n"
+    fit = document["nearest_fit"]
+    assert fit["changed"] == ["quantization"]
+    assert run(*fit["arguments"])[0] == 0
+    assert json.loads(run(*fit["arguments"], "--json")[1])["layout"] == fit["layout"]
+
+
+def test_the_message_has_what_was_found_what_is_needed_and_what_to_do(run: Run) -> None:
+    problem = json.loads(run(*TOO_LARGE, "--json")[1])["problem"]
+    assert "does not fit 1 x 8 h100-80gb" in problem["found"]
+    assert "GPUs that offer more than" in problem["needed"]
+    assert "--quantization fp8 (Qwen3-Coder-480B-A35B-Instruct-FP8) as TP8 x EP8" in problem["remedy"]
+
+
+def test_the_table_tells_the_same(run: Run) -> None:
+    code, out, _ = run(*FLAGSHIP)
+    assert code == 0
+    for fact in ("480,154,875,392 parameters", "56.2 GiB weights", "TP8 x EP8", "--enable-expert-parallel", "320"):
+        assert fact in out
+    code, out, _ = run(*TOO_LARGE)
+    assert code == 3
+    assert out.startswith("DOES NOT FIT")
+
+
+def test_catalogues_are_listed_for_people_and_for_programs(run: Run) -> None:
+    assert "Qwen3-Coder-480B-A35B-Instruct-FP8" in run("--list-models")[1]
+    assert "h100-80gb" in run("--list-gpus")[1]
+    assert {gpu["name"] for gpu in json.loads(run("--list-gpus", "--json")[1])} >= {"cpu", "mi300x-192gb"}
+    assert all(model["parameters"] for model in json.loads(run("--list-models", "--json")[1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "no --model, --gpu, --gpus-per-node"),
+        ((*FLAGSHIP[:2], "--gpu", "h100-80gb"), "no --gpus-per-node"),
+        ((*FLAGSHIP, "--nodes", "0"), "0 is too small"),
+        ((*FLAGSHIP, "--concurrency", "many"), "'many' is not a whole number"),
+        ((*FLAGSHIP, "--target-latency-ms", "nan"), "'nan' is not a number"),
+        ((*FLAGSHIP, "--target-latency-ms", "-1"), "-1 is too small"),
+        ((*FLAGSHIP, "--gpu-memory-utilization", "90"), "90 is no share"),
+        ((*FLAGSHIP, "--quantization", "int3"), "int3"),
+        ((*FLAGSHIP, "--engine", "other"), "other"),
+        ((*FLAGSHIP[:3], "h100-81gb", *FLAGSHIP[4:]), "closest names are h100-80gb"),
+        (("--model", "Qwen3-Coder", *FLAGSHIP[2:]), "closest names are"),
+        ((*FLAGSHIP, "--context", "262145"), "at most 262144 tokens"),
+    ],
+)
+def test_a_wrong_command_gets_one_clear_message(run: Run, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def written(path: Path, *, gpus_per_node: int = 8, **changes: Any) -> Path:
+    drawn = plan(make(model="Qwen3-Coder-30B-A3B-Instruct", gpu="h100-80gb", gpus_per_node=gpus_per_node))
+    path.write_text(json.dumps({**build(drawn), **changes}))
+    return path
+
+
+def test_a_plan_is_read_back_for_whoever_starts_an_engine(tmp_path: Path) -> None:
+    found = read(written(tmp_path / "plan.json"))
+    assert (found.model, found.max_model_len, found.dtype) == ("Qwen3-Coder-30B-A3B-Instruct", 65536, "bfloat16")
+    assert "--tensor-parallel-size" in found.launch["vllm"]
+    assert found.environment == {"VLLM_USE_DEEP_GEMM": "0"}
+
+
+def test_reading_a_plan_that_does_not_fit_gives_its_own_message(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(run(*TOO_LARGE, "--json")[1])
+    with pytest.raises(PlanError) as caught:
+        read(path)
+    assert str(caught.value) == json.loads(path.read_text())["reason"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"format": 1, "fits": true}', '{"format": 1}'])
+def test_what_is_no_plan_is_said_to_be_none(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=r"plan\.json is not a plan of this version"):
+        read(path)
+
+
+def test_a_plan_of_another_version_or_none_at_all(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="format 2"):
+        read(written(tmp_path / "plan.json", format=2))
+    with pytest.raises(UsageError, match="cannot be read"):
+        read(tmp_path / "absent.json")

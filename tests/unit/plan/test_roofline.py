@@ -1,0 +1,60 @@
+"""Predictions come from fitted constants, behave as a server does, and their errors in the documentation are true."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from qwen_runtime.plan import calibration, gpus, models
+from qwen_runtime.plan.layout import Layout
+from qwen_runtime.plan.measurements import MEASUREMENTS
+from qwen_runtime.plan.roofline import EFFICIENCY, Roofline
+
+DOCUMENT = Path(__file__).parents[3] / "docs/planner.md"
+FLAGSHIP = models.get("Qwen3-Coder-480B-A35B-Instruct-FP8")
+H100 = gpus.get("h100-80gb")
+
+
+def test_the_constants_come_from_the_marked_rows_and_from_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked = tuple(row for row in MEASUREMENTS if row.fit)
+    assert 0 < len(marked) < len(MEASUREMENTS) / 2
+    monkeypatch.setattr(calibration, "MEASUREMENTS", marked)
+    for name, value in asdict(calibration.fit()).items():
+        assert value == pytest.approx(getattr(EFFICIENCY, name), rel=0.005), name
+
+
+def test_the_tables_of_the_documentation_are_current() -> None:
+    text = DOCUMENT.read_text()
+    assert calibration.tables(text) == text, "run: python -m qwen_runtime.plan.calibration docs/planner.md"
+
+
+def test_more_users_give_more_tokens_and_wait_longer() -> None:
+    roofline = Roofline(FLAGSHIP, H100, Layout(8, expert_parallel=8))
+    found = [roofline.predict(users, 1000, 1000, 150) for users in (1, 2, 4, 8, 16, 32, 64, 128)]
+    rates = [prediction.output_tokens_per_s for prediction in found]
+    assert rates == sorted(rates)
+    assert [p.inter_token_s for p in found] == sorted(p.inter_token_s for p in found)
+    assert [p.ttft_s for p in found] == sorted(p.ttft_s for p in found)
+
+
+def test_what_the_cache_cannot_hold_waits_before_its_first_token() -> None:
+    roofline = Roofline(FLAGSHIP, H100, Layout(8, expert_parallel=8))
+    held, queued = (roofline.predict(64, 1000, 1000, capacity) for capacity in (64, 32))
+    assert queued.running == 32
+    assert queued.ttft_s > 10 * held.ttft_s
+
+
+def test_no_prediction_beats_the_memory_bandwidth() -> None:
+    layout = Layout(1)
+    shape = models.get("Qwen2.5-Coder-7B-Instruct")
+    one = Roofline(shape, H100, layout).predict(1, 1000, 1000, 8)
+    assert one.inter_token_s > shape.size_bytes / H100.bandwidth_bytes_per_s * 0.9
+
+
+def test_replicas_multiply_the_rate_of_one() -> None:
+    shape = models.get("Qwen2.5-Coder-7B-Instruct")
+    alone = Roofline(shape, H100, Layout(1)).predict(4, 1000, 1000, 64)
+    four = Roofline(shape, H100, Layout(1, replicas=4)).predict(16, 1000, 1000, 64)
+    assert four.output_tokens_per_s == pytest.approx(4 * alone.output_tokens_per_s)
+    assert four.output_tokens_per_s_per_gpu == pytest.approx(alone.output_tokens_per_s_per_gpu)

@@ -1,0 +1,108 @@
+"""`serve --plan` takes layout, context and dtype from a plan, and stops with its message where it does not fit."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qwen_runtime import weights
+from qwen_runtime.cli import main
+from qwen_runtime.engine import vllm
+from qwen_runtime.engine.spec import EngineSpec
+from qwen_runtime.errors import UsageError
+from qwen_runtime.serve import planned
+
+from tests.fakes.vllm_site import write_vllm_site
+from tests.unit.runtime_process import Runtime, free_port
+
+CONFIG: dict[str, Any] = {
+    "model_type": "llama",
+    "num_hidden_layers": 2,
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 128,
+    "vocab_size": 100,
+    "max_position_embeddings": 2048,
+}
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def planned_model(model_dir: Path) -> Path:
+    """A model whose configuration the planner can read."""
+    (model_dir / "config.json").write_text(json.dumps(CONFIG))
+    weights.write_manifest(model_dir, "tiny", "test-2")
+    return model_dir
+
+
+@pytest.fixture
+def write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Write:
+    """The plan of a model as the command writes it."""
+
+    def call(model: object, *more: object, gpu: str = "cpu") -> Path:
+        arguments = ["plan", "--model", model, "--gpu", gpu, "--gpus-per-node", 1, "--context", 2048, "--json", *more]
+        main([str(argument) for argument in arguments])
+        path = tmp_path / "plan.json"
+        path.write_text(capsys.readouterr().out)
+        return path
+
+    return call
+
+
+def test_the_engine_is_started_with_the_planned_arguments(tmp_path: Path, planned_model: Path, write: Write) -> None:
+    write_vllm_site(tmp_path / "site")
+    runtime = Runtime(tmp_path / "site", planned_model, tmp_path / "log", "--plan", str(write(planned_model)))
+    runtime.wait_ready()
+    [line] = [entry["message"] for entry in runtime.log() if entry["source"] == "engine"]
+    runtime.signal(signal.SIGTERM)
+    assert runtime.wait() == 0
+    assert "--tensor-parallel-size 1" in line
+    assert "--max-num-seqs" in line
+
+
+def test_context_and_dtype_come_from_the_plan_unless_the_command_says_otherwise(write: Write) -> None:
+    path = write("smollm2")
+    found = planned.settings(path, "vllm", None, None)
+    assert (found.max_model_len, found.dtype) == (2048, "bfloat16")
+    assert found.environment["VLLM_CPU_KVCACHE_SPACE"]
+    shorter = planned.settings(path, "vllm", 1024, "float32")
+    assert (shorter.max_model_len, shorter.dtype) == (1024, "float32")
+    spec = EngineSpec(Path("m"), "m", 8080, 1024, "float32", planned=shorter.arguments, extra=("--max-num-seqs", "2"))
+    words = vllm.command(spec)
+    last = {flag: words[i + 1] for i, flag in enumerate(words) if flag.startswith("--")}
+    assert (last["--max-model-len"], last["--dtype"], last["--max-num-seqs"]) == ("1024", "float32", "2")
+
+
+def test_more_context_than_was_planned_is_refused(write: Write) -> None:
+    with pytest.raises(UsageError, match="--max-model-len 4096; needed: at most 2048 tokens"):
+        planned.settings(write("smollm2"), "vllm", 4096, None)
+
+
+def test_neither_plan_nor_context_is_refused() -> None:
+    with pytest.raises(UsageError, match="no --max-model-len and no --plan"):
+        planned.settings(None, "vllm", None, None)
+
+
+def test_a_plan_that_does_not_fit_stops_serve_with_its_message(
+    planned_model: Path, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write("Qwen3-Coder-30B-A3B-Instruct", gpu="rtx4090-24gb")
+    ports = ("--port", str(free_port()), "--health-port", str(free_port()))
+    code = main(["serve", "--model", str(planned_model), "--plan", str(path), *ports])
+    assert code == 3
+    assert capsys.readouterr().err == f"qwen-runtime: {json.loads(path.read_text())['reason']}\n"
+
+
+def test_a_plan_of_another_model_is_refused(
+    planned_model: Path, write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm, "check_installed", lambda: "0.0")
+    ports = ("--port", str(free_port()), "--health-port", str(free_port()))
+    code = main(["serve", "--model", str(planned_model), "--plan", str(write("smollm2")), *ports])
+    assert code == 2
+    assert "--plan is for a model of 134,515,008 parameters" in capsys.readouterr().err
