@@ -5,7 +5,7 @@ MODEL ?= smollm2
 SCENARIO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status check molecule vm test lock clean-cache
+.PHONY: help up down status check molecule vm contract test lock clean-cache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,11 +34,15 @@ molecule: ## try roles on bare scratch hosts beside a lab that is up; SCENARIO=o
 vm: ## try on an emulated machine what needs a kernel of its own: RAID, reboot (slow; beside a lab that is up)
 	@$(RUN) molecule --base-config molecule/shared/base.yml test -s nvme-vm
 
+contract: ## hold planned arguments against the engines' own parsers; installs their environment (3 GB) once
+	@$(LAB) serving
+	@$(RUN) pytest -q tests/contract
+
 test: check ## everything: check, the lab from nothing, its tests, a second run, and the lab removed
 	@$(LAB) down
 	@$(RUN) python -m tests.lifecycle.trace
 	@$(LAB) up
-	@$(RUN) pytest -q tests/e2e tests/faults tests/images tests/testinfra tests/lifecycle/test_second_up.py tests/lifecycle/test_down.py
+	@$(RUN) pytest -q tests/e2e tests/contract tests/faults tests/images tests/testinfra tests/lifecycle/test_second_up.py tests/lifecycle/test_down.py
 
 lock: ## write locks/*.txt anew from locks/*.in
 	@locks/compile

@@ -43,6 +43,8 @@ def _parse() -> argparse.Namespace:
     for beside in (scratch, machines):
         beside.add_argument("action", choices=["up", "down"])
         beside.add_argument("names", nargs="+")
+    serving = commands.add_parser("serving", help="install the serving environment on this machine, for contract tests")
+    serving.set_defaults(do=_serving)
     run = commands.add_parser("run", help="run a program in the controller's environment")
     run.add_argument("argv", nargs=argparse.REMAINDER)
     run.set_defaults(do=_run)
@@ -89,6 +91,14 @@ def _vm(arguments: argparse.Namespace) -> int:
     from lab import vm
 
     return vm.down(arguments.names) if arguments.action == "down" else vm.up(arguments.names)
+
+
+def _serving(_: argparse.Namespace) -> int:
+    _enter_environment()
+    from lab import serving
+
+    print(serving.ensure() or f"{serving.ENVIRONMENT} is current")
+    return 0
 
 
 def _clean_cache(_: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ def test_what_vllm_said_of_its_memory_is_met_and_never_overestimated(row: Memory
     if row.weights_gib is not None:
         assert memory.weights_bytes / GIB == pytest.approx(row.weights_gib, rel=0.002)
     if row.kv_gib is not None:
-        assert 0.95 * row.kv_gib <= memory.kv_bytes / GIB <= row.kv_gib
+        assert 0.85 * row.kv_gib <= memory.kv_bytes / GIB <= row.kv_gib
 
 
 def test_key_value_heads_are_repeated_beyond_their_number() -> None:

@@ -103,8 +103,10 @@ def _repeated(layout: Layout, site: Site) -> Layout:
 def misfit(shape: Shape, layout: Layout) -> str | None:
     """Why the model's numbers do not divide this way; None where they do.
 
-    Source of the rules: vLLM's parallel layers and its check of block-quantised weights
-    (vllm/model_executor/layers/linear.py, quantization/fp8.py), whose messages name the same numbers.
+    Source of the rules: vLLM 0.32's own checks (model_executor/models/qwen3_moe.py, layers/fused_moe/layer.py,
+    layers/quantization/utils/fp8_utils.py), whose messages name the same numbers. For experts that version can split
+    blocks into finer ones and goes on, with its slowest kernels only; that is refused here all the same, since expert
+    parallelism does without.
     """
     tensor = layout.tensor_parallel
     if layout.pipeline_parallel > shape.layers:

@@ -14,7 +14,7 @@ from qwen_runtime.plan.shape import BF16_BYTES, Shape, Shard, Tensor
 from qwen_runtime.units import GIB
 
 UTILIZATION = 0.90
-"""Share of a GPU that the engine may take: vLLM's own default, which leaves room for what it does not count."""
+"""Share of a GPU that the engine may take. vLLM 0.32 takes 0.92 unless told; the rest is for what it does not count."""
 BATCHED_TOKENS = 8192
 """Most tokens of one step: vLLM's default for a server on a large GPU, set explicitly so that it stays what was
 planned."""
@@ -30,8 +30,6 @@ TOGETHER_BYTES = int(3.6 * GIB)
 GRAPH_BYTES = GIB
 # API server and engine process before their weights, measured with vLLM 0.32 on a CPU: 1.07 and 1.0 GB.
 CPU_PROCESS_BYTES = 2 * GIB
-# vLLM works on no more tokens at a time inside experts (VLLM_FUSED_MOE_CHUNK_SIZE).
-EXPERT_CHUNK_TOKENS = 32768
 HIDDEN_COPIES = 4
 """Residual, normed input, and the two halves of a block's output, all alive at once."""
 SAMPLING_BYTES_PER_LOGIT = 24
@@ -128,6 +126,6 @@ def _forward_bytes(shape: Shape, layout: Layout) -> int:
     width = shape.moe_intermediate
     if layout.expert_parallel == 1:
         width //= layout.tensor_parallel
-    rows = min(gathered, EXPERT_CHUNK_TOKENS) * shape.experts_per_token
+    rows = gathered * shape.experts_per_token
     sparse = rows * (max(2 * width, shape.hidden) + width) * BF16_BYTES
     return hidden + (max(dense, sparse) if shape.dense_layers else sparse)

@@ -1,0 +1,110 @@
+"""Asked of the serving environment, by its own Python: do the engines take what was planned?
+
+    python engine_questions.py QUESTIONS
+
+QUESTIONS and the answer, the last line of stdout, are JSON: {"vllm": {name: {"config": {...}, "arguments": [...]}},
+"transformers": [...], "deepspeed": [...], "environment": [names]}; each engine's answer holds what it read from its
+arguments, or its refusal under "error". Needs nothing of this repository, so that it also runs inside a container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+QUIET = {"VLLM_TARGET_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR", "DS_ACCELERATOR": "cpu"}
+
+
+def ask_vllm(config: dict[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    """What vLLM's own parser, checks and model configuration make of `vllm serve DIR` with these arguments."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.tool_parsers import ToolParserManager
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory, "config.json").write_text(json.dumps(config))
+        complaint = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(complaint):
+                parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(["--model", directory, *arguments])
+                validate_parsed_serve_args(parsed)
+                model = AsyncEngineArgs.from_cli_args(parsed).create_model_config()
+        except SystemExit:
+            return {"error": complaint.getvalue().strip().splitlines()[-1]}
+        except Exception as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+    read = {
+        name: getattr(parsed, name)
+        for name in (
+            *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel"),
+            *("nnodes", "max_model_len", "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization"),
+        )
+    }
+    parser = parsed.tool_call_parser
+    known = parser is None or parser in ToolParserManager.list_registered()
+    return {**read, "context": model.max_model_len, "quantization": model.quantization, "tool_parser_known": known}
+
+
+def ask_transformers(arguments: Sequence[str]) -> dict[str, Any]:
+    """Which of the keyword arguments DistributedConfig, ContinuousBatchingConfig and from_pretrained know."""
+    from transformers import ContinuousBatchingConfig, PreTrainedModel
+    from transformers.distributed import DistributedConfig
+
+    given = keywords(arguments)
+    known = {
+        "DistributedConfig": set(inspect.signature(DistributedConfig).parameters),
+        "ContinuousBatchingConfig": set(inspect.signature(ContinuousBatchingConfig).parameters),
+        # from_pretrained takes these out of its **kwargs.
+        "from_pretrained": {"dtype", "attn_implementation"} & set(inspect.getsource(PreTrainedModel).split('"')),
+    }
+    return {name: next((owner for owner, names in known.items() if name in names), None) for name in given}
+
+
+def ask_deepspeed(arguments: Sequence[str]) -> dict[str, Any]:
+    """What DeepSpeed's launcher and PipelineModule make of their arguments."""
+    from deepspeed.launcher.runner import parse_args
+    from deepspeed.pipe import PipelineModule
+
+    border = list(arguments).index("--num-stages")
+    launcher = parse_args([*arguments[:border], "program.py"])
+    pipeline = keywords(arguments[border:])
+    unknown = set(pipeline) - set(inspect.signature(PipelineModule).parameters)
+    return {"num_nodes": launcher.num_nodes, "num_gpus": launcher.num_gpus, "unknown": sorted(unknown)}
+
+
+def ask_environment(names: Sequence[str]) -> dict[str, bool]:
+    """Which environment variables vLLM reads."""
+    from vllm import envs
+
+    return {name: name in envs.environment_variables for name in names}
+
+
+def keywords(arguments: Sequence[str]) -> dict[str, str]:
+    pairs = zip(arguments[::2], arguments[1::2], strict=True)
+    return {flag.removeprefix("--").replace("-", "_"): value for flag, value in pairs}
+
+
+def main() -> None:
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    questions = json.loads(sys.argv[1])
+    answers: dict[str, Any] = {
+        "vllm": {name: ask_vllm(**asked) for name, asked in questions["vllm"].items()},
+        "environment": ask_environment(questions["environment"]),
+        "transformers": ask_transformers(questions["transformers"]),
+        "deepspeed": ask_deepspeed(questions["deepspeed"]),
+    }
+    print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main()

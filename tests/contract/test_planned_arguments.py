@@ -1,0 +1,160 @@
+"""What is planned is what the engines of the locked serving environment take, said by their own parsers.
+
+The environment is asked where it is: `make contract` installs it on this machine from the wheels of the runtime image;
+beside a lab that is up, a model server of it answers.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.paths import KUBECONFIG, REPO
+from lab.serving import ENVIRONMENT
+
+sys.path.insert(0, str(REPO / "python/src"))
+from qwen_runtime.plan import Plan, make, plan
+
+pytestmark = pytest.mark.contract
+SCRIPT = Path(__file__).with_name("engine_questions.py")
+CODER = "Qwen3-Coder-480B-A35B-Instruct"
+# Name to model, GPU, hosts and context.
+PLANS = {
+    "8 x H100, FP8": (f"{CODER}-FP8", "h100-80gb", 1, 131072),
+    "8 x A100, FP8": (f"{CODER}-FP8", "a100-80gb", 1, 65536),
+    "2 x 8 x H100, bf16": (CODER, "h100-80gb", 2, 65536),
+    "8 x H200, bf16": (CODER, "h200-141gb", 1, 65536),
+    "8 x MI300X, FP8": (f"{CODER}-FP8", "mi300x-192gb", 1, 262144),
+    "8 x L40S, 30B": ("Qwen3-Coder-30B-A3B-Instruct", "l40s-48gb", 1, 65536),
+    "8 x H100, dense": ("Qwen2.5-Coder-32B-Instruct", "h100-80gb", 1, 32768),
+}
+ARCHITECTURES = {"qwen3_moe": "Qwen3MoeForCausalLM", "qwen2": "Qwen2ForCausalLM"}
+
+
+def drawn(name: str) -> Plan:
+    model, gpu, nodes, context = PLANS[name]
+    return plan(make(model=model, gpu=gpu, gpus_per_node=8, nodes=nodes, context_tokens=context))
+
+
+def config_of(found: Plan) -> dict[str, Any]:
+    """The model's config.json, as far as an engine reads it before it looks for weights."""
+    shape = found.request.shape
+    config: dict[str, Any] = {
+        "architectures": [ARCHITECTURES[shape.family]],
+        "model_type": shape.family,
+        "torch_dtype": "bfloat16",
+        "num_hidden_layers": shape.layers,
+        "hidden_size": shape.hidden,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_dim,
+        "vocab_size": shape.vocabulary,
+        "max_position_embeddings": shape.context_tokens,
+        "intermediate_size": shape.intermediate,
+        "tie_word_embeddings": shape.tied,
+    }
+    if shape.experts:
+        config |= {
+            "num_experts": shape.experts,
+            "num_experts_per_tok": shape.experts_per_token,
+            "moe_intermediate_size": shape.moe_intermediate,
+        }
+    if shape.fp8_block:
+        block = [shape.fp8_block, shape.fp8_block]
+        config["quantization_config"] = {
+            "quant_method": "fp8",
+            "activation_scheme": "dynamic",
+            "weight_block_size": block,
+        }
+    return config
+
+
+@pytest.fixture(scope="module")
+def run(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Run the questions with the Python of a serving environment."""
+    python = ENVIRONMENT / "bin/python"
+    if python.exists():
+        return lambda questions: (
+            subprocess.run([python, SCRIPT, questions], check=True, text=True, stdout=subprocess.PIPE).stdout
+        )
+    if not KUBECONFIG.exists():
+        pytest.skip("no serving environment on this machine: `make contract` installs one, `make up` runs one")
+    kubectl: Callable[..., str] = request.getfixturevalue("kubectl")
+    inside = ("--namespace", "qwen", "exec", "deployment/model-server", "--", "python", "-c")
+    return lambda questions: kubectl(*inside, SCRIPT.read_text(), questions)
+
+
+@pytest.fixture(scope="module")
+def answers(run: Callable[[str], str]) -> dict[str, Any]:
+    """One process answers everything: vLLM alone takes half a minute to import."""
+    plans = {name: drawn(name) for name in PLANS}
+    vllm = {name: {"config": config_of(found), "arguments": found.launch["vllm"]} for name, found in plans.items()}
+    config = vllm["8 x H100, FP8"]["config"]
+    vllm["misspelt"] = {"config": config, "arguments": ["--tensor-paralel-size", "8"]}
+    vllm["too long"] = {"config": config, "arguments": ["--max-model-len", "262145"]}
+    vllm["no parser"] = {"config": config, "arguments": ["--enable-auto-tool-choice"]}
+    questions = {
+        "vllm": vllm,
+        "transformers": plans["8 x H100, FP8"].launch["transformers"],
+        "deepspeed": plans["8 x H200, bf16"].launch["deepspeed"],
+        "environment": ["VLLM_USE_DEEP_GEMM", "VLLM_CPU_KVCACHE_SPACE", "VLLM_NO_SUCH_VARIABLE"],
+    }
+    return json.loads(run(json.dumps(questions)).splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_vllm_reads_the_plan_out_of_its_arguments(answers: dict[str, Any], name: str) -> None:
+    found, read = drawn(name), answers["vllm"][name]
+    layout, wishes = found.best.layout, found.request.wishes
+    assert "error" not in read, read
+    assert read["tensor_parallel_size"] == layout.tensor_parallel
+    assert read["pipeline_parallel_size"] == layout.pipeline_parallel
+    assert read["data_parallel_size"] == layout.attention_groups
+    assert bool(read["enable_expert_parallel"]) == (layout.expert_parallel > 1)
+    assert read["nnodes"] == layout.nodes_per_replica(found.request.site)
+    assert read["max_model_len"] == read["context"] == wishes.context_tokens
+    assert read["max_num_seqs"] * layout.attention_groups == found.sequences_per_engine
+    assert read["max_num_batched_tokens"] == 8192
+    assert read["gpu_memory_utilization"] == found.request.utilization
+    assert read["quantization"] == ("fp8" if found.request.shape.fp8_block else None)
+    assert read["tool_parser_known"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("misspelt", "--tensor-paralel-size"),
+        ("too long", "262144"),
+        ("no parser", "--tool-call-parser"),
+    ],
+)
+def test_vllm_refuses_what_is_wrong_so_that_its_agreement_means_something(
+    answers: dict[str, Any], name: str, message: str
+) -> None:
+    assert message in answers["vllm"][name]["error"]
+
+
+def test_vllm_reads_the_planned_environment(answers: dict[str, Any]) -> None:
+    known = answers["environment"]
+    assert (known["VLLM_USE_DEEP_GEMM"], known["VLLM_CPU_KVCACHE_SPACE"], known["VLLM_NO_SUCH_VARIABLE"]) == (
+        True,
+        True,
+        False,
+    )
+
+
+def test_transformers_knows_every_planned_keyword(answers: dict[str, Any]) -> None:
+    owners = answers["transformers"]
+    assert owners["tp_size"] == owners["ep_size"] == "DistributedConfig"
+    assert owners["num_blocks"] == owners["page_size"] == owners["max_batch_tokens"] == "ContinuousBatchingConfig"
+    assert None not in owners.values()
+
+
+def test_deepspeed_takes_its_launcher_and_pipeline_arguments(answers: dict[str, Any]) -> None:
+    assert answers["deepspeed"] == {"num_nodes": 1, "num_gpus": 8, "unknown": []}
