@@ -1,0 +1,174 @@
+"""site.yml against the bare commands that it wraps, its second run, and how it scales with hosts.
+
+    python3 -m lab run python -m tests.bench.site_yml          beside a lab that is up
+
+Expected: the first run within 1.5 times the sum of the commands (package installs, kubeadm init and join), the second
+within 30 s and without a change, the roles that need no cluster on 16 hosts within 3 times their time on 2. All hosts
+share this machine's cores. The last line is JSON; seconds, and ratios of them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab import hosts, mirror, podman, site
+from lab.paths import CONTROLLER_ENV, REPO
+from lab.shell import output
+
+EXPECTED = {"site_over_commands": 1.5, "second_run_s": 30, "hosts_16_over_2": 3}
+WITHOUT_CLUSTER = "preflight,base,hardening,container_runtime"
+# What tells the installed programs of this site; the bare arm gets it as files, as an operator would have it at hand.
+SITE_FILES = (
+    *("etc/apt/keyrings/site.asc", "etc/apt/sources.list.d/site.sources", "etc/containerd"),
+    *("etc/systemd/system/containerd.service.d", "etc/kubernetes"),
+)
+BARE = "bench-bare"
+OF_A_CLUSTER = ("*.conf", "pki", "manifests", "tmp*")
+
+
+def main() -> None:
+    figures = {**measure_site(), **measure_scaling()}
+    print(f"{'':<22}{'expected':>10}{'measured':>10}")
+    for name, expected in EXPECTED.items():
+        print(f"{name:<22}{'<= ' + str(expected):>10}{figures[name]:>10}")
+    print(json.dumps(figures))
+
+
+def measure_site() -> dict[str, float]:
+    names, plain = ["bench-control", "bench-gpu"], ["plain-control", "plain-gpu"]
+    try:
+        addresses = hosts.ensure_scratch(names, names[1:])
+        first_s, _ = play(addresses, names[:1], names[1:])
+        second_s, changed = play(addresses, names[:1], names[1:])
+        packages = [list_new_packages(name) for name in names]
+        wall_s, sum_s = run_bare_commands(names, plain, packages)
+    finally:
+        hosts.remove_scratch([*names, *plain])
+    return {
+        "site_s": first_s,
+        "second_run_s": second_s,
+        "second_run_changed": changed,
+        "commands_wall_s": wall_s,
+        "commands_sum_s": sum_s,
+        "site_over_commands": round(first_s / sum_s, 2),
+        "site_over_commands_wall": round(first_s / wall_s, 2),
+    }
+
+
+def measure_scaling() -> dict[str, float]:
+    took: dict[int, float] = {}
+    for count in (2, 16):
+        names = [f"bench-{count}-{n}" for n in range(count)]
+        try:
+            addresses = hosts.ensure_scratch(names, names[1:])
+            took[count], _ = play(addresses, names[:1], names[1:], "--tags", WITHOUT_CLUSTER)
+        finally:
+            hosts.remove_scratch(names)
+    return {"hosts_2_s": took[2], "hosts_16_s": took[16], "hosts_16_over_2": round(took[16] / took[2], 2)}
+
+
+def play(addresses: dict[str, str], control: list[str], gpu: list[str], *options: str) -> tuple[float, int]:
+    """Run site.yml on an inventory of these hosts; returns seconds and changed tasks."""
+    groups = {
+        group: {"hosts": {name: {"ansible_host": addresses[name]} for name in names}}
+        for group, names in (("control_plane", control), ("gpu", gpu))
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        inventory = Path(folder)
+        (inventory / "hosts.yml").write_text(yaml.safe_dump({"cluster": {"children": groups}}))
+        (inventory / "group_vars").symlink_to(REPO / "inventory/local/group_vars")
+        extra: dict[str, Any] = {"site_root": str(REPO), "kubernetes_kubeconfig_path": str(inventory / "kubeconfig")}
+        begun = time.monotonic()
+        done = subprocess.run(
+            [
+                CONTROLLER_ENV / "bin/ansible-playbook",
+                "-i",
+                inventory,
+                "ansible/site.yml",
+                "-e",
+                json.dumps(extra),
+                *options,
+            ],
+            cwd=REPO,
+            env={"PATH": f"{CONTROLLER_ENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", **site.environment()},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        took_s = round(time.monotonic() - begun, 1)
+    if done.returncode:
+        raise SystemExit(done.stdout[-4000:] + done.stderr[-1000:])
+    return took_s, sum(int(changed) for _, _, changed, _, _ in site.RECAP.findall(done.stdout))
+
+
+def list_new_packages(name: str) -> list[str]:
+    """package=version of all that site.yml brought to a host."""
+    hosts.ensure_scratch([BARE], [])
+    bare = set(read_packages(hosts.DISKS / BARE))
+    hosts.remove_scratch([BARE])
+    return [package for package in read_packages(hosts.DISKS / name) if package not in bare]
+
+
+def read_packages(disk: Path) -> list[str]:
+    form = "${Package}=${Version}\n"
+    return output("dpkg-query", f"--admindir={disk}/var/lib/dpkg", "--show", "--showformat", form).splitlines()
+
+
+def run_bare_commands(models: list[str], names: list[str], packages: list[list[str]]) -> tuple[float, float]:
+    """Do by hand on bare hosts what site.yml did on its own; returns wall-clock seconds and the sum over commands."""
+    addresses = hosts.ensure_scratch(names, [])
+    for model, name in zip(models, names, strict=True):
+        copy_site_files(model, name, addresses[name])
+    sum_s = 0.0
+
+    def timed(name: str, script: str) -> str:
+        nonlocal sum_s
+        begun = time.monotonic()
+        said = output("podman", "exec", hosts.PREFIX + name, "sh", "-ec", script)
+        sum_s += time.monotonic() - begun
+        return said
+
+    def install(name: str, wanted: list[str]) -> None:
+        timed(name, "apt-get update -q")
+        timed(name, "DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends " + " ".join(wanted))
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(install, names, packages))
+    control, worker = names
+    timed(control, "kubeadm init --config=/etc/kubernetes/kubeadm-init.yaml --ignore-preflight-errors=all")
+    join = timed(control, "KUBECONFIG=/etc/kubernetes/admin.conf kubeadm token create --print-join-command")
+    timed(worker, f"{join} --ignore-preflight-errors=all")
+    return round(time.monotonic() - begun, 1), round(sum_s, 1)
+
+
+def copy_site_files(model: str, name: str, address: str) -> None:
+    """Lay the settings that Ansible wrote on one host onto a bare one, with that one's name and address in them."""
+    source, target = hosts.DISKS / model, hosts.DISKS / name
+    for path in SITE_FILES:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        if (source / path).is_dir():
+            shutil.copytree(
+                source / path, target / path, ignore=shutil.ignore_patterns(*OF_A_CLUSTER), dirs_exist_ok=True
+            )
+        elif (source / path).exists():
+            shutil.copy(source / path, target / path)
+    init = target / "etc/kubernetes/kubeadm-init.yaml"
+    if init.exists():
+        old = hosts.ensure_scratch([model], [])[model]
+        init.write_text(init.read_text().replace(old, address).replace(model, name))
+
+
+if __name__ == "__main__":
+    if not podman.alive(mirror.CONTAINER):
+        raise SystemExit("found no lab, needed one that is up: run `make up` first")
+    main()
