@@ -18,7 +18,8 @@ def install(disk: Path) -> None:
         for bus in buses:
             folder = disk / PCI / f"0000:{bus}:00.0"
             folder.mkdir(parents=True)
-            for name, value in (("vendor", NVIDIA), ("device", device), ("class", kind)):
+            known_as = f"pci:v000010DEd0000{device[2:].upper()}sv000010DEsd00000000bc{kind[2:4]}sc{kind[4:6]}i00"
+            for name, value in (("vendor", NVIDIA), ("device", device), ("class", kind), ("modalias", known_as)):
                 (folder / name).write_text(f"{value}\n")
     for index in range(len(H100[2])):
         (disk / READINGS / str(index)).mkdir(parents=True)

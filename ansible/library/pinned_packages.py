@@ -1,0 +1,107 @@
+#!/usr/bin/python
+"""Debian packages at exact versions, held there: all of them or, where one cannot be had, none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible.module_utils.debian_packages import Packages, Refused
+
+DOCUMENTATION = r"""
+module: pinned_packages
+short_description: Debian packages at exact versions, held there
+description:
+  - Installs, upgrades or downgrades packages to exact versions in one transaction and holds them.
+  - Everything is looked up, simulated and downloaded before anything is changed. What cannot be had is said as found,
+    needed and what to do, and the host stays as it was.
+options:
+  name:
+    description: Names the preferences file, /etc/apt/preferences.d/<name>.pref.
+    type: str
+    required: true
+  packages:
+    description: Package to version.
+    type: dict
+    required: true
+  pins:
+    description: Patterns of packages to patterns of versions, for what the packages depend on.
+    type: dict
+    default: {}
+  obsolete:
+    description: Patterns of packages that give way, when they are not among I(packages).
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode: {support: full}
+author: qwen-onprem
+"""
+EXAMPLES = r"""
+- name: Install the pinned fabric manager
+  pinned_packages:
+    name: nvidia-fabricmanager
+    packages: {nvidia-fabricmanager: 580.126.20-1}
+    obsolete: ["nvidia-fabricmanager*"]
+"""
+RETURN = r"""
+before:
+  description: Versions of I(packages) and of obsolete ones that were installed before.
+  type: dict
+  returned: always
+"""
+
+PREFERENCES = Path("/etc/apt/preferences.d")
+
+
+def _preferences(pins: dict[str, str]) -> str | None:
+    blocks = [
+        f"Package: {packages}\nPin: version {version}\nPin-Priority: 1001\n" for packages, version in pins.items()
+    ]
+    return "# Ansible managed\n" + "\n".join(blocks) if pins else None
+
+
+def _put(path: Path, text: str | None) -> None:
+    if text is None:
+        path.unlink(missing_ok=True)
+        return
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.rename(path)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "packages": {"type": "dict", "required": True},
+            "pins": {"type": "dict", "default": {}},
+            "obsolete": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    module.run_command_environ_update = {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+    wanted = {str(name): str(version) for name, version in module.params["packages"].items()}
+    packages = Packages(module.run_command, wanted, module.params["obsolete"])
+    before = packages.before()
+    path = PREFERENCES / f"{module.params['name']}.pref"
+    pinned, pins = path.read_text() if path.exists() else None, _preferences(module.params["pins"])
+    changed = bool(pinned != pins or packages.differing() or packages.obsolete or packages.unheld())
+    if module.check_mode or not changed:
+        module.exit_json(changed=changed, before=before)
+    try:
+        _put(path, pins)
+        packages.finish_interrupted()
+        if packages.differing() or packages.obsolete:
+            packages.look_up()
+            packages.change()
+    except Refused as problem:
+        _put(path, pinned)
+        module.fail_json(msg=str(problem), before=before)
+    module.run_command(["apt-mark", "hold", *wanted], check_rc=True)
+    module.exit_json(changed=True, before=before)
+
+
+if __name__ == "__main__":
+    main()
