@@ -17,7 +17,7 @@ SERVED_WITHOUT_A_NAME = ["/livez", "/readyz", "/healthz"]
 REFUSED_WITHOUT_A_NAME = ["/api", "/version", "/api/v1/namespaces/kube-public/configmaps/cluster-info"]
 PKI = "/etc/kubernetes/pki/etcd"
 ETCDCTL = (
-    "/usr/local/sbin/etcd-tool /run etcdctl --endpoints=https://127.0.0.1:2379"
+    "/usr/local/sbin/etcd-tool /tmp etcdctl --endpoints=https://127.0.0.1:2379"
     f" --cacert={PKI}/ca.crt --cert={PKI}/healthcheck-client.crt --key={PKI}/healthcheck-client.key"
 )
 
