@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,20 +20,26 @@ from lab.shell import attempt, output
 
 CONTROL_PLANE, WORKER = "fault1", "fault2"
 CONTAINER = hosts.PREFIX + WORKER
+SCRATCH = (sys.executable, "-m", "lab", "scratch")
 PATIENCE_S = 600
 KUBECTL = ("podman", "exec", hosts.PREFIX + CONTROL_PLANE, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
+
+
+def boot() -> list[dict[str, Any]]:
+    """Have both hosts up, each on the disk that it had; returns how they are reached."""
+    reach: list[dict[str, Any]] = json.loads(output(*SCRATCH, "up", CONTROL_PLANE, WORKER, cwd=REPO))
+    return reach
 
 
 @pytest.fixture
 def inventory(tmp_path: Path) -> Iterator[Path]:
     """Two bare hosts, one of them a control plane, with the rack's variables."""
-    addresses = hosts.ensure_scratch([CONTROL_PLANE, WORKER])
-    members = {name: {"ansible_host": address} for name, address in addresses.items()}
+    members = {host["instance"]: {"ansible_host": host["address"]} for host in boot()}
     groups = {"control_plane": {"hosts": {CONTROL_PLANE: members[CONTROL_PLANE]}}, "gpu": {"hosts": {}}}
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"cluster": {"hosts": members, "children": groups}}))
     (tmp_path / "group_vars").symlink_to(REPO / "inventory/local/group_vars")
     yield tmp_path
-    hosts.remove_scratch([CONTROL_PLANE, WORKER])
+    output(*SCRATCH, "down", CONTROL_PLANE, WORKER, cwd=REPO)
 
 
 def converge(inventory: Path) -> subprocess.Popen[bytes]:
@@ -62,7 +70,7 @@ def test_a_host_that_died_while_joining_is_joined_by_the_next_run(inventory: Pat
     output("podman", "kill", CONTAINER)
     assert run.wait(PATIENCE_S) != 0, "a run whose host died says so"
 
-    hosts.ensure_scratch([CONTROL_PLANE, WORKER])
+    boot()
     cluster = output(*KUBECTL, "get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}")
     again = converge(inventory).wait(PATIENCE_S)
 
