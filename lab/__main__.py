@@ -94,7 +94,9 @@ def _vm(arguments: argparse.Namespace) -> int:
 
 
 def _serving(_: argparse.Namespace) -> int:
-    _enter_environment()
+    if not _inside_environment():
+        bootstrap.packages()
+        _enter_environment()
     from lab import serving
 
     print(serving.ensure() or f"{serving.ENVIRONMENT} is current")

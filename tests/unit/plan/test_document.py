@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from qwen_runtime.plan import build, make, plan, read
 
 Run = Callable[..., tuple[int, str, str]]
 FLAGSHIP = ("--model", "Qwen3-Coder-480B-A35B-Instruct-FP8", "--gpu", "h100-80gb", "--gpus-per-node", "8")
+SMALL = "Qwen3-Coder-30B-A3B-Instruct-FP8"
 TOO_LARGE = ("--model", "Qwen3-Coder-480B-A35B-Instruct", "--gpu", "h100-80gb", "--gpus-per-node", "8")
 
 
@@ -78,6 +81,20 @@ def test_the_table_tells_the_same(run: Run) -> None:
     assert out.startswith("DOES NOT FIT")
 
 
+@pytest.mark.parametrize("engine", ["transformers", "deepspeed"])
+def test_other_engines_have_a_table_too(run: Run, engine: str) -> None:
+    code, out, _ = run("--model", "Qwen2.5-Coder-7B-Instruct", *FLAGSHIP[2:], "--context", 8192, "--engine", engine)
+    assert code == 0
+    assert f"{engine}: asked for" in out
+
+
+def test_numbers_of_the_command_survive_in_the_plan(run: Run) -> None:
+    numbers = ("--memory-gib", "70.123456789", "--target-latency-ms", "12.5")
+    command = json.loads(run(*FLAGSHIP, *numbers, "--json")[1])["command"]
+    assert " ".join(numbers[:2]) in command
+    assert " ".join(numbers[2:]) in command
+
+
 def test_catalogues_are_listed_for_people_and_for_programs(run: Run) -> None:
     assert "Qwen3-Coder-480B-A35B-Instruct-FP8" in run("--list-models")[1]
     assert "h100-80gb" in run("--list-gpus")[1]
@@ -108,15 +125,15 @@ def test_a_wrong_command_gets_one_clear_message(run: Run, arguments: tuple[str, 
     assert message in err
 
 
-def written(path: Path, *, gpus_per_node: int = 8, **changes: Any) -> Path:
-    drawn = plan(make(model="Qwen3-Coder-30B-A3B-Instruct", gpu="h100-80gb", gpus_per_node=gpus_per_node))
+def written(path: Path, **changes: Any) -> Path:
+    drawn = plan(make(model=SMALL, gpu="h100-80gb", gpus_per_node=8))
     path.write_text(json.dumps({**build(drawn), **changes}))
     return path
 
 
 def test_a_plan_is_read_back_for_whoever_starts_an_engine(tmp_path: Path) -> None:
     found = read(written(tmp_path / "plan.json"))
-    assert (found.model, found.max_model_len, found.dtype) == ("Qwen3-Coder-30B-A3B-Instruct", 65536, "bfloat16")
+    assert (found.model, found.max_model_len, found.dtype) == (SMALL, 65536, "bfloat16")
     assert "--tensor-parallel-size" in found.launch["vllm"]
     assert found.environment == {"VLLM_USE_DEEP_GEMM": "0"}
 
@@ -142,3 +159,12 @@ def test_a_plan_of_another_version_or_none_at_all(tmp_path: Path) -> None:
         read(written(tmp_path / "plan.json", format=2))
     with pytest.raises(UsageError, match="cannot be read"):
         read(tmp_path / "absent.json")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    source = Path(__file__).parents[3] / "python/src"
+    shell = f"{sys.executable} -m qwen_runtime plan {' '.join(FLAGSHIP)} | head -c 1"
+    done = subprocess.run(
+        shell, shell=True, env={"PYTHONPATH": str(source), "PATH": "/usr/bin:/bin"}, capture_output=True
+    )
+    assert (done.stdout, done.stderr) == (b"f", b"")

@@ -53,6 +53,14 @@ def test_the_flagship_is_480_15_billion_and_its_longest_context_takes_62_gib() -
     assert shape.kv_bytes_per_token * 262_144 == 62 * GIB
 
 
+def test_biases_are_counted_where_each_family_has_them() -> None:
+    llama = {**MOE, "model_type": "llama", "attention_bias": True}
+    plain = from_config("m", {**llama, "attention_bias": False}, "").parameters
+    q, kv, output = 8 * 32, 4 * 32, 256
+    assert from_config("m", llama, "").parameters - plain == 4 * (q + 2 * kv + output)
+    assert from_config("m", {**llama, "model_type": "qwen2"}, "").parameters - plain == 4 * (q + 2 * kv)
+
+
 def test_parts_sum_to_the_whole() -> None:
     for shape in models.known().values():
         parts = shape.parts().values()
@@ -86,6 +94,8 @@ def test_layers_without_experts_are_counted_as_dense() -> None:
         ({"hidden_size": "256"}, "hidden_size '256'; needed: a whole number above 0"),
         ({"vocab_size": -1}, "vocab_size -1"),
         ({"num_experts": True}, "num_experts True"),
+        ({"head_dim": None, "hidden_size": 250}, "num_attention_heads 8; needed: a divisor of hidden_size, 250"),
+        ({"mlp_bias": True}, "mlp_bias True"),
         ({"num_experts_per_tok": 9}, "num_experts_per_tok 9; needed: at most num_experts, 8"),
         ({"num_key_value_heads": 3}, "num_key_value_heads 3; needed: a divisor of num_attention_heads, 8"),
         ({"quantization_config": {"quant_method": "awq"}}, "quantised by 'awq'"),

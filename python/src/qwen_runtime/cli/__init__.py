@@ -7,6 +7,7 @@ Exit codes: 0 done, 2 wrong command, 3 what is to be served is not right (weight
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -28,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.extra = tuple(extra)
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `... | head` has seen enough; nothing may be written to it at the end either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Error as error:
         print(f"qwen-runtime: {error}", file=sys.stderr)
         return error.exit_code

@@ -62,7 +62,7 @@ def build(plan: Plan) -> dict[str, Any]:
         "other_fits": [alternative(other) for other in others[1:]],
         "launch": plan.launch,
         "unusable_engines": plan.unusable,
-        "environment": engines.environment(request.gpu, plan.best.memory) if plan.fits else {},
+        "environment": engines.environment(request, plan.best.memory) if plan.fits else {},
         "kubernetes": kubernetes.requests(plan) if plan.fits else {},
         "host": kubernetes.host(plan) if plan.fits else {},
     }
@@ -172,6 +172,8 @@ def warnings(plan: Plan) -> list[str]:
     found = []
     if engines.weight_only(request.shape, request.gpu):
         found.append(_quantization_reason(plan))
+    if request.engine == "transformers":
+        found.append("predictions were fitted on vLLM and SGLang; transformers has been slower wherever both were run")
     held = plan.sequences_per_engine * best.layout.replicas
     if request.wishes.concurrency > held:
         found.append(f"{request.wishes.concurrency} requests in flight are wished for; {held} run, the rest wait")
@@ -179,7 +181,7 @@ def warnings(plan: Plan) -> list[str]:
         found.append(f"{request.gpu.name} has no NVLink: its ranks agree over PCIe")
     spare = kubernetes.requests(plan)["spare_gpus_for_max_surge"]
     if spare:
-        found.append(f"a rolling update (maxSurge 1) needs {spare} more GPUs than the site has")
+        found.append(f"a rolling update (maxSurge 1) needs {spare} {request.gpu.name} more than the site has")
     return found
 
 

@@ -13,6 +13,7 @@ from qwen_runtime.plan.layout import Layout, Site
 from qwen_runtime.plan.memory import BATCHED_TOKENS, MAX_SEQUENCES, Memory
 from qwen_runtime.plan.request import Request
 from qwen_runtime.plan.shape import Shape
+from qwen_runtime.units import GIB
 
 ENGINES = ("vllm", "transformers", "deepspeed")
 WEIGHT_ONLY_BEFORE = (8, 9)
@@ -82,12 +83,14 @@ def arguments(engine: str, request: Request, layout: Layout, memory: Memory) -> 
     return build(request, layout, memory)
 
 
-def environment(gpu: Gpu, memory: Memory) -> dict[str, str]:
+def environment(request: Request, memory: Memory) -> dict[str, str]:
     """What vLLM is told by environment variables."""
-    if gpu.vendor == "cpu":
-        return {"VLLM_CPU_KVCACHE_SPACE": str(memory.kv_bytes // 2**30)}
-    # Its warm-up takes memory after the KV cache was sized: https://github.com/vllm-project/vllm/issues/29360.
-    return {"VLLM_USE_DEEP_GEMM": "0"}
+    if request.gpu.vendor == "cpu":
+        return {"VLLM_CPU_KVCACHE_SPACE": str(memory.kv_bytes // GIB)}
+    if request.shape.fp8_block and request.gpu.vendor == "nvidia":
+        # Its warm-up takes memory after the KV cache was sized: https://github.com/vllm-project/vllm/issues/29360.
+        return {"VLLM_USE_DEEP_GEMM": "0"}
+    return {}
 
 
 def _vllm(request: Request, layout: Layout, memory: Memory) -> list[str]:

@@ -77,10 +77,9 @@ def pod_memory_gib(plan: Plan) -> int:
 
 def drain_seconds(plan: Plan) -> int:
     """Time for two answers of the planned length, one after the other, at the busiest that was predicted."""
-    wishes = plan.request.wishes
-    slowest = max(plan.predicted, key=lambda prediction: prediction.inter_token_s)
-    answer_s = slowest.ttft_s + wishes.output_tokens * slowest.inter_token_s
-    return max(LEAST_DRAIN_S, _minutes(2 * answer_s))
+    output_tokens = plan.request.wishes.output_tokens
+    answers_s = [found.ttft_s + output_tokens * found.inter_token_s for found in plan.predicted]
+    return max(LEAST_DRAIN_S, _minutes(2 * max(answers_s, default=0)))
 
 
 def _spare_gpus(plan: Plan) -> int:

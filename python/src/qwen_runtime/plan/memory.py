@@ -45,10 +45,13 @@ class Memory:
     headroom_bytes: int
     kv_bytes_per_token: int
     """Of its part of every token's keys and values."""
+    kv_unit_bytes: int = 1
+    """The engine can only be given a multiple of this."""
 
     @property
     def kv_bytes(self) -> int:
-        return max(0, self.usable_bytes - self.weights_bytes - self.headroom_bytes)
+        left = max(0, self.usable_bytes - self.weights_bytes - self.headroom_bytes)
+        return left // self.kv_unit_bytes * self.kv_unit_bytes
 
     @property
     def kv_tokens(self) -> int:
@@ -69,6 +72,7 @@ def account(shape: Shape, gpu: Gpu, layout: Layout, utilization: float = UTILIZA
         weights_bytes=weights_bytes(shape, layout),
         headroom_bytes=headroom_bytes(shape, gpu, layout),
         kv_bytes_per_token=2 * stage_layers * kv_heads * shape.head_dim * BF16_BYTES,
+        kv_unit_bytes=GIB if gpu.vendor == "cpu" else 1,  # VLLM_CPU_KVCACHE_SPACE counts in GiB
     )
 
 

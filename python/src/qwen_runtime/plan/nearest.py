@@ -94,22 +94,36 @@ def _wishes(request: Request) -> Iterator[tuple[tuple[str, ...], Request]]:
     for gpu in _larger(request.gpu):
         yield ("gpu",), _with_gpu(request, gpu)
     yield from _shorter(request)
-    for start, changed in [*((form, ("quantization",)) for form in forms), (request, ())]:
-        for gpus in _more_gpus(start) or [start.site.gpus_per_node]:
-            for gpu in [start.gpu, *_larger(start.gpu)]:
-                for nodes in [start.site.nodes, *_more_nodes(start)]:
-                    wish = _with_site(start if gpu is start.gpu else _with_gpu(start, gpu), gpus, nodes)
-                    yield _changes(request, wish, changed), wish
+    yield from sorted(_combinations(request, forms), key=_cost)
 
 
-def _changes(request: Request, wish: Request, changed: tuple[str, ...]) -> tuple[str, ...]:
-    if wish.site.gpus_per_node != request.site.gpus_per_node:
-        changed += ("gpus-per-node",)
-    if wish.gpu != request.gpu:
-        changed += ("gpu",)
-    if wish.site.nodes != request.site.nodes:
-        changed += ("nodes",)
-    return changed
+def _combinations(request: Request, forms: list[Request]) -> Iterator[tuple[tuple[str, ...], Request]]:
+    """Several things changed at once."""
+    for start in [request, *forms]:
+        for gpu in [start.gpu, *_larger(start.gpu)]:
+            other = start if gpu is start.gpu else _with_gpu(start, gpu)
+            for gpus in [start.site.gpus_per_node, *_more_gpus(other)]:
+                for nodes in [start.site.nodes, *_more_nodes(_with_site(other, gpus, start.site.nodes))]:
+                    wish = _with_site(other, gpus, nodes)
+                    changed = _changes(request, wish)
+                    if len(changed) > 1:
+                        yield changed, wish
+
+
+def _cost(found: tuple[tuple[str, ...], Request]) -> tuple[int, int, int]:
+    """Hosts first, then GPUs, then their size."""
+    _, wish = found
+    return wish.site.nodes, wish.site.gpus, wish.gpu.usable_bytes
+
+
+def _changes(request: Request, wish: Request) -> tuple[str, ...]:
+    differs = {
+        "quantization": wish.shape != request.shape,
+        "gpus-per-node": wish.site.gpus_per_node != request.site.gpus_per_node,
+        "gpu": wish.gpu != request.gpu,
+        "nodes": wish.site.nodes != request.site.nodes,
+    }
+    return tuple(option for option, changed in differs.items() if changed)
 
 
 def _forms(request: Request) -> Iterator[Request]:

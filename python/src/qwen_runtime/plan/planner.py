@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qwen_runtime.plan import engines
 from qwen_runtime.plan.layout import Layout, candidates, misfit
@@ -66,11 +66,14 @@ def plan(request: Request) -> Plan:
         return Plan(request, _nearest_miss(considered), considered)
     launch, unusable = _launch(request, best)
     drawn = Plan(request, best, considered, launch=launch, unusable=unusable)
+    if request.engine == "deepspeed":
+        unknown = Target(False, None, "not predicted: DeepSpeed scores whole texts and does not stream")
+        return replace(drawn, target=unknown)
     capacity = drawn.sequences_per_engine
     roofline = Roofline(request.shape, request.gpu, best.layout)
-    predicted = _predict(roofline, request, capacity * best.layout.replicas, capacity)
-    target = _target(roofline, request, capacity * best.layout.replicas, capacity)
-    return Plan(request, best, considered, predicted, target, launch, unusable)
+    most = capacity * best.layout.replicas
+    predicted = _predict(roofline, request, most, capacity)
+    return replace(drawn, predicted=predicted, target=_target(roofline, request, most, capacity))
 
 
 def consider(request: Request, engine: str) -> Iterator[Candidate]:

@@ -90,7 +90,7 @@ class Shape:
     dense_layers: int = 0
     """Layers with a dense MLP in a model of experts; all layers of any other model are dense."""
     bias: bool = False
-    """Whether q, k and v have biases."""
+    """Whether q, k and v have biases and, except in Qwen2, the projection after them too."""
     fp8_block: int | None = None
     """Edge of the square blocks of a checkpoint in FP8; None for one in bf16."""
 
@@ -117,6 +117,8 @@ class Shape:
         if self.bias:
             found.append(Tensor("attention", q, 1, layers, Shard.HEADS))
             found.append(Tensor("attention", kv, 1, 2 * layers, Shard.KV_HEADS))
+        if self.bias and self.family != "qwen2":
+            found.append(Tensor("attention", hidden, 1, layers, Shard.NOT))
         if self.family in ("qwen3", "qwen3_moe"):
             found.append(Tensor("norms", self.head_dim, 1, 2 * layers, Shard.NOT))
         if dense:
@@ -169,10 +171,14 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
             "Plan a model of these families; the shape of another is not known here.",
         )
     reader = _Reader(config, where)
+    if config.get("mlp_bias"):
+        raise reader.wrong("mlp_bias", config["mlp_bias"], "none: sizes of such models are not known here")
     heads = reader.number("num_attention_heads")
     hidden = reader.number("hidden_size")
     layers = reader.number("num_hidden_layers")
     sparse = family == "qwen3_moe"
+    if config.get("head_dim") is None:
+        reader.divides("num_attention_heads", heads, "hidden_size", hidden)
     shape = Shape(
         name=name,
         family=family,

@@ -58,7 +58,8 @@ def _predicted(document: dict[str, Any]) -> Iterator[str]:
     wishes = document["wishes"]
     tokens = f"{wishes['input_tokens']} tokens in and {wishes['output_tokens']} out"
     yield f"predicted for {tokens} (docs/planner.md says how far off)"
-    yield "in flight   tokens/s   a GPU   a user   first token   between tokens"
+    if document["predicted"]:
+        yield "in flight   tokens/s   a GPU   a user   first token   between tokens"
     for row in document["predicted"]:
         yield (
             f"{row['concurrency']:9} {row['output_tokens_per_s']:10.0f} {row['output_tokens_per_s_per_gpu']:7.0f} "
