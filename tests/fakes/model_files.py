@@ -16,12 +16,26 @@ def write_safetensors(path: Path, tensors: dict[str, bytes]) -> None:
     path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + b"".join(tensors.values()))
 
 
-def write_model(directory: Path) -> None:
-    """Two shards, their index and a configuration; no manifest."""
-    directory.mkdir()
-    shards = {"model-00001-of-00002.safetensors": "embed", "model-00002-of-00002.safetensors": "head"}
-    for shard, tensor in shards.items():
-        write_safetensors(directory / shard, {tensor: tensor.encode() * 100})
-    index = {"metadata": {}, "weight_map": {tensor: shard for shard, tensor in shards.items()}}
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+TENSORS = ("embed", "head")
+
+
+def write_model(directory: Path, tensor_bytes: int = 500) -> None:
+    """Two shards with a tensor each, their index and all that serving needs beside them; no manifest."""
+    directory.mkdir(parents=True)
+    for shard, tensor in zip(SHARDS, TENSORS, strict=True):
+        write_safetensors(directory / shard, {tensor: (tensor.encode() * tensor_bytes)[:tensor_bytes]})
+    write_index(directory, dict(zip(TENSORS, SHARDS, strict=True)))
+    texts: dict[str, object] = {
+        "config.json": {"max_position_embeddings": 2048},
+        "generation_config.json": {"eos_token_id": 0},
+        "tokenizer.json": {"version": "1.0"},
+        "tokenizer_config.json": {"chat_template": "{{ messages }}"},
+    }
+    for name, content in texts.items():
+        (directory / name).write_text(json.dumps(content))
+
+
+def write_index(directory: Path, weight_map: dict[str, str]) -> None:
+    index = {"metadata": {}, "weight_map": weight_map}
     (directory / "model.safetensors.index.json").write_text(json.dumps(index))
-    (directory / "config.json").write_text(json.dumps({"max_position_embeddings": 2048}))

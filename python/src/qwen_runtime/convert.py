@@ -13,6 +13,7 @@ from pathlib import Path
 
 from qwen_runtime import catalog, weights
 from qwen_runtime.errors import HostError, UsageError, WeightsError
+from qwen_runtime.weights import digest
 
 GGUF_MAGIC = b"GGUF"
 MAX_SHARD_SIZE = "200MB"
@@ -32,7 +33,7 @@ def convert(parts: Sequence[Path], target: Path, model_name: str | None = None) 
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         gguf = _join(parts, work)
-        revision = known.revision if known else f"gguf-{weights.sha256_of(gguf)[:16]}"
+        revision = known.revision if known else f"gguf-{digest.sha256_of(gguf)[:16]}"
         result = work / "result"
         _write_checkpoint(gguf, result)
         for path in result.rglob("*"):
@@ -68,7 +69,7 @@ def _join(parts: Sequence[Path], work: Path) -> Path:
     with joined.open("wb") as out:
         for part in parts:
             with part.open("rb") as file:
-                shutil.copyfileobj(file, out, weights.CHUNK_BYTES)
+                shutil.copyfileobj(file, out)
     return joined
 
 

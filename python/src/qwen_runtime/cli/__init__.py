@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Error as error:
         print(f"qwen-runtime: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        return 130  # as shells say it
     return 0
 
 

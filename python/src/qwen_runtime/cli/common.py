@@ -30,6 +30,23 @@ def positive(text: str) -> int:
     return number
 
 
+def natural(text: str) -> int:
+    number = integer(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is too small; give 0 or a whole number above it")
+    return number
+
+
+def positive_number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is out of range; give a number above 0")
+    return number
+
+
 def integer(text: str) -> int:
     try:
         return int(text)

@@ -1,0 +1,127 @@
+"""Who gets a model from whom when many hosts need it, so that the mirror's link is not the limit.
+
+The mirror feeds the first `mirror_fan_out` hosts and no other, since nothing would make later ones wait for it. Then
+every host that has the model feeds `fan_out` others: with each round those that have it grow by the factor
+1 + fan_out. `qwen-runtime weights share` holds a host to its fan-out, and `qwen-runtime weights stage --neighbour`
+waits for the host that the plan names, so nothing else keeps the order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+MIRROR = "mirror"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    giver: str
+    taker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    rounds: tuple[tuple[Transfer, ...], ...]
+    fan_out: int
+    mirror_fan_out: int
+
+    @property
+    def transfers(self) -> tuple[Transfer, ...]:
+        return tuple(transfer for round_ in self.rounds for transfer in round_)
+
+    def neighbours(self) -> dict[str, list[str]]:
+        """For each host the hosts to ask before the mirror: its giver, then its giver's giver and so on."""
+        chains: dict[str, list[str]] = {}
+        for transfer in self.transfers:
+            above = [] if transfer.giver == MIRROR else [transfer.giver, *chains[transfer.giver]]
+            chains[transfer.taker] = above
+        return chains
+
+
+def plan(hosts: Sequence[str], fan_out: int, mirror_fan_out: int) -> Plan:
+    """Rounds in which every host gets the model once, from one that had it before the round; hosts in their order."""
+    waiting = iter(hosts)
+    complete: list[str] = []
+    rounds: list[tuple[Transfer, ...]] = []
+    givers = [MIRROR] * mirror_fan_out
+    while takers := list(islice(waiting, len(givers))):
+        rounds.append(tuple(Transfer(giver, taker) for giver, taker in zip(givers, takers, strict=False)))
+        complete += takers
+        givers = complete * fan_out  # everyone's first taker before anyone's second: a short round is spread evenly
+    return Plan(tuple(rounds), fan_out, mirror_fan_out)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Links carry this many bytes per second each way at once; the network between them is no limit."""
+
+    size_bytes: float
+    host_bytes_per_s: float
+    mirror_bytes_per_s: float
+
+
+@dataclass(slots=True)
+class Outcome:
+    finished_s: dict[str, float] = field(default_factory=dict)
+    """By host: seconds from the beginning until it has the model."""
+    most_uploads: Counter[str] = field(default_factory=Counter)
+    """By giver: how many it fed at the same time, at most."""
+    mirror_bytes: float = 0
+
+    @property
+    def seconds(self) -> float:
+        return max(self.finished_s.values(), default=0.0)
+
+
+def simulate(given: Plan, site: Site) -> Outcome:
+    """Plays the plan: a transfer begins when its giver has the model and a place is free, whatever the round.
+
+    Each giver's link is shared evenly by those that it feeds; a taker takes at most what its own link carries.
+    """
+    outcome = Outcome()
+    queued = list(given.transfers)
+    left_bytes: dict[Transfer, float] = {}
+    now_s = 0.0
+    while queued or left_bytes:
+        for transfer in _startable(queued, left_bytes, outcome.finished_s, given):
+            queued.remove(transfer)
+            left_bytes[transfer] = site.size_bytes
+        uploads = Counter(transfer.giver for transfer in left_bytes)
+        outcome.most_uploads |= uploads
+        rates = {transfer: _rate(transfer, uploads, site) for transfer in left_bytes}
+        step_s = min(left_bytes[transfer] / rates[transfer] for transfer in left_bytes)
+        now_s += step_s
+        for transfer in list(left_bytes):
+            left_bytes[transfer] -= step_s * rates[transfer]
+            if left_bytes[transfer] <= site.size_bytes * 1e-9:  # what rounding leaves
+                del left_bytes[transfer]
+                outcome.finished_s[transfer.taker] = now_s
+                outcome.mirror_bytes += site.size_bytes * (transfer.giver == MIRROR)
+    return outcome
+
+
+def from_mirror_seconds(hosts: int, site: Site) -> float:
+    """Until the last host has the model when all take it from the mirror at once."""
+    return site.size_bytes / min(site.host_bytes_per_s, site.mirror_bytes_per_s / hosts)
+
+
+def _startable(
+    queued: Sequence[Transfer], running: dict[Transfer, float], complete: dict[str, float], given: Plan
+) -> list[Transfer]:
+    """In the plan's order, as many for each giver as its free places."""
+    uploads = Counter(transfer.giver for transfer in running)
+    found = []
+    for transfer in queued:
+        places = given.mirror_fan_out if transfer.giver == MIRROR else given.fan_out
+        if uploads[transfer.giver] < places and (transfer.giver == MIRROR or transfer.giver in complete):
+            uploads[transfer.giver] += 1
+            found.append(transfer)
+    return found
+
+
+def _rate(transfer: Transfer, uploads: Counter[str], site: Site) -> float:
+    link = site.mirror_bytes_per_s if transfer.giver == MIRROR else site.host_bytes_per_s
+    return min(link / uploads[transfer.giver], site.host_bytes_per_s)

@@ -1,0 +1,72 @@
+"""What lies in a model directory, what may, and how a fault of one file is said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+MANIFEST_NAME = "manifest.json"
+LONGEST_NAME_BYTES = 255  # NAME_MAX of Linux
+LONGEST_PATH_BYTES = 1024  # well below PATH_MAX, which also holds the directory
+STAGE_AGAIN = "Stage the model again from its source."
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    file: str
+    found: str
+    expected: str
+    remedy: str = STAGE_AGAIN
+
+    def __str__(self) -> str:
+        return f"{self.file}: found {self.found}, expected {self.expected}. {self.remedy}"
+
+
+def listing(faults: list[Fault]) -> str:
+    return f"{len(faults)} fault(s):\n  " + "\n  ".join(map(str, faults)) + "\n"
+
+
+def is_inside(path: str) -> bool:
+    """Whether a manifest may list the path: relative, in its shortest form, staying below the directory, printable."""
+    pure = PurePosixPath(path)
+    return (
+        path == str(pure)
+        and path not in (".", MANIFEST_NAME)
+        and not pure.is_absolute()
+        and ".." not in pure.parts
+        and path.isprintable()  # no control characters, and no lone surrogates, which no file system takes
+        and all(len(part.encode()) <= LONGEST_NAME_BYTES for part in pure.parts)
+        and len(path.encode()) <= LONGEST_PATH_BYTES
+    )
+
+
+def files_in(directory: Path) -> set[str]:
+    """Every file and link below the directory but the manifest, relative, with forward slashes."""
+
+    def walk() -> Iterator[str]:
+        for parent, folders, names in os.walk(directory):
+            links = [folder for folder in folders if Path(parent, folder).is_symlink()]
+            for name in (*names, *links):
+                yield Path(parent, name).relative_to(directory).as_posix()
+
+    return set(walk()) - {MANIFEST_NAME}
+
+
+def shape_fault(directory: Path, path: str, size_bytes: int | None = None) -> Fault | None:
+    """Whether the path is a regular file, reached through no link, of that size."""
+    expected = "a regular file" if size_bytes is None else f"{size_bytes} bytes"
+    for step in (*reversed(PurePosixPath(path).parents), PurePosixPath(path)):
+        place = directory / step
+        if step.name and place.is_symlink():
+            return Fault(
+                path, f"a link to {place.readlink()}", "a regular file", "Put the file itself there (cp --dereference)."
+            )
+    place = directory / path
+    if not place.is_file():
+        return Fault(path, "no regular file" if place.exists() else "nothing", expected)
+    found_bytes = place.stat().st_size
+    if size_bytes is not None and found_bytes != size_bytes:
+        return Fault(path, f"{found_bytes} bytes", expected)
+    return None

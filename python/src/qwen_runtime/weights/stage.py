@@ -1,0 +1,246 @@
+"""A model directory from its sources: whole, verified and under its name, or not there at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from qwen_runtime.errors import HostError, UsageError, WeightsError
+from qwen_runtime.weights import digest, workplace
+from qwen_runtime.weights.files import MANIFEST_NAME, Fault, listing, shape_fault
+from qwen_runtime.weights.http_source import HttpSource
+from qwen_runtime.weights.manifest import FileEntry, Manifest, parse
+from qwen_runtime.weights.progress import Progress, gigabytes, on_stderr
+from qwen_runtime.weights.sources import DirectorySource, Source, SourceFault
+from qwen_runtime.weights.transfer import GO_ON, Patience, Supplier, Transfer
+from qwen_runtime.weights.verification import find_faults
+
+FILE_MODE, FOLDER_MODE = 0o644, 0o755  # readable by the user that serves
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a run did. fetched_bytes by source; what is not among them was here already."""
+
+    changed: bool
+    model: str
+    revision: str
+    files: int
+    size_bytes: int
+    fetched_bytes: dict[str, int]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`model`: refuse any other. `parallel` files at a time; `margin_bytes` stay free on the disk beside the model;
+    `report`: say on stderr how far it is."""
+
+    model: str | None
+    parallel: int
+    margin_bytes: int
+    patience: Patience
+    report: bool = False
+
+
+def source(text: str, stall_s: float) -> Source:
+    """The source that a user named: a directory, or a URL. UsageError where it is neither."""
+    return HttpSource(text, stall_s) if "://" in text else DirectorySource(Path(text))
+
+
+def stage(target: Path, sources: Sequence[Source], neighbours: Sequence[Source], options: Options) -> Staged:
+    """Has the model at target. `sources` are trusted for what the model is, in their order: the first one that answers
+    gives the manifest. `neighbours` are asked first, and only for bytes.
+
+    Raises WeightsError for what sources have, HostError for this host's disk, UsageError for a target that is no model.
+    """
+    with ExitStack() as stack:
+        for source in (*sources, *neighbours):
+            stack.callback(source.close)
+        return _Run(target, sources, neighbours, options).stage()
+
+
+def plan(target: Path, sources: Sequence[Source], options: Options) -> Staged:
+    """What stage would do: nothing is changed, and what is refused without fetching anything is refused here too."""
+    with ExitStack() as stack:
+        for source in sources:
+            stack.callback(source.close)
+        return _Run(target, sources, (), options).plan()
+
+
+class _Run:
+    def __init__(self, target: Path, sources: Sequence[Source], neighbours: Sequence[Source], options: Options) -> None:
+        self.target, self.options, self.started = target, options, time.monotonic()
+        self.content, self.manifest, authority = _authority(sources, options.model)
+        self.suppliers = [Supplier(source, neighbour=True) for source in neighbours]
+        self.suppliers += [Supplier(source, proven=source is authority) for source in sources]
+        self._place = workplace.of(target, hashlib.sha256(self.content).hexdigest())
+        _refuse_what_is_no_model(target)
+
+    def plan(self) -> Staged:
+        if self._is_staged():
+            return self._result(changed=False)
+        self._check_space()
+        return self._result(changed=True)
+
+    def stage(self) -> Staged:
+        try:
+            if self._is_staged():
+                workplace.remove_leftovers(self.target)
+                return self._result(changed=False)
+            with workplace.occupied(self._place):
+                self._check_space()
+                self._fill()
+                self._complete()
+        except OSError as error:
+            raise self._own_fault(error) from error
+        return self._result(changed=True)
+
+    def _is_staged(self) -> bool:
+        here = self.target / MANIFEST_NAME
+        if shape_fault(self.target, MANIFEST_NAME, len(self.content)) or here.read_bytes() != self.content:
+            return False
+        return not find_faults(self.target, self.manifest, full=False, progress=Progress("", 0))
+
+    def _check_space(self) -> None:
+        missing = [entry for entry in self.manifest.files if not self._candidates(entry)]
+        begun_bytes = sum(path.stat().st_size for path in self._place.parts.glob("*"))
+        needed_bytes = sum(entry.size for entry in missing) - begun_bytes + self.options.margin_bytes
+        free_bytes = _free_bytes(self.target)
+        if missing and free_bytes < needed_bytes:
+            raise HostError(
+                f"{gigabytes(free_bytes)} free at {self.target.parent}",
+                f"{gigabytes(needed_bytes)} for {self.manifest.model}, margin included",
+                "Free the space, or stage to a larger disk.",
+            )
+
+    def _candidates(self, entry: FileEntry) -> list[Path]:
+        """Files here that may be the entry: an earlier run's, and the one of the directory that is to be replaced."""
+        roots = (self._place.files, self.target)
+        return [root / entry.path for root in roots if not shape_fault(root, entry.path, entry.size)]
+
+    def _fill(self) -> None:
+        for parent in sorted({(self._place.files / entry.path).parent for entry in self.manifest.files}):
+            parent.mkdir(parents=True, exist_ok=True)
+        progress = on_stderr("stage", self.manifest.size_bytes) if self.options.report else Progress("", 0)
+        transfer = Transfer(self.content, self.suppliers, self._place.parts, self.options.patience, progress)
+        for supplier in self.suppliers:
+            progress.when_cancelled(supplier.source.close)
+        largest_first = sorted(self.manifest.files, key=lambda entry: -entry.size)
+        with progress:
+            found = digest.in_parallel(
+                lambda entry: self._obtain(entry, transfer, progress),
+                largest_first,
+                self.options.parallel,
+                progress,
+            )
+        faults = [fault for entry in self.manifest.files if (fault := found[entry])]
+        if faults:
+            raise WeightsError(
+                f"{self.manifest.model} has {listing(faults)}", "every file as its manifest says", f"Then {GO_ON}"
+            )
+
+    def _obtain(self, entry: FileEntry, transfer: Transfer, progress: Progress) -> Fault | None:
+        destination = self._place.files / entry.path
+        for path in self._candidates(entry):
+            if _sum(path, progress) == entry.sha256:
+                if path != destination:
+                    _link(path, destination)
+                return None
+            progress.advance(-entry.size)
+        return transfer.fetch(entry, destination)
+
+    def _complete(self) -> None:
+        with (self._place.files / MANIFEST_NAME).open("wb") as file:
+            file.write(self.content)
+            os.fchmod(file.fileno(), FILE_MODE)
+            os.fsync(file.fileno())
+        for folder, _, _ in os.walk(self._place.files):
+            os.chmod(folder, FOLDER_MODE)
+        if faults := find_faults(self._place.files, self.manifest, full=False, progress=Progress("", 0)):
+            raise WeightsError(
+                f"{self.manifest.model} has {listing(faults)}", "a model that can be served", "Repair it at the source."
+            )
+        self._place.put_in_place()
+
+    def _result(self, *, changed: bool) -> Staged:
+        fetched = {supplier.label: supplier.given_bytes for supplier in self.suppliers if supplier.given_bytes}
+        return Staged(
+            changed=changed,
+            model=self.manifest.model,
+            revision=self.manifest.revision,
+            files=len(self.manifest.files),
+            size_bytes=self.manifest.size_bytes,
+            fetched_bytes=fetched,
+            seconds=round(time.monotonic() - self.started, 3),
+        )
+
+    def _own_fault(self, error: OSError) -> HostError:
+        free_bytes = _free_bytes(self.target)
+        if error.errno in FULL:
+            return HostError(
+                f"{error.strerror} while staging to {self.target.parent} ({gigabytes(free_bytes)} free)",
+                f"{gigabytes(self.manifest.size_bytes)} for {self.manifest.model}",
+                "Free the space or raise the limit, and run again: what was fetched is kept.",
+            )
+        return HostError(
+            f"{error.filename or self.target}: {error.strerror}",
+            "a directory on a local disk that this user may write to",
+            "Correct it and run again: what was fetched is kept.",
+        )
+
+
+def _authority(sources: Sequence[Source], model: str | None) -> tuple[bytes, Manifest, Source]:
+    """The manifest of the first source that has one."""
+    refusals = []
+    for source in sources:
+        try:
+            content = source.manifest()
+        except SourceFault as fault:
+            refusals.append(f"{source.label}/{MANIFEST_NAME}: {fault.found}")
+            continue
+        manifest = parse(content, f"{source.label}/{MANIFEST_NAME}")
+        if model not in (None, manifest.model):
+            raise WeightsError(
+                f"{source.label} has {manifest.model}", f"the model {model}", "Correct the source or the model's name."
+            )
+        return content, manifest, source
+    raise WeightsError("; ".join(refusals), "a source with the model's manifest", "Fill the mirror, or correct --from.")
+
+
+def _refuse_what_is_no_model(target: Path) -> None:
+    """What stands at the target is replaced, so it has to be a model, or nothing."""
+    empty = not target.exists() or (target.is_dir() and not any(target.iterdir()))
+    if target.is_symlink() or not (empty or (target / MANIFEST_NAME).is_file()):
+        raise UsageError(
+            f"{target} is there and no model directory",
+            "a directory with a manifest.json, or none",
+            "Name another one.",
+        )
+
+
+def _sum(path: Path, progress: Progress) -> str | None:
+    try:
+        return digest.sha256_of(path, progress)
+    except OSError:  # what cannot be read is fetched anew
+        return None
+
+
+def _link(path: Path, destination: Path) -> None:
+    """The same bytes and no more space; owned and readable as if they had been fetched."""
+    os.link(path, destination)
+    os.chown(destination, os.geteuid(), os.getegid())
+    os.chmod(destination, FILE_MODE)
+
+
+def _free_bytes(target: Path) -> int:
+    existing = next(parent for parent in target.absolute().parents if parent.exists())
+    found = os.statvfs(existing)
+    return found.f_bavail * found.f_frsize

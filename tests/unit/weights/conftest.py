@@ -1,0 +1,64 @@
+"""A model at its source, a place to stage it to, and staging with patience for tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from qwen_runtime import weights
+from qwen_runtime.weights import stage as staging
+from qwen_runtime.weights.stage import Options, Staged
+from qwen_runtime.weights.transfer import Patience
+
+from tests.fakes.model_files import write_model
+
+Stage = Callable[..., Staged]
+TENSOR_BYTES = 3 << 20
+
+
+@pytest.fixture
+def source_dir(tmp_path: Path) -> Path:
+    """Shards of more than one block, as a mirror would offer them."""
+    directory = tmp_path / "source"
+    write_model(directory, TENSOR_BYTES)
+    weights.write_manifest(directory, "tiny", "1")
+    return directory
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "models" / "tiny"
+
+
+@pytest.fixture
+def stage(target: Path) -> Stage:
+    def call(
+        *sources: object,
+        neighbours: tuple[str, ...] = (),
+        stall_s: float = 0.5,
+        neighbour_s: float = 0,
+        **options: object,
+    ) -> Staged:
+        defaults = {"model": None, "parallel": 2, "margin_bytes": 0}
+        settings = Options(patience=Patience(stall_s, neighbour_s, pause_s=0.01), **{**defaults, **options})  # type: ignore[arg-type]
+        named, asked_first = ([staging.source(str(text), stall_s) for text in texts] for texts in (sources, neighbours))
+        return staging.stage(target, named, asked_first, settings)
+
+    return call
+
+
+def whole(source: Path, target: Path) -> bool:
+    """Whether the target holds exactly the source's files, verified, and nothing is left beside it."""
+    weights.verify(target, full=True)
+    same = {path.name: path.read_bytes() for path in source.iterdir()} == {
+        path.name: path.read_bytes() for path in target.iterdir()
+    }
+    return same and [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+def change(source: Path) -> None:
+    """Another revision: one file differs."""
+    (source / "config.json").write_text(json.dumps({"max_position_embeddings": 4096}))
+    weights.write_manifest(source, "tiny", "2")
