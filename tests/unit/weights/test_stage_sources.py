@@ -101,9 +101,9 @@ def test_a_source_that_breaks_off_again_and_again_is_used_while_it_brings_more(
 
 
 def test_a_server_that_ignores_ranges_is_read_from_the_beginning(stage: Stage, source_dir: Path, target: Path) -> None:
-    with serve(source_dir, Behaviour(closes_after=HALF, ignores_ranges=True)) as bad:
-        with pytest.raises(WeightsError, match="too early"):
-            stage(bad.url)
+    broken = serve(source_dir, Behaviour(closes_after=HALF, ignores_ranges=True))
+    with broken as bad, pytest.raises(WeightsError, match="too early"):
+        stage(bad.url)
     with serve(source_dir, Behaviour(ignores_ranges=True)) as mirror:
         stage(mirror.url)
     assert whole(source_dir, target)
