@@ -44,6 +44,7 @@ def test_a_plan_that_fits_has_the_promised_surface(run: Run) -> None:
     assert memory["kv_bytes_per_token"] * 262_144 == 62 * 2**30
     assert memory["kv_tokens"] > 65_536
     assert memory["weights_bytes_per_gpu"] + memory["headroom_bytes_per_gpu"] < memory["usable_bytes_per_gpu"]
+    assert sum(memory["headroom_parts_per_gpu"].values()) == memory["headroom_bytes_per_gpu"]
     [at_16] = [row for row in document["predicted"] if row["concurrency"] == 16]
     assert {"output_tokens_per_s", "output_tokens_per_s_per_gpu", "ttft_s", "inter_token_s"} <= set(at_16)
     assert all(entry["layout"] and entry["reason"] for entry in document["refused"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from qwen_runtime.errors import UsageError
 from qwen_runtime.plan import gpus, models
@@ -69,6 +71,14 @@ def test_a_stage_of_a_pipeline_holds_its_layers_and_one_end() -> None:
 def test_divisions_that_the_numbers_forbid(layout: Layout, reason: str | None) -> None:
     found = misfit(FP8, layout)
     assert found is None if reason is None else reason in str(found)
+
+
+def test_blocks_are_whole_where_matrices_are_merged() -> None:
+    narrow = replace(models.get("Qwen2.5-Coder-0.5B-Instruct"), heads=16, fp8_block=128)  # 2 kv heads of 64
+    assert misfit(narrow, Layout(1)) is None
+    assert "the width of keys and values 128 / TP 2 = 64, not a multiple" in str(misfit(narrow, Layout(2)))
+    odd = replace(FP8, moe_intermediate=2500)
+    assert "moe_intermediate_size 2500, not a multiple" in str(misfit(odd, Layout(8, expert_parallel=8)))
 
 
 def test_blocks_bind_only_what_is_quantised() -> None:

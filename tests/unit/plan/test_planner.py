@@ -188,12 +188,13 @@ def test_every_accepted_layout_can_be_run_and_held(request: Request) -> None:
         assert shape.heads % tensor == 0
         assert shape.kv_heads % tensor == 0 or tensor % shape.kv_heads == 0
         assert layout.pipeline_parallel <= shape.layers
-        if shape.experts:
-            assert shape.experts % layout.expert_parallel == 0
-            width = shape.moe_intermediate if layout.expert_parallel > 1 else shape.moe_intermediate / tensor
-            assert width % (shape.fp8_block or 1) == 0 or tensor == 1 or layout.expert_parallel > 1
-        elif shape.fp8_block and tensor > 1:
-            assert shape.intermediate / tensor % shape.fp8_block == 0
+        assert shape.experts % layout.expert_parallel == 0
+        if shape.fp8_block:
+            experts_width = shape.moe_intermediate if layout.expert_parallel > 1 else shape.moe_intermediate / tensor
+            kv_width = shape.kv_heads * shape.head_dim / min(tensor, shape.kv_heads)
+            mlp_width = 0 if shape.experts else shape.intermediate / tensor
+            for width in (shape.heads * shape.head_dim / tensor, kv_width, experts_width, mlp_width):
+                assert width % shape.fp8_block == 0
         used = memory.weights_bytes + memory.headroom_bytes
         used += request.wishes.context_tokens * memory.kv_bytes_per_token
         assert used <= request.gpu.usable_bytes * request.utilization

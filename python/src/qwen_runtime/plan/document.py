@@ -12,7 +12,7 @@ from typing import Any
 from qwen_runtime.errors import PlanError, UsageError
 from qwen_runtime.plan import engines, kubernetes, nearest
 from qwen_runtime.plan.layout import Layout, Site
-from qwen_runtime.plan.memory import Memory
+from qwen_runtime.plan.memory import Memory, headroom_parts
 from qwen_runtime.plan.nearest import Alternative
 from qwen_runtime.plan.planner import Candidate, Plan
 from qwen_runtime.plan.roofline import Prediction
@@ -110,6 +110,7 @@ def memory(plan: Plan) -> dict[str, Any]:
         "usable_bytes_per_gpu": found.usable_bytes,
         "weights_bytes_per_gpu": found.weights_bytes,
         "headroom_bytes_per_gpu": found.headroom_bytes,
+        "headroom_parts_per_gpu": headroom_parts(plan.request.shape, plan.request.gpu, plan.best.layout),
         "kv_bytes_per_gpu": found.kv_bytes,
         "kv_bytes_per_token": plan.request.shape.kv_bytes_per_token,
         "kv_bytes_per_token_per_gpu": found.kv_bytes_per_token,
@@ -198,7 +199,8 @@ def not_chosen(candidate: Candidate, plan: Plan) -> dict[str, Any]:
 
 
 def prediction(found: Prediction) -> dict[str, Any]:
-    return {key: round(value, 5) for key, value in asdict(found).items()}
+    rounded = {key: round(value, 5) for key, value in asdict(found).items()}
+    return {**rounded, "output_tokens_per_s_per_user": round(1 / found.inter_token_s, 2)}
 
 
 def alternative(found: Alternative) -> dict[str, Any]:

@@ -117,29 +117,32 @@ def misfit(shape: Shape, layout: Layout) -> str | None:
         return f"{shape.kv_heads} key/value heads can be neither divided nor repeated over TP {tensor}"
     if shape.experts and shape.experts % layout.expert_parallel:
         return f"{shape.experts} experts are not divisible by EP {layout.expert_parallel}"
-    for what, width in _widths(shape, layout):
-        if width % tensor:
-            return f"{what} {width} is not divisible by TP {tensor}"
+    for what, width, ranks in _widths(shape, layout):
+        if width % ranks:
+            return f"{what} {width} is not divisible by TP {ranks}"
     return _unaligned(shape, layout) if shape.fp8_block else None
 
 
-def _widths(shape: Shape, layout: Layout) -> Iterator[tuple[str, int]]:
-    """Widths that tensor parallelism cuts."""
+def _widths(shape: Shape, layout: Layout) -> Iterator[tuple[str, int, int]]:
+    """What tensor parallelism cuts, how wide it is, and into how many parts."""
+    tensor = layout.tensor_parallel
     if shape.expert_layers < shape.layers:
-        yield "intermediate_size", shape.intermediate
-    if shape.experts and layout.expert_parallel == 1:
-        yield "moe_intermediate_size", shape.moe_intermediate
+        yield "intermediate_size", shape.intermediate, tensor
+    if shape.experts:
+        yield "moe_intermediate_size", shape.moe_intermediate, tensor if layout.expert_parallel == 1 else 1
 
 
 def _unaligned(shape: Shape, layout: Layout) -> str | None:
+    """Blocks must be whole on every rank, also where matrices are merged into one (q, k, v; gate, up)."""
     block, tensor = shape.fp8_block, layout.tensor_parallel
     assert block
-    heads_width = shape.heads * shape.head_dim
-    for what, width in [("the width of attention", heads_width), *_widths(shape, layout)]:
-        if tensor > 1 and width // tensor % block:
-            remedy = "; expert parallelism keeps experts whole" if what.startswith("moe") else ""
-            return f"FP8 blocks of {block}: {what} {width} / TP {tensor} = {width // tensor}, not a multiple{remedy}"
-    kv_width = max(shape.kv_heads // tensor, 1) * shape.head_dim
-    if tensor > 1 and kv_width % block:
-        return f"FP8 blocks of {block}: key/value heads leave {kv_width} a rank, not a multiple"
+    attention = [
+        ("the width of attention", shape.heads * shape.head_dim, tensor),
+        ("the width of keys and values", shape.kv_heads * shape.head_dim, min(tensor, shape.kv_heads)),
+    ]
+    for what, width, ranks in [*attention, *_widths(shape, layout)]:
+        if width // ranks % block:
+            remedy = "; expert parallelism keeps experts whole" if what.startswith("moe") and ranks > 1 else ""
+            cut = f"{width} / TP {ranks} = {width // ranks}" if ranks > 1 else str(width)
+            return f"FP8 blocks of {block}: {what} {cut}, not a multiple{remedy}"
     return None

@@ -70,7 +70,7 @@ def account(shape: Shape, gpu: Gpu, layout: Layout, utilization: float = UTILIZA
     return Memory(
         usable_bytes=int(gpu.usable_bytes * utilization),
         weights_bytes=weights_bytes(shape, layout),
-        headroom_bytes=headroom_bytes(shape, gpu, layout),
+        headroom_bytes=sum(headroom_parts(shape, gpu, layout).values()),
         kv_bytes_per_token=2 * stage_layers * kv_heads * shape.head_dim * BF16_BYTES,
         kv_unit_bytes=GIB if gpu.vendor == "cpu" else 1,  # VLLM_CPU_KVCACHE_SPACE counts in GiB
     )
@@ -107,13 +107,14 @@ def share(tensor: Tensor, shape: Shape, layout: Layout) -> float:
     return 1 / tensor_parallel
 
 
-def headroom_bytes(shape: Shape, gpu: Gpu, layout: Layout) -> int:
-    """Context, communication, CUDA graphs, and the most that activations take at once."""
-    activations = max(_forward_bytes(shape, layout), MAX_SEQUENCES * shape.vocabulary * SAMPLING_BYTES_PER_LOGIT)
+def headroom_parts(shape: Shape, gpu: Gpu, layout: Layout) -> dict[str, int]:
+    """Bytes of what an engine needs beside weights and KV cache, by what they are for."""
+    sampling = MAX_SEQUENCES * shape.vocabulary * SAMPLING_BYTES_PER_LOGIT
+    activations = max(_forward_bytes(shape, layout), sampling)
     if gpu.vendor == "cpu":
-        return CPU_PROCESS_BYTES + activations
+        return {"process": CPU_PROCESS_BYTES, "activations": activations}
     process = ALONE_BYTES if layout.gpus_per_replica == 1 else TOGETHER_BYTES
-    return process + GRAPH_BYTES + activations
+    return {"process": process, "graphs": GRAPH_BYTES, "activations": activations}
 
 
 def _forward_bytes(shape: Shape, layout: Layout) -> int:
