@@ -11,6 +11,7 @@ from rules import OWN_FLAGS, Problem
 from settings import Settings
 
 FORMAT = 1
+KEYS = {"fits", "reason", "model", "layout", "choices", "max_model_len", "launch", "environment", "kubernetes"}
 Plan = Mapping[str, Any]
 
 
@@ -24,6 +25,8 @@ def read(path: Path) -> Plan:
         raise ValueError(f"which is not JSON ({error})") from error
     if not isinstance(plan, dict) or plan.get("format") != FORMAT:
         raise ValueError(f"which is no plan of format {FORMAT}")
+    if missing := KEYS - plan.keys():
+        raise ValueError(f"which lacks {', '.join(sorted(missing))}")
     return plan
 
 
@@ -45,11 +48,14 @@ def complete(raw: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         "drainSeconds": asked["drain_seconds"],
         "startupSeconds": asked["startup_seconds"],
     }
-    added = {
-        "env": {**plan["environment"], **model.get("env", {})},
-        "extraArgs": [*_foreign(plan["launch"].get("vllm", [])), *model.get("extraArgs", [])],
-    }
-    return {**raw, "model": {**defaults, **model, **added}}
+    env, extra = model.get("env", {}), model.get("extraArgs", [])
+    if isinstance(env, Mapping) and isinstance(extra, list):
+        model = {
+            **model,
+            "env": {**plan["environment"], **env},
+            "extraArgs": [*_foreign(plan["launch"].get("vllm", [])), *extra],
+        }
+    return {**raw, "model": {**defaults, **model}}
 
 
 def _foreign(words: Iterable[str]) -> Iterator[str]:

@@ -114,6 +114,21 @@ def test_a_plan_of_another_format_is_refused(example: Values, tmp_path: Path) ->
         config.parse(with_plan(example, tmp_path / "plan.json", format=2))
 
 
+def test_a_plan_that_was_cut_is_refused(example: Values, tmp_path: Path) -> None:
+    cut = json.loads(EXAMPLE.read_text())
+    del cut["kubernetes"], cut["launch"]
+    (tmp_path / "plan.json").write_text(json.dumps(cut))
+    with pytest.raises(config.ConfigError, match="which lacks kubernetes, launch"):
+        config.parse({**example, "plan": str(tmp_path / "plan.json")})
+
+
+@pytest.mark.parametrize(("key", "value"), [("env", ["A=1"]), ("extraArgs", "--seed=1")])
+def test_values_of_another_shape_are_refused_as_without_a_plan(example: Values, key: str, value: object) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        config.parse({**example, "model": {**example["model"], key: value}})
+    assert any(f"model.{key}" in keys for problem in caught.value.problems for keys in problem.keys)
+
+
 def test_a_path_that_is_no_text_is_refused_like_any_other_value(example: Values) -> None:
     with pytest.raises(config.ConfigError) as caught:
         config.parse({**example, "plan": 5})

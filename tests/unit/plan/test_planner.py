@@ -122,6 +122,11 @@ def test_targets_are_said_to_hold_only_where_the_prediction_says_so() -> None:
     assert "cannot hold" in greedy.reason
 
 
+def test_a_short_context_shortens_the_usual_request() -> None:
+    wishes = draw("SmolLM2-135M-Instruct", "cpu", 1, context_tokens=1024).request.wishes
+    assert (wishes.input_tokens, wishes.output_tokens) == (512, 512)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -13,6 +13,8 @@ from qwen_runtime.plan.shape import Shape
 from qwen_runtime.units import GIB
 
 DEFAULT_CONTEXT_TOKENS = 65536
+USUAL_TOKENS = 1000
+"""Of a prompt and of an answer, unless said otherwise or the context is too short for both."""
 LARGEST_SITE = 4096
 """GPUs: beyond it the numbers are more likely a slip than a site."""
 
@@ -21,9 +23,9 @@ LARGEST_SITE = 4096
 class Wishes:
     context_tokens: int
     """Longest prompt and answer together."""
-    input_tokens: int = 1000
+    input_tokens: int = USUAL_TOKENS
     """Of a usual request."""
-    output_tokens: int = 1000
+    output_tokens: int = USUAL_TOKENS
     concurrency: int = 16
     """Requests in flight at the whole site."""
     tokens_per_s_per_gpu: float = 300.0
@@ -79,8 +81,8 @@ def make(
     nodes: int = 1,
     quantization: str | None = None,
     context_tokens: int | None = None,
-    input_tokens: int = 1000,
-    output_tokens: int = 1000,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
     concurrency: int = 16,
     tokens_per_s_per_gpu: float = 300.0,
     latency_s: float = 0.5,
@@ -107,13 +109,15 @@ def make(
             f"at most {shape.context_tokens} tokens, the max_position_embeddings of {shape.name}",
             "Lower it, or plan a model with a longer context.",
         )
-    if input_tokens + output_tokens > context:
+    usual = min(USUAL_TOKENS, max(1, context // 2))
+    prompt, answer = (usual if tokens is None else tokens for tokens in (input_tokens, output_tokens))
+    if prompt + answer > context:
         raise UsageError(
-            f"--input-tokens {input_tokens} and --output-tokens {output_tokens}",
+            f"--input-tokens {prompt} and --output-tokens {answer}",
             f"together at most the context, {context} tokens",
             "Lower them, or raise --context.",
         )
-    wishes = Wishes(context, input_tokens, output_tokens, concurrency, tokens_per_s_per_gpu, latency_s)
+    wishes = Wishes(context, prompt, answer, concurrency, tokens_per_s_per_gpu, latency_s)
     return Request(model, shape, chosen, site, wishes, engine, utilization, memory_gib)
 
 
