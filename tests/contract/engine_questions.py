@@ -55,18 +55,17 @@ def ask_vllm(config: dict[str, Any], arguments: Sequence[str]) -> dict[str, Any]
 
 
 def ask_transformers(arguments: Sequence[str]) -> dict[str, Any]:
-    """Which of the keyword arguments DistributedConfig, ContinuousBatchingConfig and from_pretrained know."""
-    from transformers import ContinuousBatchingConfig, PreTrainedModel
-    from transformers.distributed import DistributedConfig
+    """Which owner knows each keyword; the two configurations are made with their values, so that they check them."""
+    from transformers import ContinuousBatchingConfig, DistributedConfig, PreTrainedModel
 
-    given = keywords(arguments)
-    known = {
-        "DistributedConfig": set(inspect.signature(DistributedConfig).parameters),
-        "ContinuousBatchingConfig": set(inspect.signature(ContinuousBatchingConfig).parameters),
-        # from_pretrained takes these out of its **kwargs.
-        "from_pretrained": {"dtype", "attn_implementation"} & set(inspect.getsource(PreTrainedModel).split('"')),
-    }
-    return {name: next((owner for owner, names in known.items() if name in names), None) for name in given}
+    given = {name: int(value) if value.isdigit() else value for name, value in keywords(arguments).items()}
+    owners: dict[str, str | None] = dict.fromkeys(given)
+    for owner in (DistributedConfig, ContinuousBatchingConfig):
+        taken = {name: value for name, value in given.items() if name in inspect.signature(owner).parameters}
+        owner(**taken)
+        owners |= dict.fromkeys(taken, owner.__name__)
+    popped = set(inspect.getsource(PreTrainedModel).split('"'))  # from_pretrained takes these out of its **kwargs
+    return owners | dict.fromkeys({"dtype", "attn_implementation"} & popped & given.keys(), "from_pretrained")
 
 
 def ask_deepspeed(arguments: Sequence[str]) -> dict[str, Any]:
