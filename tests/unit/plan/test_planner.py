@@ -35,6 +35,15 @@ def test_fp8_on_eight_80_gb_gpus_is_tensor_and_expert_parallel() -> None:
     assert words.endswith("--gpu-memory-utilization 0.9 --enable-auto-tool-choice --tool-call-parser qwen3_coder")
 
 
+@pytest.mark.parametrize("users", [1, 16, 64, 256])
+def test_the_flagships_layout_does_not_hang_on_the_load(users: int) -> None:
+    assert draw(FP8, "h100-80gb", concurrency=users).best.layout == Layout(8, expert_parallel=8)
+
+
+def test_a_model_that_fits_one_gpu_is_repeated_and_not_divided() -> None:
+    assert draw("Qwen3-Coder-30B-A3B-Instruct-FP8", "h100-80gb").best.layout == Layout(1, replicas=8)
+
+
 def test_the_four_ways_that_crash_there_are_refused_with_their_reason() -> None:
     drawn = draw(FP8, "h100-80gb")
     assert "320, not a multiple" in refusal_of(drawn, Layout(8))

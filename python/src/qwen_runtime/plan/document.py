@@ -162,7 +162,7 @@ def _layout_reason(plan: Plan) -> str:
         return "the nearest miss"
     fitting = [candidate for candidate in plan.considered if candidate.refusal is None]
     rate = f"{plan.best.output_tokens_per_s:.0f} tokens/s predicted at {plan.request.wishes.concurrency} in flight"
-    return f"of {len(fitting)} that fit, the fewest hosts in one engine, then the fastest: {rate}"
+    return f"of {len(fitting)} that fit, the fewest hosts in one engine, among the fastest, the most KV cache: {rate}"
 
 
 def warnings(plan: Plan) -> list[str]:

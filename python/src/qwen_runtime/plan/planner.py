@@ -12,6 +12,8 @@ from qwen_runtime.plan.request import Request
 from qwen_runtime.plan.roofline import Prediction, Roofline
 from qwen_runtime.units import count, gib
 
+AS_FAST = 0.95
+"""Of the fastest: predictions are further off than the rest (docs/planner.md)."""
 CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -111,11 +113,15 @@ def _rate(request: Request, layout: Layout, memory: Memory) -> float:
 
 
 def _best(request: Request, considered: tuple[Candidate, ...]) -> Candidate | None:
-    """As few hosts in one engine as possible, then the fastest at the wished concurrency."""
+    """As few hosts in one engine as possible, then the fastest at the wished concurrency; of those that are as fast as
+    predictions can tell, the simplest, with the most KV cache."""
     fitting = [candidate for candidate in considered if candidate.refusal is None]
+    hosts = min((c.layout.nodes_per_replica(request.site) for c in fitting), default=0)
+    fitting = [c for c in fitting if c.layout.nodes_per_replica(request.site) == hosts]
+    fastest = max((c.output_tokens_per_s for c in fitting), default=0.0)
     return min(
-        fitting,
-        key=lambda c: (c.layout.nodes_per_replica(request.site), -c.output_tokens_per_s),
+        (c for c in fitting if c.output_tokens_per_s >= AS_FAST * fastest),
+        key=lambda c: (c.layout.pipeline_parallel, c.layout.attention_groups, -c.memory.kv_tokens),
         default=None,
     )
 
