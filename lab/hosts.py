@@ -50,8 +50,8 @@ def ensure() -> str | None:
 
 def ensure_scratch(names: list[str], with_gpus: list[str]) -> dict[str, str]:
     """Have scratch hosts up, some with GPUs; returns their addresses."""
-    # A host that lost its power keeps its address: its cluster knows it by that.
-    found = {name: container["Labels"].get(ADDRESS) for name, container in podman.containers().items()}
+    # A host that lost its power keeps its address: its cluster knows it by that. One that never ran gets another.
+    found = {n: c["Labels"].get(ADDRESS) for n, c in podman.containers().items() if c["State"] != "created"}
     taken = {name.removeprefix(PREFIX): address for name, address in found.items() if address}
     free = (address for address in SCRATCH if address not in taken.values())
     wanted = {name: taken.get(name) or next(free) for name in names}
