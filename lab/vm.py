@@ -36,7 +36,7 @@ Name=e*
 Address={address}/24
 Gateway={gateway}
 """
-# The initramfs holds what this machine needs, not what any machine may need, and packs it fast: rebuilds are emulated too.
+# An initramfs for this machine alone, packed fast: its rebuilds are emulated too.
 INITRAMFS = "MODULES=dep\nCOMPRESS=gzip\nCOMPRESSLEVEL=1\n"
 # QEMU ends at a reboot (-no-reboot): take the initramfs that the guest may have rebuilt, and go on.
 SUPERVISOR = """\

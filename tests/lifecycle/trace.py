@@ -21,6 +21,7 @@ PROGRAMS = {
     "sshd",
     "conmon",
     "ssh",
+    "qemu-system-x86",
 }
 
 
