@@ -34,7 +34,7 @@ def healthy() -> dict[str, Any]:
     }
     return {
         "gpus": [{"index": str(n), **gpu} for n in range(8)],
-        "remapped": [{"remapped_rows.pending": "0", "remapped_rows.failure": "No"} for _ in range(8)],
+        "remapped": [{"pending": "No", "failed": "No"} for _ in range(8)],
         "links": [18] * 8,
         "fabric": [{"state": "Completed", "status": "Success"}] * 8,
         "errors": {},
@@ -85,7 +85,7 @@ def test_a_healthy_host_passes_every_check() -> None:
         ("torch.cuda", "torch", {"error": "the pod is Failed: CUDA error 802"}),
         ("all-reduce", "all_reduce", {"error": "the pod is Failed: timeout"}),
         ("all-reduce", "all_reduce", {}),
-        ("remapped rows", "remapped", [{"remapped_rows.pending": "1", "remapped_rows.failure": "No"}] * 8),
+        ("remapped rows", "remapped", [{"pending": "Yes", "failed": "No"}] * 8),
     ],
 )
 def test_one_fault_fails_its_own_check(check: str, part: str, value: Any) -> None:

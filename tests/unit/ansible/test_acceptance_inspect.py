@@ -27,6 +27,11 @@ GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-9d1e)
 QUERY = """\
 GPU 00000000:1B:00.0
     Product Name                          : NVIDIA H100 80GB HBM3
+    Remapped Rows
+        Correctable Error                 : 0
+        Uncorrectable Error               : 1
+        Pending                           : Yes
+        Remapping Failure Occurred        : No
     Fabric
         State                             : Completed
         Status                            : Success
@@ -49,6 +54,10 @@ def test_the_fabric_state_is_read_by_gpu() -> None:
     ]
 
 
+def test_rows_that_wait_for_a_reset_are_read() -> None:
+    assert inspect_gpus.read_remapped(QUERY) == [{"pending": "Yes", "failed": "No"}]
+
+
 def test_xids_are_found_in_the_kernel_log(monkeypatch: pytest.MonkeyPatch) -> None:
     log = (
         "2026-01-01T00:00:00+0000 dgx1 kernel: NVRM: loading NVIDIA UNIX x86_64 Kernel Module\n"
@@ -62,7 +71,7 @@ def test_xids_are_found_in_the_kernel_log(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_program_that_fails_is_told_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = SimpleNamespace(returncode=9, stdout="", stderr="NVIDIA-SMI has failed because it couldn't communicate")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
-    found, error = inspect_gpus.ask(lambda: inspect_gpus.query("gpu", ("index",)))
+    found, error = inspect_gpus.ask(lambda: inspect_gpus.query(("index",)))
     assert found == []
     assert "couldn't communicate" in error
 

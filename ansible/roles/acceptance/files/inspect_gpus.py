@@ -20,7 +20,6 @@ FIELDS = (
     "ecc.mode.current",
     "ecc.errors.uncorrected.volatile.total",
 )
-REMAPPED = ("remapped_rows.pending", "remapped_rows.failure")
 SERVICES = ("nvidia-fabricmanager", "nvidia-persistenced")
 XID = re.compile(r"NVRM: Xid \((?:PCI:)?([^)]*)\): (\d+)")
 TIME_ERROR = 5  # what ntp_adjtime answers while nothing disciplines the clock
@@ -41,9 +40,9 @@ def run(*argv: str) -> str:
     return done.stdout
 
 
-def query(what: str, fields: tuple[str, ...]) -> list[dict[str, str]]:
+def query(fields: tuple[str, ...]) -> list[dict[str, str]]:
     """One row per GPU, field to value."""
-    text = run("nvidia-smi", f"--query-{what}={','.join(fields)}", "--format=csv,noheader,nounits")
+    text = run("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits")
     rows = [[value.strip() for value in line.split(",")] for line in text.splitlines() if line]
     return [dict(zip(fields, row, strict=True)) for row in rows]
 
@@ -58,6 +57,12 @@ def read_fabric(text: str) -> list[dict[str, str]]:
     """Fabric state and status of each GPU, from `nvidia-smi -q`."""
     pattern = r"^\s+Fabric\s*\n\s+State\s*: (.+)\n\s+Status\s*: (.+)$"
     return [{"state": state.strip(), "status": status.strip()} for state, status in re.findall(pattern, text, re.M)]
+
+
+def read_remapped(text: str) -> list[dict[str, str]]:
+    """Whether rows of each GPU's memory wait for a reset or could not be replaced, from `nvidia-smi -q`."""
+    pattern = r"^\s+Pending\s*: (.+)\n\s+Remapping Failure Occurred\s*: (.+)$"
+    return [{"pending": p.strip(), "failed": f.strip()} for p, f in re.findall(pattern, text, re.M)]
 
 
 def read_xids() -> list[dict[str, str]]:
@@ -95,8 +100,8 @@ def ask(question: Callable[[], Any]) -> tuple[Any, str]:
 
 def inspect() -> dict[str, Any]:
     answers = {
-        "gpus": ask(lambda: query("gpu", FIELDS)),
-        "remapped": ask(lambda: query("remapped-rows", REMAPPED)),
+        "gpus": ask(lambda: query(FIELDS)),
+        "remapped": ask(lambda: read_remapped(run("nvidia-smi", "-q"))),
         "links": ask(lambda: read_links(run("nvidia-smi", "nvlink", "--status"))),
         "fabric": ask(lambda: read_fabric(run("nvidia-smi", "-q"))),
     }

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Row = dict[str, Any]
-NONE = ("0", "No")  # as drivers of different ages write it
 
 
 def assess_gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
@@ -70,8 +69,8 @@ def _ecc(found: Mapping[str, Any], count: int) -> Iterator[Row]:
         "Enabled, no uncorrected error since boot",
         "Enable it (nvidia-smi --ecc-config=1, then reboot); a GPU with uncorrected errors is drained and reset.",
     )
-    bad = [n for n, row in enumerate(rows) if row["remapped_rows.pending"] not in NONE]
-    broken = [n for n, row in enumerate(rows) if row["remapped_rows.failure"] not in NONE]
+    bad = [n for n, row in enumerate(rows) if row["pending"] != "No"]
+    broken = [n for n, row in enumerate(rows) if row["failed"] != "No"]
     yield _row(
         "remapped rows",
         len(rows) == count and not bad and not broken,
