@@ -1,0 +1,105 @@
+"""What the NVIDIA roles refuse before anything is installed, asked of their first tasks on this machine.
+
+Each case is a host of a made-up inventory, so that one run of a task file answers for all cases.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[3]
+ANSIBLE = ROOT / "ansible"
+STACKS = yaml.safe_load((ROOT / "versions.yml").read_text())["nvidia"]["stacks"]
+NEW, OLD = STACKS["cuda-13.0"], STACKS["cuda-12.2"]
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+
+
+def refused(folder: Path, role: str, cases: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Run a role's preflight; returns the message to each case that was refused."""
+    (folder / "hosts.yml").write_text(json.dumps({"all": {"hosts": {name: LOCAL | c for name, c in cases.items()}}}))
+    facts = {"distribution": "Debian", "distribution_major_version": "12"}
+    tasks = [
+        {"ansible.builtin.set_fact": {"ansible_facts": facts}},
+        {"ansible.builtin.import_role": {"name": role, "tasks_from": "preflight"}},
+    ]
+    (folder / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    environment = {
+        "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
+        "ANSIBLE_HOME": str(folder),
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+    }
+    done = subprocess.run(
+        ["ansible-playbook", "-i", folder / "hosts.yml", folder / "play.yml"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = json.loads(done.stdout)
+    assert set(report["stats"]) == set(cases), done.stderr
+    assert not any(case["changed"] or case["unreachable"] for case in report["stats"].values())
+    results = [task["hosts"] for play in report["plays"] for task in play["tasks"]]
+    return {host: r["msg"] for hosts in results for host, r in hosts.items() if r.get("failed")}
+
+
+def pci(folder: Path, modalias: str) -> str:
+    device = folder / modalias[-11:] / "0000:1b:00.0"
+    device.mkdir(parents=True)
+    (device / "modalias").write_text(f"{modalias}\n")
+    return str(device.parent)
+
+
+def test_a_mixture_of_rows_a_foreign_torch_and_a_host_without_gpus_are_refused(tmp_path: Path) -> None:
+    gpu = pci(tmp_path, "pci:v000010DEd00002330sv000010DEsd000016C1bc03sc02i00")
+    network_card = pci(tmp_path, "pci:v000015B3d00001021sv000015B3sd00000023bc02sc07i00")
+    site = {"nvidia_driver_stacks": STACKS, "nvidia_driver_stack": NEW, "nvidia_driver_pci_devices_dir": gpu}
+    cases: dict[str, dict[str, Any]] = {
+        "fits": site | {"nvidia_driver_torch_version": "2.13.0"},
+        "older-row": site | {"nvidia_driver_stack": OLD, "nvidia_driver_torch_version": "2.0.1"},
+        "other-fabric-manager": site | {"nvidia_driver_stack": NEW | {"fabric_manager": OLD["fabric_manager"]}},
+        "other-cudnn": site | {"nvidia_driver_stack": OLD | {"cudnn": NEW["cudnn"]}},
+        "other-torch": site | {"nvidia_driver_stack": OLD, "nvidia_driver_torch_version": "2.13.0"},
+        "no-gpu": site | {"nvidia_driver_pci_devices_dir": network_card},
+    }
+    messages = refused(tmp_path, "nvidia_driver", cases)
+    assert set(messages) == {"other-fabric-manager", "other-cudnn", "other-torch", "no-gpu"}
+    assert "which no row of the table is; needed one of" in messages["other-cudnn"]
+    assert "Found torch 2.13.0" in messages["other-torch"]
+    assert "2.0.1, 2.1.2, 2.2.2, 2.3.1" in messages["other-torch"]
+    assert "Found no GPU of NVIDIA's" in messages["no-gpu"]
+
+
+def test_a_fabric_manager_that_differs_in_the_last_digit_is_refused(tmp_path: Path) -> None:
+    versions = {"same": "580.126.20", "last-digit": "580.126.21", "branch": "580"}
+    switches = {"__nvidia_fabricmanager_switches": {"matched": 4}, "nvidia_fabricmanager_driver_version": "580.126.20"}
+    cases = {name: switches | {"nvidia_fabricmanager_version": version} for name, version in versions.items()}
+    messages = refused(tmp_path, "nvidia_fabricmanager", cases)
+    assert set(messages) == {"last-digit", "branch"}
+    assert 'Found nvidia_fabricmanager_version "580.126.21" and driver "580.126.20"' in messages["last-digit"]
+
+
+def test_cuda_that_the_driver_is_too_old_for_is_refused(tmp_path: Path) -> None:
+    drivers = {"newer": "580.126.20", "oldest": "580.65.06", "too-old": "535.216.01"}
+    cases = {
+        name: {"cuda_version": "13.0.2", "cuda_driver_version": driver, "cuda_driver_min_version": "580.65.06"}
+        for name, driver in drivers.items()
+    }
+    messages = refused(tmp_path, "cuda", cases)
+    assert set(messages) == {"too-old"}
+    assert 'driver "535.216.01"' in messages["too-old"]
+
+
+def test_cudnn_of_another_cuda_is_refused(tmp_path: Path) -> None:
+    pairs = {"new": ("9.20.0.48", "13.0.2"), "old": ("8.9.7.29", "12.2.2"), "mixed": ("8.9.7.29", "13.0.2")}
+    pairs |= {"unknown": ("7.6.5.32", "10.2.0"), "short": ("9.20", "13.0.2")}
+    cases = {name: {"cudnn_version": cudnn, "cudnn_cuda_version": cuda} for name, (cudnn, cuda) in pairs.items()}
+    messages = refused(tmp_path, "cudnn", cases)
+    assert set(messages) == {"mixed", "unknown", "short"}
+    assert 'Found cudnn_version "8.9.7.29" and CUDA "13.0.2"' in messages["mixed"]
