@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from testinfra.host import Host
 
 from ..inventory import Expected
@@ -34,3 +37,20 @@ def test_every_image_comes_from_the_registry(host: Host, expected: Expected) -> 
 def test_service_settings_are_in_force(host: Host, expected: Expected) -> None:
     for key, value in expected["container_runtime_service_settings"].items():
         assert host.check_output(f"systemctl show containerd --property={key} --value") == value
+
+
+def test_what_kubernetes_uses_is_configured_in_one_file(host: Host) -> None:
+    named = host.run("grep --files-with-matches --recursive io.containerd.grpc.v1.cri /etc/containerd").stdout.split()
+    assert named == ["/etc/containerd/conf.d/10-cri.toml"]
+
+
+def test_docker_runs_where_it_is_chosen(host: Host, expected: Expected) -> None:
+    if expected["container_runtime_engine"] != "docker":
+        pytest.skip("the site chose containerd alone")
+    service = host.service("docker")
+    assert service.is_running, host.run("journalctl -u docker -n 20 --no-pager").stdout
+    assert service.is_enabled
+    found = json.loads(host.check_output("docker info --format '{{json .}}'"))
+    assert found["CgroupDriver"] == ("systemd" if expected["container_runtime_systemd_cgroup"] else "cgroupfs")
+    plain_http = expected["container_runtime_registry_url"].startswith("http://")
+    assert (expected["container_runtime_registry"] in found["RegistryConfig"]["IndexConfigs"]) == plain_http
