@@ -105,6 +105,20 @@ def test_other_engines_get_the_layouts_that_they_take() -> None:
     assert "bf16 only" in draw(FP8, "h100-80gb").unusable["deepspeed"]
 
 
+@pytest.mark.parametrize(
+    ("engine", "gpu", "layout", "reason"),
+    [
+        ("vllm", "cpu", Layout(2, expert_parallel=2), "dies at the first request with expert parallelism"),
+        ("transformers", "h100-80gb", Layout(2, 2), "tensor and pipeline parallelism together"),
+        ("transformers", "h100-80gb", Layout(2, 1, 4, 2), "no attention groups"),
+        ("deepspeed", "h100-80gb", Layout(2), "by layers only"),
+    ],
+)
+def test_layouts_that_an_engine_has_failed_with_are_refused(engine: str, gpu: str, layout: Layout, reason: str) -> None:
+    drawn = draw("Qwen3-Coder-30B-A3B-Instruct", gpu, 4, engine=engine, memory_gib=79)
+    assert reason in refusal_of(drawn, layout)
+
+
 def test_a_planned_engine_keeps_its_limits() -> None:
     drawn = draw(CODER, "h200-141gb", engine="deepspeed")
     assert drawn.best.layout == Layout(1, 8)
