@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 
-from lab import store, wheels
+from lab import wheels
 from lab.paths import CACHE
 from lab.shell import logged
 
 ENVIRONMENT = CACHE / "serving"
+PIP = (sys.executable, "-m", "pip", "-q", "--python", ENVIRONMENT / "bin/python", "install", "--no-index", "--no-deps")
 
 
 def ensure() -> str | None:
-    """Make the environment from its lock; keep it while wheels and lock are the same."""
-    locked, built = wheels.locked(), wheels.built()
-    made_from = store.key(str(locked), str(built))
-    stamp = ENVIRONMENT / "made-from"
-    if stamp.exists() and stamp.read_text() == made_from:
-        return None
-    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-    logged("serving", sys.executable, "-m", "venv", "--without-pip", ENVIRONMENT)
-    pip = (sys.executable, "-m", "pip", "-q", "--python", ENVIRONMENT / "bin/python", "install", "--no-compile")
-    logged("serving", *pip, "--no-index", *wheels.HASHED, "--find-links", locked, "-r", wheels.LOCK)
-    logged("serving", *pip, "--no-index", "--no-deps", *built.glob("*.whl"))
-    stamp.write_text(made_from)
-    return f"installed {wheels.LOCK.name} into {ENVIRONMENT}"
+    """Have the locked packages and those that are built here; None when they are there already."""
+    built = wheels.built()
+    done = [
+        _install("locked", wheels.locked(), "--require-hashes", "--no-compile", "-r", wheels.LOCK, anew=True),
+        _install("built", built, "--force-reinstall", *sorted(built.glob("*.whl")), anew=False),
+    ]
+    return f"installed into {ENVIRONMENT}" if any(done) else None
+
+
+def _install(name: str, folder: Path, *what: str | Path, anew: bool) -> bool:
+    """Install from a folder of wheels, unless that very folder was the last one."""
+    stamp = ENVIRONMENT / f"{name}-from"
+    if stamp.exists() and stamp.read_text() == str(folder):
+        return False
+    if anew:
+        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        logged("serving", sys.executable, "-m", "venv", "--without-pip", ENVIRONMENT)
+    logged("serving", *PIP, "--find-links", folder, *what)
+    stamp.write_text(str(folder))
+    return True

@@ -1,4 +1,4 @@
-"""The serving environment is installed once, and anew only when what it is made of has changed."""
+"""The serving environment is installed once; what is built here is replaced alone when only that has changed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import pytest
 from lab import serving, wheels
 
 
-def test_it_is_kept_until_its_wheels_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_has_changed_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installs: list[str] = []
-    folders = {"locked": tmp_path / "wheels-1", "built": tmp_path / "code-1"}
+    folders = {name: tmp_path / f"{name}-1" for name in ("locked", "built")}
 
     def logged(log: str, *argv: object) -> str:
         serving.ENVIRONMENT.mkdir(exist_ok=True)
-        installs.append(" ".join(map(str, argv)))
+        words = [str(word) for word in argv]
+        if "install" in words:
+            assert "--no-index" in words, "nothing is fetched"
+            installs.append(words[words.index("--find-links") + 1])
         return ""
 
     monkeypatch.setattr(serving, "ENVIRONMENT", tmp_path / "serving")
@@ -23,9 +26,9 @@ def test_it_is_kept_until_its_wheels_change(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(wheels, "locked", lambda: folders["locked"])
     monkeypatch.setattr(wheels, "built", lambda: folders["built"])
     assert serving.ensure()
-    assert all("--no-index" in install for install in installs if "install" in install), "nothing is fetched"
     assert serving.ensure() is None
-    folders["built"] = tmp_path / "code-2"
-    before = len(installs)
+    folders["built"] = tmp_path / "built-2"
     assert serving.ensure()
-    assert len(installs) == 2 * before
+    folders["locked"] = tmp_path / "locked-2"
+    assert serving.ensure()
+    assert [Path(folder).name for folder in installs] == ["locked-1", "built-1", "built-2", "locked-2", "built-2"]
