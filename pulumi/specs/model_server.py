@@ -24,6 +24,8 @@ HEALTH_PORT = 8081
 # What a pod needs beyond its drain: the engine's exit takes up to 15 s.
 GRACE_MARGIN_S = 30
 STARTUP_PERIOD_S = 5
+# Reading weights takes less than 300 MB however large they are; the rest is room for the kernel's cache.
+VERIFY_MEMORY = "512Mi"
 
 
 def grace_seconds(model: Model) -> int:
@@ -38,9 +40,30 @@ def rollout_seconds(model: Model) -> int:
 def arguments(model: Model) -> list[str]:
     words = ["serve", "--engine", model.engine, "--model", f"/models/{model.name}"]
     words += ["--served-model-name", model.name, "--port", str(API_PORT), "--health-port", str(HEALTH_PORT)]
-    words += ["--max-model-len", str(model.max_model_len), "--dtype", model.dtype, "--verify", model.verify]
+    words += ["--max-model-len", str(model.max_model_len), "--dtype", model.dtype]
     words += ["--drain-seconds", str(model.drain_seconds)]
     return [*words, "--", *model.extra_args] if model.extra_args else words
+
+
+def weights_mount(model: Model) -> Manifest:
+    return {"name": "weights", "mountPath": f"/models/{model.name}", "readOnly": True}
+
+
+def verification(model: Model, image: str) -> Manifest:
+    """Refuses wrong weights before the server starts, as deep as the stack says; the server itself looks once more."""
+    depth = ["--full"] if model.verify == "full" else []
+    return {
+        "name": "verify-weights",
+        "image": image,
+        "command": ["qwen-runtime"],
+        "args": ["weights", "verify", f"/models/{model.name}", *depth],
+        "resources": {
+            "requests": {"cpu": model.cpu_request, "memory": VERIFY_MEMORY},
+            "limits": {"memory": VERIFY_MEMORY},
+        },
+        "securityContext": container_security(),
+        "volumeMounts": [weights_mount(model)],
+    }
 
 
 def container(model: Model, image: str) -> Manifest:
@@ -69,7 +92,7 @@ def container(model: Model, image: str) -> Manifest:
         "livenessProbe": probe("/health/live", "health", period_s=10, failures=3),
         "securityContext": container_security(),
         "volumeMounts": [
-            {"name": "weights", "mountPath": f"/models/{model.name}", "readOnly": True},
+            weights_mount(model),
             {"name": "tmp", "mountPath": "/tmp"},
             {"name": "shm", "mountPath": "/dev/shm"},
         ],
@@ -96,6 +119,7 @@ def deployment(model: Model, image: str) -> Manifest:
                     "affinity": apart(NAME),
                     "terminationGracePeriodSeconds": grace_seconds(model),
                     "securityContext": pod_security(),
+                    "initContainers": [verification(model, image)],
                     "containers": [container(model, image)],
                     "volumes": [
                         # Directory, not DirectoryOrCreate: a host without weights says so in the pod's events.

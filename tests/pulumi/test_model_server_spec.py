@@ -74,6 +74,33 @@ def test_the_container_has_no_rights_to_give_away(pod: dict[str, Any], container
     assert pod["automountServiceAccountToken"] is False
 
 
+@pytest.fixture
+def verification(pod: dict[str, Any]) -> dict[str, Any]:
+    [only] = pod["initContainers"]
+    return only
+
+
+def test_weights_are_verified_before_the_server_starts(
+    verification: dict[str, Any], container: dict[str, Any], settings: Any
+) -> None:
+    mounted = [mount for mount in container["volumeMounts"] if mount["name"] == "weights"]
+    assert verification["volumeMounts"] == mounted
+    assert verification["image"] == container["image"]
+    assert verification["args"] == ["weights", "verify", f"/models/{settings.model.name}"]
+    assert "--verify" not in container["args"], "the server keeps to its own cheap check"
+
+
+def test_the_stack_says_how_deep_weights_are_verified(settings: Any) -> None:
+    full = settings.model.model_copy(update={"verify": "full"})
+    assert model_server.verification(full, "image")["args"][-1] == "--full"
+
+
+def test_verification_asks_for_no_gpu_and_no_rights(verification: dict[str, Any]) -> None:
+    assert "nvidia.com/gpu" not in str(verification)
+    assert verification["securityContext"]["readOnlyRootFilesystem"] is True
+    assert verification["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
 def test_the_command_serves_the_mounted_weights(container: dict[str, Any], settings: Any) -> None:
     args, name = container["args"], settings.model.name
     assert container["command"] == ["qwen-runtime"]
