@@ -3,9 +3,11 @@ LAB := python3 -m lab
 RUN := $(LAB) run
 MODEL ?= smollm2
 SCENARIO ?=
+BENCH ?=
+ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status check molecule vm contract test lock clean-cache
+.PHONY: help up down status check molecule vm contract fuzz bench test lock clean-cache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +39,12 @@ vm: ## try on an emulated machine what needs a kernel of its own: RAID, reboot (
 contract: ## hold planned arguments against the engines' own parsers; installs their environment (3 GB) once
 	@$(LAB) serving
 	@$(RUN) pytest -q tests/contract
+
+fuzz: ## look for inputs that break the parsers of what a mirror sends, for about half a minute
+	@$(RUN) python -m tests.fuzz.safetensors_header
+
+bench: ## measure against the plain alternative, side by side; BENCH=one of tests/bench/*.py, ARGS="--size-gb 2"
+	@$(RUN) python -m tests.bench.$(or $(BENCH),$(error BENCH is one of: $(basename $(notdir $(wildcard tests/bench/*.py))))) $(ARGS)
 
 test: check ## everything: check, the lab from nothing, its tests, a second run, and the lab removed
 	@$(LAB) down

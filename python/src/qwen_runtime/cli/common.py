@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -37,14 +38,21 @@ def natural(text: str) -> int:
     return number
 
 
-def positive_number(text: str) -> float:
+def above_zero(text: str) -> float:
+    value = number(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is too small; give a number above 0")
+    return value
+
+
+def number(text: str) -> float:
     try:
-        number = float(text)
+        value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is out of range; give a number above 0")
-    return number
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
 
 
 def integer(text: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qwen_runtime.cli.common import Commands, Options, add, positive, positive_number
+from qwen_runtime.cli.common import Commands, Options, above_zero, add, positive
 from qwen_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,19 +37,19 @@ def add_to(actions: Commands) -> None:
     )
     size = command.add_mutually_exclusive_group()
     size.add_argument(
-        "--size-gb", type=positive_number, default=482.0, metavar="GB", help="of the model (default: %(default)g)"
+        "--size-gb", type=above_zero, default=482.0, metavar="GB", help="of the model (default: %(default)g)"
     )
     size.add_argument("--weights", type=Path, metavar="DIR", help="in the place of --size-gb: a model directory")
     command.add_argument(
         "--host-gbit",
-        type=positive_number,
+        type=above_zero,
         default=25.0,
         metavar="G",
         help="a host's link (default: %(default)g Gbit/s)",
     )
     command.add_argument(
         "--mirror-gbit",
-        type=positive_number,
+        type=above_zero,
         default=10.0,
         metavar="G",
         help="the mirror's (default: %(default)g Gbit/s)",

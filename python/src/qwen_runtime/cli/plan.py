@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from dataclasses import asdict
 
-from qwen_runtime.cli.common import Commands, Options, add, positive
+from qwen_runtime.cli.common import Commands, Options, above_zero, add, number, positive
 from qwen_runtime.errors import PlanError, UsageError
 from qwen_runtime.units import GIGA, TERA, gib
 
@@ -37,28 +36,11 @@ def add_to(commands: Commands) -> None:
     plan.add_argument("--list-gpus", action="store_true", help="GPUs known by name")
 
 
-def above_zero(text: str) -> float:
-    number = _number(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is too small; give a number above 0")
-    return number
-
-
 def share(text: str) -> float:
-    number = _number(text)
-    if not 0 < number <= 1:
+    value = number(text)
+    if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is no share; give a number above 0 and at most 1")
-    return number
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return number
+    return value
 
 
 def run(options: Options) -> None:

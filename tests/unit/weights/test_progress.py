@@ -1,0 +1,70 @@
+"""Long work says how far it is, once in place on a terminal and as lines elsewhere, and can be cancelled."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+from qwen_runtime.weights.digest import in_parallel
+from qwen_runtime.weights.progress import Cancelled, Progress, duration
+
+from tests.unit.runtime_process import wait_until
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_log_gets_whole_lines_with_rate_and_time_left() -> None:
+    log = io.StringIO()
+    with Progress("verify", 4_000_000_000, log, interval_s=0.01) as progress:
+        progress.advance(1_000_000_000)
+        wait_until(lambda: log.getvalue().count("\n") > 1, "two lines")
+    line = log.getvalue().splitlines()[0]
+    assert line.startswith("verify: 1.00 GB of 4.00 GB, ")
+    assert "GB/s, " in line
+    assert line.endswith(" s left")
+    assert "\r" not in log.getvalue()
+
+
+def test_a_terminal_gets_one_line_that_is_gone_at_the_end() -> None:
+    terminal = Terminal()
+    with Progress("stage", 10, terminal, interval_s=0.01):
+        wait_until(terminal.getvalue, "a line")
+    assert "\n" not in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\033[K")
+
+
+def test_short_work_says_nothing_in_a_log() -> None:
+    log = io.StringIO()
+    with Progress("verify", 10, log):
+        pass
+    assert log.getvalue() == ""
+
+
+def test_the_first_failure_ends_the_rest_of_the_work() -> None:
+    progress = Progress("", 0)
+    woken: list[bool] = []
+    to_the_end: list[int] = []
+    progress.when_cancelled(lambda: woken.append(True))
+
+    def work(item: int) -> None:
+        if item == 0:
+            raise ValueError("first")
+        for _ in range(5000):
+            progress.advance(1)
+            time.sleep(0.001)
+        to_the_end.append(item)
+
+    with pytest.raises(ValueError, match="first"):
+        in_parallel(work, range(100), 4, progress)
+    assert (woken, to_the_end) == ([True], [])
+    with pytest.raises(Cancelled):
+        progress.sleep(0)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (-1, "0 s")])
+def test_durations_read_like_speech(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
