@@ -22,6 +22,8 @@ SERVING: dict[str, dict[str, Any]] = {
     "smollm2-135m-instruct": {},
     "qwen2.5-coder-1.5b-instruct": {"maxModelLen": 4096, "replicas": 1, "memoryRequest": "5Gi", "memoryLimit": "9Gi"},
 }
+# What decides the converted files and the form of their manifest.
+CONVERTER = [REPO / "python/src/qwen_runtime" / name for name in ("convert.py", "weights/manifest.py")]
 
 
 def resolve(name: str) -> str:
@@ -43,7 +45,7 @@ def publish(model: str, runtime_image: str) -> str | None:
     """Have the model's files and their manifest in the mirror's folder; None when they are there."""
     lock = REPO / f"locks/models-{model}.txt"
     source, made = store.obtain(
-        f"models/{model}", store.key(lock), lambda into: _convert(model, lock, into, runtime_image)
+        f"models/{model}", store.key(lock, *CONVERTER), lambda into: _convert(model, lock, into, runtime_image)
     )
     target = MODELS / model
     if target.exists() and target.joinpath("manifest.json").samefile(source / "manifest.json"):

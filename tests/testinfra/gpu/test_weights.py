@@ -1,4 +1,4 @@
-"""Each model is on the disk exactly as the mirror's manifest says."""
+"""Each model is on the disk exactly as the source's manifest says, and offered to neighbours where the site says so."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from testinfra.host import Host
 from ..inventory import Expected
 
 FETCH = "import sys, urllib.request as u; sys.stdout.write(u.urlopen(sys.argv[1], timeout=30).read().decode())"
+TOOL = "/usr/local/bin/qwen-runtime"
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +19,15 @@ def folders(expected: Expected) -> dict[str, str]:
     return {model: f"{expected['weights_dir']}/{model}" for model in expected["weights_models"]}
 
 
-def test_the_manifest_is_the_mirrors(host: Host, expected: Expected, folders: dict[str, str]) -> None:
+def same_manifest(host: Host, url: str, folder: str) -> bool:
+    """Whether the host itself gets from the URL what it has in the folder."""
+    offered = host.run("python3 -c %s %s", FETCH, f"{url}/manifest.json").stdout
+    return hashlib.sha256(offered.encode()).hexdigest() == host.file(f"{folder}/manifest.json").sha256sum
+
+
+def test_the_manifest_is_the_sources(host: Host, expected: Expected, folders: dict[str, str]) -> None:
     for model, folder in folders.items():
-        offered = host.run("python3 -c %s %s", FETCH, f"{expected['weights_source_url']}/{model}/manifest.json").stdout
-        assert host.file(f"{folder}/manifest.json").sha256sum == hashlib.sha256(offered.encode()).hexdigest()
+        assert same_manifest(host, f"{expected['weights_sources'][0]}/{model}", folder)
 
 
 def test_every_file_has_the_manifests_sum(host: Host, folders: dict[str, str]) -> None:
@@ -32,6 +38,11 @@ def test_every_file_has_the_manifests_sum(host: Host, folders: dict[str, str]) -
             assert host.file(f"{folder}/{entry['path']}").sha256sum == entry["sha256"], entry["path"]
 
 
+def test_the_tool_on_the_host_verifies_them(host: Host, folders: dict[str, str]) -> None:
+    for model, folder in folders.items():
+        assert f"{folder}: {model} " in host.check_output("%s weights verify --full %s", TOOL, folder)
+
+
 def test_files_are_roots_and_readable_by_all(host: Host, folders: dict[str, str]) -> None:
     for folder in folders.values():
         assert host.check_output("find %s ! -user root -o ! -perm -o=r", folder) == ""
@@ -39,3 +50,12 @@ def test_files_are_roots_and_readable_by_all(host: Host, folders: dict[str, str]
 
 def test_nothing_is_left_half_staged(host: Host, expected: Expected) -> None:
     assert host.check_output("find %s -maxdepth 1 -name '.*'", expected["weights_dir"]) == ""
+
+
+def test_models_are_offered_to_neighbours_where_the_site_says_so(
+    host: Host, expected: Expected, folders: dict[str, str]
+) -> None:
+    service, port = host.service("qwen-weights-share.service"), expected["weights_share_port"]
+    assert (service.is_running, service.is_enabled) == (port > 0, port > 0)
+    for model, folder in folders.items() if port else ():
+        assert same_manifest(host, f"http://127.0.0.1:{port}/{model}", folder)
