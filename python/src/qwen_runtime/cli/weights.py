@@ -116,7 +116,7 @@ def _add_stage(actions: Commands) -> None:
         help="time for a neighbour to have the model and a place free (default: %(default)s)",
     )
     stage.add_argument("--check", action="store_true", help="change nothing, say what would be done")
-    stage.add_argument("--json", action="store_true", help="the outcome as one JSON object on stdout")
+    stage.add_argument("--json", action="store_true", help="the outcome as one JSON object on stdout, no progress")
 
 
 def run_stage(options: Options) -> None:
@@ -128,7 +128,7 @@ def run_stage(options: Options) -> None:
         parallel=options.parallel,
         margin_bytes=options.margin_bytes,
         patience=Patience(stall_s=options.stall_seconds, neighbour_s=options.neighbour_seconds),
-        report=True,
+        report=not options.json,
     )
     sources, neighbours = (
         [stage.source(text, settings.patience.stall_s) for text in texts]
