@@ -107,9 +107,13 @@ def _predictions() -> Iterator[str]:
         values = (f"{value * factor:.4g} {unit}".strip() for value in (found.measured, found.predicted))
         fitted = "yes" if row.fit else ""
         yield (
-            f"| [{row.name}]({row.source}) | {row.model} | {row.concurrency:g} | {row.input_tokens} / "
+            f"| {_linked(row.name, row.source)} | {row.model} | {row.concurrency:g} | {row.input_tokens} / "
             f"{row.output_tokens} | {quantity} | {' | '.join(values)} | {found.error:+.0%} | {fitted} |"
         )
+
+
+def _linked(name: str, source: str) -> str:
+    return f"[{name}]({source})" if source.startswith("https:") else f"{name}: {source}"
 
 
 def _summary() -> Iterator[str]:
@@ -136,7 +140,7 @@ def _memory() -> Iterator[str]:
             if said is not None:
                 own = size_bytes / GIB
                 yield (
-                    f"| [{row.name}]({row.source}) | {row.model} | {row.gpu} | {quantity} | {said:.2f} GiB | "
+                    f"| {_linked(row.name, row.source)} | {row.model} | {row.gpu} | {quantity} | {said:.2f} GiB | "
                     f"{own:.2f} GiB | {own / said - 1:+.1%} |"
                 )
 
