@@ -45,3 +45,8 @@ def test_every_role_is_used() -> None:
 @pytest.mark.parametrize("book", PLAYBOOKS, ids=lambda path: path.name)
 def test_playbook_reads_at_a_glance(book: Path) -> None:
     assert len(book.read_text().splitlines()) <= 40
+
+
+def test_drivers_are_changed_on_one_host_at_a_time() -> None:
+    plays = yaml.safe_load((ROOT / "ansible/upgrade.yml").read_text())
+    assert [play["serial"] for play in plays] == [1] * len(plays)
