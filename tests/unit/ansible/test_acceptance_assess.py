@@ -14,6 +14,7 @@ judge = load("acceptance/filter_plugins/acceptance_judge.py").judge
 
 NEEDED = {
     "gpus": 8,
+    "free_gpus": 8,
     "nvlinks": 18,
     "nvswitch": True,
     "ecc": True,

@@ -55,7 +55,7 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
         "Look the number up in NVIDIA's XID catalogue: drain the node, then reset the GPU or call for its replacement.",
     )
     if "torch" in found:
-        yield _torch(found["torch"], count)
+        yield _torch(found["torch"], needed["free_gpus"])
 
 
 def _ecc(found: Mapping[str, Any], count: int) -> Iterator[Row]:
