@@ -84,6 +84,7 @@ def test_a_healthy_host_passes_every_check() -> None:
         ("disk bandwidth", "disk", {"bytes": 8e9, "elapsed_s": 8, "gb_per_s": 1.0}),
         ("torch.cuda", "torch", {"cuda_available": False, "devices": [], "torch": "2", "cuda_build": "13.0"}),
         ("torch.cuda", "torch", {"error": "the pod is Failed: CUDA error 802"}),
+        ("torch.cuda", "torch", {}),
         ("all-reduce", "all_reduce", {"error": "the pod is Failed: timeout"}),
         ("all-reduce", "all_reduce", {}),
         ("remapped rows", "remapped", [{"pending": "Yes", "failed": "No"}] * 8),

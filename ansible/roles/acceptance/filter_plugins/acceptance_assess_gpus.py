@@ -94,12 +94,14 @@ def _fabric(found: Mapping[str, Any], count: int) -> Iterator[Row]:
 
 
 def _torch(seen: Mapping[str, Any], count: int) -> Row:
+    said = seen.get("error", "the pod ended without an answer")
+    if "torch" in seen:
+        devices = f"{len(seen['devices'])} devices" if seen["cuda_available"] else "no CUDA device"
+        said = f"torch {seen['torch']} for CUDA {seen['cuda_build']}: {devices}"
     return _row(
         "torch.cuda",
         seen.get("cuda_available") and len(seen["devices"]) == count and seen["computed"],
-        seen.get("error")
-        or f"torch {seen['torch']} for CUDA {seen['cuda_build']}: "
-        + (f"{len(seen['devices'])} devices" if seen["cuda_available"] else "no CUDA device"),
+        said,
         f"{count} devices that compute",
         "Free the GPUs if they are in use; else see that driver, fabric manager and the image's CUDA belong together.",
     )
