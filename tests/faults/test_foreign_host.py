@@ -37,7 +37,7 @@ def test_a_node_of_another_cluster_is_refused_and_keeps_its_files(stranger: Path
     done = attempt(
         *(CONTROLLER_ENV / "bin/ansible-playbook", "-i", "inventory/local", "-i", stranger, "ansible/site.yml"),
         *("--tags", "kubernetes", "--limit", f"control_plane,{NAME}"),
-        env=site.environment(),
+        env={**site.environment(), "SITE_ROOT": str(REPO)},
         cwd=REPO,
     )
     assert done.returncode != 0

@@ -11,7 +11,14 @@ from lab.paths import REPO
 
 def test_an_interrupted_run_says_how_to_go_on_and_a_rerun_does() -> None:
     run = subprocess.Popen(
-        ["make", "up"], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        ["make", "up"],
+        cwd=REPO,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # As in a terminal, also where the tests themselves run in the background, which hands on an ignored Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert run.stdout is not None
     for line in run.stdout:
