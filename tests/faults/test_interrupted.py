@@ -9,8 +9,9 @@ import subprocess
 from lab.paths import REPO
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_a_rerun_does() -> None:
-    run = subprocess.Popen(
+def interrupt_up() -> tuple[int, str]:
+    """Run `make up` into its playbook and press Ctrl-C; returns its exit code and what it said from then on."""
+    with subprocess.Popen(
         ["make", "up"],
         cwd=REPO,
         stdout=subprocess.PIPE,
@@ -19,14 +20,19 @@ def test_an_interrupted_run_says_how_to_go_on_and_a_rerun_does() -> None:
         start_new_session=True,
         # As in a terminal, also where the tests themselves run in the background, which hands on an ignored Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert run.stdout is not None
-    for line in run.stdout:
-        if "ansible: site.yml" in line:
-            break
-    os.killpg(run.pid, signal.SIGINT)
-    said = run.stdout.read()
-    assert run.wait() != 0
+    ) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            if "ansible: site.yml" in line:
+                break
+        os.killpg(run.pid, signal.SIGINT)
+        said = run.stdout.read()
+    return run.returncode, said
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_a_rerun_does() -> None:
+    code, said = interrupt_up()
+    assert code != 0
     assert "interrupted: `make up` goes on from here, `make down` removes what stands" in said
     assert "Traceback" not in said
 
