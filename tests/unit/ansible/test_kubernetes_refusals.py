@@ -5,45 +5,17 @@ Each case is a host of a made-up inventory, so that one run of a task file answe
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-ANSIBLE = Path(__file__).parents[3] / "ansible"
-LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+from . import refusals
 
 
-def refused(folder: Path, tasks_from: str, cases: dict[str, dict[str, Any]]) -> dict[str, str]:
+def refused(folder: Path, tasks_from: str, cases: refusals.Cases) -> dict[str, str]:
     """Run one task file of the role; returns the message to each case that was refused."""
-    groups = {
-        "cases": {"hosts": {name: LOCAL | variables for name, variables in cases.items()}},
-        "others": {"hosts": dict.fromkeys(["cp1", "cp2", "cp3"])},
-    }
     tasks = [{"ansible.builtin.import_role": {"name": "kubernetes", "tasks_from": tasks_from}}]
-    (folder / "hosts.yml").write_text(json.dumps({"all": {"children": groups}}))
-    (folder / "play.yml").write_text(json.dumps([{"hosts": "cases", "gather_facts": False, "tasks": tasks}]))
-    environment = {
-        "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
-        "ANSIBLE_HOME": str(folder),
-        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-    }
-    done = subprocess.run(
-        ["ansible-playbook", "-i", folder / "hosts.yml", folder / "play.yml"],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    report = json.loads(done.stdout)
-    assert set(report["stats"]) == set(cases), done.stderr
-    assert not any(case["changed"] or case["unreachable"] for case in report["stats"].values())
-    results = [task["hosts"] for play in report["plays"] for task in play["tasks"]]
-    return {host: r["msg"] for hosts in results for host, r in hosts.items() if r.get("failed")}
+    return refusals.refused(folder, tasks, cases, others=("cp1", "cp2", "cp3"))
 
 
 CONTROL_PLANES = {

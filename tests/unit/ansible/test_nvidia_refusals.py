@@ -5,48 +5,26 @@ Each case is a host of a made-up inventory, so that one run of a task file answe
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from . import refusals
+
 ROOT = Path(__file__).parents[3]
-ANSIBLE = ROOT / "ansible"
 STACKS = yaml.safe_load((ROOT / "versions.yml").read_text())["nvidia"]["stacks"]
 NEW, OLD = STACKS["cuda-13.0"], STACKS["cuda-12.2"]
-LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 
 
-def refused(folder: Path, role: str, cases: dict[str, dict[str, Any]]) -> dict[str, str]:
+def refused(folder: Path, role: str, cases: refusals.Cases) -> dict[str, str]:
     """Run a role's preflight; returns the message to each case that was refused."""
-    (folder / "hosts.yml").write_text(json.dumps({"all": {"hosts": {name: LOCAL | c for name, c in cases.items()}}}))
     facts = {"distribution": "Debian", "distribution_major_version": "12"}
     tasks = [
         {"ansible.builtin.set_fact": {"ansible_facts": facts}},
         {"ansible.builtin.import_role": {"name": role, "tasks_from": "preflight"}},
     ]
-    (folder / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-    environment = {
-        "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
-        "ANSIBLE_HOME": str(folder),
-        "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
-    }
-    done = subprocess.run(
-        ["ansible-playbook", "-i", folder / "hosts.yml", folder / "play.yml"],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    report = json.loads(done.stdout)
-    assert set(report["stats"]) == set(cases), done.stderr
-    assert not any(case["changed"] or case["unreachable"] for case in report["stats"].values())
-    results = [task["hosts"] for play in report["plays"] for task in play["tasks"]]
-    return {host: r["msg"] for hosts in results for host, r in hosts.items() if r.get("failed")}
+    return refusals.refused(folder, tasks, cases)
 
 
 def pci(folder: Path, modalias: str) -> str:
