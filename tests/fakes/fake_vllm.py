@@ -3,7 +3,8 @@
 Run as `... serve MODEL_DIR --served-model-name NAME --port PORT [...]`; unknown flags are taken as vLLM's. Its own:
 --fake-exit CODE (ends at once), --fake-silent (never listens), --fake-deaf (ignores SIGTERM), --fake-orphan FILE
 (starts a process in a session of its own and writes its id there). GET /stream?seconds=S answers line by line;
-POST /die ends it as a crash does; POST /health?status=N changes what /health answers; POST /hang stops all tokens.
+POST /die ends it as a crash does; POST /health?status=N changes what /health answers; POST /hang stops all tokens;
+POST /finish ends every stream as if its answer were complete.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Server(ThreadingHTTPServer):
     running = 0
     tokens = 0
     hangs = False
+    finished = False
     health_status = 200
     lock = threading.Lock()
 
@@ -57,6 +59,8 @@ class Handler(BaseHTTPRequestHandler):
             os.kill(os.getpid(), signal.SIGKILL)
         if url.path == "/hang":
             self.server.hangs = True
+        elif url.path == "/finish":
+            self.server.finished = True
         else:
             self.server.health_status = int(parse_qs(url.query)["status"][0])
         self._answer(200, b"")
@@ -68,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(200)
             self.end_headers()
             end = time.monotonic() + seconds
-            while time.monotonic() < end:
+            while time.monotonic() < end and not self.server.finished:
                 if not self.server.hangs:
                     self.wfile.write(b"token\n")
                     self.server.tokens += 1

@@ -33,6 +33,7 @@ def start(tmp_path: Path, model_dir: Path) -> Iterator[Start]:
             runtime.signal(signal.SIGTERM)
             runtime.signal(signal.SIGTERM)
             runtime.wait()
+        print(*runtime.log(), runtime.errors(), sep="\n")  # pytest shows it beside a failure
 
 
 def stream(runtime: Runtime, seconds: float) -> tuple[threading.Thread, list[str]]:
@@ -85,12 +86,13 @@ def test_ready_is_lost_while_the_engine_answers_with_errors_and_comes_back(start
 def test_sigterm_ends_readiness_at_once_and_lets_streams_end(start: Start) -> None:
     runtime = start("--drain-seconds", "60")
     runtime.wait_ready()
-    thread, answer = stream(runtime, 3)
+    thread, answer = stream(runtime, 60)
     runtime.signal(signal.SIGTERM)
     wait_until(lambda: runtime.health("ready") == 503, "not ready")
     assert (runtime.health("startup"), runtime.health("live")) == (200, 200)
     assert "draining" in get(runtime.health_port, "/health/ready")[1]
     assert get(runtime.port, "/v1/models")[0] == 200, "a request that was on its way is still answered"
+    get(runtime.port, "/finish", "POST")
     assert runtime.wait() == 0
     thread.join()
     assert answer[0].endswith("done\n")

@@ -22,6 +22,9 @@ from qwen_runtime.serve.progress import ProgressJudge
 PROBE_STARTING_S = 0.5
 PROBE_READY_S = 2.0
 PROBE_DRAINING_S = 0.5
+WAKE_S = 1.0
+"""Python runs a signal's handler in the main thread only; should the kernel give the signal to another thread, the main
+thread finds out at its next wake."""
 EXIT_S = 5.0
 """Time from the engine's own SIGTERM, sent when it has nothing left to do, to SIGKILL."""
 
@@ -83,7 +86,9 @@ class Supervisor:
                 journal.event("orphans", f"processes {survivors} did not end after SIGKILL")
 
     def _wait(self, child: subprocess.Popen[bytes]) -> None:
-        kind, value = self._events.get()
+        while (event := self._next_event(WAKE_S)) is None:
+            pass
+        kind, value = event
         if kind == _EXIT:
             reason = f"engine process {child.pid} {processes.describe_exit(value)} without being asked to"
             if self._health.state is State.READY and self._health.obstacle:
