@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,10 @@ import pytest
 
 from lab.ask import ENDPOINT
 from lab.paths import API_KEY, BIN, KUBECONFIG, SUMMARY
+
+# As in a terminal, also where the tests themselves were started in the background, which hands an ignored Ctrl-C on to
+# every process that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

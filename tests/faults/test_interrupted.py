@@ -18,8 +18,6 @@ def interrupt_up() -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        # As in a terminal, also where the tests themselves run in the background, which hands on an ignored Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as run:
         assert run.stdout is not None
         for line in run.stdout:
