@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 PROMETHEUS = "http://127.0.0.1:9090"
-PATIENCE_S = 60
+PATIENCE_S = 180
 
 
 def ask(path: str, **query: str) -> Any:

@@ -15,7 +15,7 @@ from lab import podman
 from lab.paths import REPO
 from lab.shell import output
 
-PATIENCE_S = 60
+PATIENCE_S = 180
 
 
 def test_up_brings_a_lab_back_whose_every_process_was_killed(

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).parents[2] / "python/src"
-PATIENCE_S = 30
-"""How long a test waits for what must happen; no test asserts that it takes long or short."""
+PATIENCE_S = 120
+"""How long a test waits for what must happen; a shared machine may stand still for half a minute, disks longest."""
 
 
 def free_port() -> int:

@@ -67,7 +67,7 @@ def test_a_reboot_starts_it_again_from_what_then_lies_on_its_disk(tmp_path: Path
     for program in programs.iterdir():
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    done = subprocess.run(["sh", "-c", vm._supervisor(NAME, boot)], cwd=tmp_path, timeout=20, check=False)
+    done = subprocess.run(["sh", "-c", vm._supervisor(NAME, boot)], cwd=tmp_path, timeout=120, check=False)
     taken = ["dump /boot/vmlinuz-6.1 kernel", "dump /boot/initrd.img-6.1 initramfs", "started"]
     assert (tmp_path / "log").read_text().splitlines() == taken * 3
     assert done.returncode != 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 from qwen_runtime.weights.digest import in_parallel
@@ -63,6 +65,27 @@ def test_the_first_failure_ends_the_rest_of_the_work() -> None:
     assert (woken, to_the_end) == ([True], [])
     with pytest.raises(Cancelled):
         progress.sleep(0)
+
+
+def test_an_interrupt_while_work_is_given_out_ends_what_has_begun() -> None:
+    progress, begun, cancelled = Progress("", 0), threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        begun.set()
+        try:
+            progress.sleep(20)
+        except Cancelled:
+            cancelled.set()
+            raise
+
+    def items() -> Iterator[int]:
+        yield 0
+        begun.wait()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel(work, items(), 4, progress)
+    assert cancelled.is_set()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (-1, "0 s")])

@@ -61,7 +61,7 @@ def test_a_killed_run_leaves_no_target_and_the_next_one_goes_on(
 ) -> None:
     with serve(source_dir, Behaviour(stalls_after=BEGUN)) as slow, running(target, slow.url) as process:
         process.send_signal(number)
-        process.wait(30)
+        process.wait(120)
         assert process.returncode != 0
     assert not target.exists()
     with serve(source_dir) as mirror:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from qwen_runtime import weights
 from qwen_runtime.errors import UsageError, WeightsError
+from qwen_runtime.weights.http_source import HttpSource
+from qwen_runtime.weights.sources import Unreachable
 from qwen_runtime.weights.stage import source
 
 from tests.fakes.file_server import Behaviour, serve
@@ -204,6 +206,14 @@ def test_a_link_at_the_source_is_not_followed(stage: Stage, source_dir: Path, ta
 def test_a_source_of_another_kind_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"source .*Correct --from"):
         source(text, 1)
+
+
+def test_a_source_that_was_closed_is_not_waited_for(source_dir: Path) -> None:
+    with serve(source_dir, Behaviour(stalls_after=0)) as silent:
+        mirror = HttpSource(silent.url, timeout_s=60)
+        mirror.close()
+        with pytest.raises(Unreachable, match="closed meanwhile"):
+            mirror.manifest()
 
 
 def test_names_are_quoted_in_urls(stage: Stage, source_dir: Path, target: Path) -> None:

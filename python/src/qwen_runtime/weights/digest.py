@@ -53,14 +53,15 @@ def in_parallel(
     task: Callable[[Item], Result], items: Iterable[Item], workers: int, progress: Progress
 ) -> dict[Item, Result]:
     """Result of the task for each item. The first exception, an interrupt too, cancels the rest and is raised."""
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    pool = ThreadPoolExecutor(max_workers=workers)
+    try:
         futures: dict[Future[Result], Item] = {pool.submit(task, item): item for item in items}
-        try:
-            return {futures[future]: future.result() for future in as_completed(futures)}
-        except BaseException:
-            progress.cancel()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        return {futures[future]: future.result() for future in as_completed(futures)}
+    except BaseException:
+        progress.cancel()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def sums(directory: Path, sizes: Mapping[str, int], progress: Progress) -> dict[str, str | OSError]:

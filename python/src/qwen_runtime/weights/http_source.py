@@ -38,6 +38,7 @@ class HttpSource:
         self._host, self._tls, self._path = parts.hostname, parts.scheme == "https", parts.path.rstrip("/")
         self._open: set[http.client.HTTPConnection] = set()
         self._idle: list[http.client.HTTPConnection] = []
+        self._closed = False
 
     def manifest(self) -> bytes:
         connection, response = self._get(MANIFEST_NAME, {})
@@ -58,7 +59,8 @@ class HttpSource:
         return _HttpBody(self, connection, response, begins_at, entry.size - begins_at, self._timeout_s)
 
     def close(self) -> None:
-        """Ends every connection, those too on which other threads wait."""
+        """Ends every connection, those too on which other threads wait or are about to."""
+        self._closed = True
         while self._idle:
             self.discard(self._idle.pop())
         for connection in list(self._open):
@@ -96,6 +98,8 @@ class HttpSource:
         try:
             with reachable(self._timeout_s):
                 connection.request("GET", f"{self._path}/{quote(path)}", headers=headers)
+                if self._closed:  # before this connection was there to be ended
+                    raise Unreachable("a source that was closed meanwhile", "an answer")
                 return connection, connection.getresponse()
         except SourceFault:
             self.discard(connection)
