@@ -49,7 +49,7 @@ def environment() -> jinja2.Environment:
 
 
 def versions() -> dict[str, Any]:
-    rows: dict[str, Any] = yaml.safe_load((ROOT / "versions.yml").read_text())
+    rows: dict[str, Any] = yaml.safe_load((ROOT / "versions.yml").read_text())["versions"]
     return rows
 
 

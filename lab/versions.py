@@ -12,5 +12,5 @@ from lab.paths import REPO
 
 @cache
 def versions() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((REPO / "versions.yml").read_text())
+    found: dict[str, Any] = yaml.safe_load((REPO / "versions.yml").read_text())["versions"]
     return found

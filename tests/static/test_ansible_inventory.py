@@ -10,7 +10,7 @@ ROLES = sorted(path.name for path in (ROOT / "ansible/roles").iterdir())
 # Vaults are read where Ansible is at hand: test_ansible_example.py.
 FILES = [file for file in sorted((ROOT / "inventory").glob("*/group_vars/*/*.yml")) if file.name != "vault.yml"]
 ROLE_FILES = [file for file in FILES if file.stem in ROLES]
-SITE_PREFIXES = {"site": "site_", "connection": "ansible_"}
+SITE_PREFIXES = {"site": "site_", "connection": "ansible_", "versions": "versions"}
 
 
 def names(file: Path) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-VERSIONS = yaml.safe_load((ROOT / "versions.yml").read_text())
+VERSIONS = yaml.safe_load((ROOT / "versions.yml").read_text())["versions"]
 NVIDIA = VERSIONS["nvidia"]
 COLUMNS = {"driver", "fabric_manager", "cuda", "cuda_driver_min", "cudnn", "container_toolkit", "torch"}
 

@@ -13,7 +13,7 @@ import yaml
 from . import refusals
 
 ROOT = Path(__file__).parents[3]
-STACKS = yaml.safe_load((ROOT / "versions.yml").read_text())["nvidia"]["stacks"]
+STACKS = yaml.safe_load((ROOT / "versions.yml").read_text())["versions"]["nvidia"]["stacks"]
 NEW, OLD = STACKS["cuda-13.0"], STACKS["cuda-12.2"]
 
 

@@ -1,0 +1,25 @@
+"""Ansible's linear strategy with one Python process per host for a whole run (docs/adr/0033).
+
+Ansible finds strategies by folder, and the folder of Mitogen's own depends on where it is installed; this file has one
+place. The class has to come from Mitogen's own module, which keeps state that must not be loaded twice.
+"""
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleError
+
+try:
+    import ansible_mitogen.loaders
+    import ansible_mitogen.strategy
+except ImportError as error:
+    raise AnsibleError(
+        "Found no mitogen beside this ansible, needed it to run tasks quickly. Install the controller's packages "
+        "(pip install --require-hashes -r locks/controller.txt), or set ANSIBLE_STRATEGY=linear to go without."
+    ) from error
+
+
+class StrategyModule(  # type: ignore[misc]
+    ansible_mitogen.strategy.StrategyMixin,
+    ansible_mitogen.loaders.strategy_loader.get("linear", class_only=True),
+):
+    """Tasks run in the inventory's order, on all hosts at a time, as without it."""
