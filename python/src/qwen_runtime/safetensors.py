@@ -38,6 +38,10 @@ class Tensor:
     dtype: str
     shape: tuple[int, ...]
 
+    @property
+    def size_bytes(self) -> int:
+        return math.prod(self.shape) * DTYPE_BITS[self.dtype] // 8
+
     def __str__(self) -> str:
         return f"{self.dtype} {list(self.shape)}"
 
