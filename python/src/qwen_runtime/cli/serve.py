@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 from qwen_runtime.cli.common import Commands, Options, add, port, positive
+from qwen_runtime.engine.registry import ENGINES
 
 
 def add_to(commands: Commands) -> None:
     serve = add(commands, "serve", run, "serve a model; arguments after -- go to the engine as they are")
-    serve.add_argument("--engine", choices=["vllm"], default="vllm")
+    serve.add_argument("--engine", choices=list(ENGINES), default="vllm")
     serve.add_argument("--model", type=Path, required=True, metavar="DIR", help="directory with a manifest.json")
     serve.add_argument(
         "--plan", type=Path, metavar="FILE", help="written by `plan --json`: layout, context and dtype come from it"
@@ -52,14 +53,15 @@ def add_to(commands: Commands) -> None:
 
 
 def run(options: Options) -> None:
-    from qwen_runtime.engine import vllm
     from qwen_runtime.engine.spec import EngineSpec
     from qwen_runtime.serve import journal, planned, preflight
     from qwen_runtime.serve.supervisor import Supervisor
 
     started = time.monotonic()
+    engine = ENGINES[options.engine]
     settings = planned.settings(options.plan, options.engine, options.max_model_len, options.dtype)
     manifest = preflight.check(
+        engine,
         options.model,
         max_model_len=settings.max_model_len,
         port=options.port,
@@ -84,12 +86,12 @@ def run(options: Options) -> None:
         verify_s=round(time.monotonic() - started, 3),
     )
     Supervisor(
-        vllm.command(spec),
-        vllm.environment({**settings.environment, **os.environ}),
+        engine.command(spec),
+        engine.environment({**settings.environment, **os.environ}),
         port=spec.port,
         health_port=options.health_port,
         served_model_name=spec.served_model_name,
-        read_progress=vllm.read_progress,
+        read_progress=engine.read_progress,
         stall_s=options.stall_seconds,
         settle_s=options.settle_seconds,
         drain_s=options.drain_seconds,

@@ -1,1 +1,1 @@
-"""Engines: each module turns an EngineSpec into a process to run. Supervision is the same for all of them."""
+"""Engines: each module of the registry turns an EngineSpec into a process to run. Supervision is the same for all."""

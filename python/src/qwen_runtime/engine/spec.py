@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +31,18 @@ class Progress:
     """Requests that run or wait."""
     tokens: float | None
     """Tokens of prompts and answers computed since the start; any change of it is progress."""
+
+
+class Engine(Protocol):
+    """What a module of this package offers, and all that the supervisor needs of an engine."""
+
+    def check_installed(self) -> str:
+        """The engine's version; HostError where it is not installed."""
+
+    def command(self, spec: EngineSpec) -> list[str]: ...
+
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """Of the engine's process; what `base` says wins."""
+
+    def read_progress(self, metrics: str) -> Progress:
+        """What the text of /metrics says of requests and of tokens."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import re
 import sys
 from collections.abc import Mapping
 
+from qwen_runtime.engine import counters
 from qwen_runtime.engine.spec import EngineSpec, Progress
 from qwen_runtime.errors import HostError
 
@@ -59,15 +59,7 @@ def command(spec: EngineSpec) -> list[str]:
 
 
 def read_progress(metrics: str) -> Progress:
-    """What the text of /metrics says of requests and of tokens."""
-    requests = _values(metrics, "vllm:num_requests_(?:running|waiting)")
-    # Counts every step's tokens, so that it moves through a long prompt too, before the first token of an answer.
-    tokens = _values(metrics, "vllm:iteration_tokens_total_sum")
-    return Progress(int(sum(requests)) if requests else None, sum(tokens) if tokens else None)
-
-
-def _values(metrics: str, name: str) -> list[float]:
-    return [float(value) for value in re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)$", metrics, re.MULTILINE)]
+    return counters.read(metrics, "vllm")
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:

@@ -7,11 +7,13 @@ import socket
 from pathlib import Path
 
 from qwen_runtime import weights
-from qwen_runtime.engine import vllm
+from qwen_runtime.engine.spec import Engine
 from qwen_runtime.errors import HostError, UsageError, WeightsError
 
 
-def check(model_dir: Path, *, max_model_len: int, port: int, health_port: int, full: bool) -> weights.Manifest:
+def check(
+    engine: Engine, model_dir: Path, *, max_model_len: int, port: int, health_port: int, full: bool
+) -> weights.Manifest:
     """Raises what is wrong and returns the manifest of the verified weights."""
     if port == health_port:
         raise UsageError(f"--port and --health-port are both {port}", "two different ports", "Change one of them.")
@@ -19,7 +21,7 @@ def check(model_dir: Path, *, max_model_len: int, port: int, health_port: int, f
         raise UsageError(
             f"--model {model_dir} is not a directory", "the directory of a staged model", "Correct the path."
         )
-    vllm.check_installed()
+    engine.check_installed()
     for flag, number in (("--port", port), ("--health-port", health_port)):
         _check_port(flag, number)
     manifest = weights.verify(model_dir, full=full)

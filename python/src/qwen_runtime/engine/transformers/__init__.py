@@ -1,0 +1,72 @@
+"""Engine transformers: a compact server over transformers' continuous batching, for what vLLM does not take, and the
+oracle that vLLM's tokens are compared with."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Mapping
+
+from qwen_runtime.engine import counters
+from qwen_runtime.engine.spec import EngineSpec, Progress
+from qwen_runtime.errors import HostError
+
+PREFIX = "transformers"
+"""Of the names of all its metrics; the rest of each name is vLLM's."""
+NEEDED = ("transformers", "torch", "fastapi", "uvicorn", "prometheus-client")
+
+# Set unless the environment already says otherwise: nothing is fetched, reported or asked for outside the site.
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",  # prompts are tokenized one at a time beside the model, which needs the cores
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def check_installed() -> str:
+    """transformers' version; it and the server's libraries are looked up, not imported."""
+    missing = [name for name in NEEDED if not _is_installed(name)]
+    if missing:
+        raise HostError(
+            f"{', '.join(missing)} not installed beside qwen-runtime",
+            "the distributions that --engine transformers runs on",
+            f"Install them for {sys.executable}, or use the runtime image, which has them.",
+        )
+    return importlib.metadata.version("transformers")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def command(spec: EngineSpec) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "qwen_runtime.engine.transformers",
+        str(spec.model_dir),
+        *spec.planned,
+        "--served-model-name",
+        spec.served_model_name,
+        "--port",
+        str(spec.port),
+        "--max-model-len",
+        str(spec.max_model_len),
+        "--dtype",
+        spec.dtype,
+        *spec.extra,
+    ]
+
+
+def read_progress(metrics: str) -> Progress:
+    return counters.read(metrics, PREFIX)
+
+
+def environment(base: Mapping[str, str]) -> dict[str, str]:
+    return {**ENVIRONMENT, **base}

@@ -1,0 +1,102 @@
+"""The server's process: loads the model, answers until SIGTERM, or ends with the reason why it can't any more."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from qwen_runtime.engine.transformers import flags
+from qwen_runtime.errors import EngineError, Error
+
+STREAMS_END_S = 2
+"""Whoever sends SIGTERM has waited for the streams; what is left is cut off after so many seconds."""
+STOP_S = 1.0
+DEFAULTS = ("temperature", "top_p", "top_k", "repetition_penalty")
+"""What vLLM takes from generation_config.json for requests that do not say it."""
+
+
+def main() -> int:
+    try:
+        serve(flags.parse(sys.argv[1:]))
+    except Error as error:
+        print(f"qwen-runtime: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def serve(options: flags.Flags) -> None:
+    import uvicorn
+
+    from qwen_runtime.engine import loading
+    from qwen_runtime.engine.transformers.generation import Generation
+    from qwen_runtime.engine.transformers.metrics import Metrics
+    from qwen_runtime.engine.transformers.prompts import Prompts
+    from qwen_runtime.engine.transformers.server import Served, Server
+
+    _open_many_files()
+    metrics = Metrics(options.served_model_name)
+    started = time.monotonic()
+    loaded = loading.load(
+        options.model_dir, dtype=options.dtype, attention=options.attention, quantization=options.quantization
+    )
+    load_s = time.monotonic() - started
+    metrics.load.set(load_s)
+    for choice in loaded.choices:
+        print(f"{choice.name}: {choice.value} ({choice.reason})")
+    limits = options.limits
+    print(
+        f"loaded {loaded.weights_bytes:,} bytes of weights in {load_s:.1f} s; "
+        f"KV cache: {limits.pages} pages of {limits.page_tokens} tokens"
+    )
+    generation = Generation(loaded.model, limits, options.max_batch_tokens, options.request_timeout_s, metrics)
+    served = Served(options.served_model_name, end_tokens(loaded), sampling_defaults(options.model_dir))
+    server = Server(served, limits, generation, Prompts(loaded.tokenizer), metrics)
+    http = uvicorn.Server(
+        uvicorn.Config(
+            server.app(),
+            host=options.host,
+            port=options.port,
+            access_log=False,
+            timeout_graceful_shutdown=STREAMS_END_S,
+        )
+    )
+
+    def end() -> None:
+        http.should_exit = True
+
+    server.on_failure = end
+    http.run()
+    generation.stop(STOP_S)
+    if server.failure is not None:
+        raise EngineError(
+            f"transformers' continuous batching died: {server.failure}",
+            "an engine that lives",
+            "Its traceback stands above; whoever supervises this process starts it again.",
+        )
+
+
+def end_tokens(loaded: Any) -> frozenset[int]:
+    """Of the generation configuration and of the tokenizer, as vLLM has it."""
+    configured = loaded.model.generation_config.eos_token_id
+    several = configured if isinstance(configured, list) else [configured]
+    return frozenset(token for token in (*several, loaded.tokenizer.eos_token_id) if token is not None)
+
+
+def sampling_defaults(model_dir: Path) -> dict[str, Any]:
+    path = model_dir / "generation_config.json"
+    configured = json.loads(path.read_text()) if path.exists() else {}
+    return {name: configured[name] for name in DEFAULTS if configured.get(name) is not None}
+
+
+def _open_many_files() -> None:
+    """A connection is a file; the usual soft limit of 1024 is for programs that use select()."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

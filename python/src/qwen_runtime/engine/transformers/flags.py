@@ -1,0 +1,81 @@
+"""The server's own flags: what plans emit for this engine, and what its people may set after `--`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qwen_runtime.engine.transformers.admission import Limits
+from qwen_runtime.errors import UsageError
+
+PAGE_TOKENS = 32
+SEQUENCES = 8
+"""Requests of the whole context that have a place in the KV cache where neither plan nor flag says otherwise."""
+MAX_BATCH_TOKENS = 512
+"""A long prompt passes in steps of so many tokens, so that answers beside it go on; plans say more for GPUs."""
+PARALLEL = {"--tp-size": "tensor", "--pp-size": "pipeline", "--ep-size": "expert"}
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    model_dir: Path
+    served_model_name: str
+    host: str
+    port: int
+    dtype: str
+    attention: str | None
+    quantization: str | None
+    limits: Limits
+    max_batch_tokens: int
+    request_timeout_s: float
+
+
+def parse(arguments: Sequence[str]) -> Flags:
+    """UsageError where the flags are right by themselves and not together; SystemExit where one is not known."""
+    parser = argparse.ArgumentParser(prog="qwen-runtime serve --engine transformers", allow_abbrev=False)
+    parser.add_argument("model_dir", type=Path)
+    parser.add_argument("--served-model-name", required=True)
+    parser.add_argument("--host", default="0.0.0.0")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--max-model-len", type=int, required=True, help="tokens of prompt and answer together")
+    parser.add_argument("--dtype", required=True)
+    parser.add_argument("--attn-implementation", help="default: flash attention where the GPU has it, else sdpa")
+    parser.add_argument("--quantization", help="default: the checkpoint's own")
+    parser.add_argument("--page-size", type=int, default=PAGE_TOKENS, help="tokens of a page of the KV cache")
+    parser.add_argument("--num-blocks", type=int, help=f"pages; default: {SEQUENCES} requests of the whole context")
+    parser.add_argument("--max-batch-tokens", type=int, default=MAX_BATCH_TOKENS, help="most tokens of one step")
+    parser.add_argument("--max-waiting", type=int, default=256, help="requests that wait; more get 429")
+    parser.add_argument("--request-timeout-s", type=float, default=600.0, help="from arrival to the last token")
+    for flag, kind in PARALLEL.items():
+        parser.add_argument(flag, type=int, default=1, help=f"{kind} parallelism")
+    options = parser.parse_args(arguments)
+    for flag, kind in PARALLEL.items():
+        size = getattr(options, flag.strip("-").replace("-", "_"))
+        if size != 1:
+            raise UsageError(
+                f"{flag} {size}",
+                f"1: this engine runs a model in one process and has no {kind} parallelism",
+                "Plan for one GPU, or serve with engine vllm.",
+            )
+    context_pages = -(-options.max_model_len // options.page_size)
+    pages = options.num_blocks or SEQUENCES * context_pages
+    if pages < context_pages:
+        raise UsageError(
+            f"--num-blocks {pages} of {options.page_size} tokens hold {pages * options.page_size} tokens",
+            f"at least --max-model-len, {options.max_model_len}",
+            "Raise the one or lower the other.",
+        )
+    return Flags(
+        model_dir=options.model_dir,
+        served_model_name=options.served_model_name,
+        host=options.host,
+        port=options.port,
+        dtype=options.dtype,
+        attention=options.attn_implementation,
+        quantization=options.quantization,
+        limits=Limits(options.max_model_len, pages, options.page_size, options.max_waiting),
+        max_batch_tokens=options.max_batch_tokens,
+        request_timeout_s=options.request_timeout_s,
+    )

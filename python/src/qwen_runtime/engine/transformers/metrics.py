@@ -1,0 +1,70 @@
+"""What /metrics says, under vLLM's names with this engine's prefix, so that one mapping serves both.
+
+Without a counterpart in vLLM are: iteration_batch_size, kv_cache_reserved_perc, request_errors, model_load_seconds.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from qwen_runtime.engine.transformers import PREFIX
+
+# Bounds of vLLM 0.32 (vllm/v1/metrics/buckets.py), so that quantiles of both engines mean the same.
+REQUEST_S = (0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680)
+FIRST_TOKEN_S = (
+    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
+    *(1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560),
+)
+BETWEEN_TOKENS_S = (
+    *(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75),
+    *(1, 2.5, 5, 7.5, 10, 20, 40, 80),
+)
+STEP_TOKENS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+FINISH_REASONS = ("stop", "length", "abort", "error")
+
+
+class Metrics:
+    def __init__(self, model_name: str) -> None:
+        self._registry = CollectorRegistry()
+        self._labels = {"model_name": model_name, "engine": "0"}
+        histogram = functools.partial(self._make, Histogram)
+        self.first_token = histogram("time_to_first_token_seconds", "Arrival to first token.", FIRST_TOKEN_S)
+        self.between_tokens = histogram("inter_token_latency_seconds", "Between two tokens.", BETWEEN_TOKENS_S)
+        self.whole = histogram("e2e_request_latency_seconds", "Arrival to last token.", REQUEST_S)
+        self.queue = histogram("request_queue_time_seconds", "Arrival to the first step.", REQUEST_S)
+        self.step_tokens = histogram("iteration_tokens_total", "Tokens of each step of the engine.", STEP_TOKENS)
+        self.step_batch = histogram("iteration_batch_size", "Requests of each step of the engine.", BATCH)
+        counter = functools.partial(self._make, Counter)
+        self.prompt_tokens = counter("prompt_tokens", "Tokens of prompts that were computed.")
+        self.generation_tokens = counter("generation_tokens", "Tokens of answers.")
+        self.load = self._make(Gauge, "model_load_seconds", "Time that loading the weights took.")
+        self._finished = self._family(Counter, "request_success", "Requests that ended, by reason.", "finished_reason")
+        for reason in FINISH_REASONS:
+            self.finished(reason, 0)
+        self._errors = self._family(Counter, "request_errors", "Requests without an answer, by cause.", "cause")
+
+    def finished(self, reason: str, count: int = 1) -> None:
+        self._finished.labels(**self._labels, finished_reason=reason).inc(count)
+
+    def error(self, cause: str) -> None:
+        self._errors.labels(**self._labels, cause=cause).inc()
+
+    def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
+        """A gauge that is read when it is asked for."""
+        self._make(Gauge, name, documentation).set_function(read)
+
+    def text(self) -> bytes:
+        text: bytes = generate_latest(self._registry)
+        return text
+
+    def _family(self, kind: type, name: str, documentation: str, *labels: str, **more: object) -> Any:
+        return kind(f"{PREFIX}:{name}", documentation, [*self._labels, *labels], registry=self._registry, **more)
+
+    def _make(self, kind: type, name: str, documentation: str, buckets: Sequence[float] | None = None) -> Any:
+        more = {"buckets": buckets} if buckets else {}
+        return self._family(kind, name, documentation, **more).labels(**self._labels)

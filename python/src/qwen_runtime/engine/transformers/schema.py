@@ -1,0 +1,129 @@
+"""The requests that are understood, field by field. Whatever is not named here is refused: nothing is ever ignored.
+
+A field that can do nothing here is listed with the one value that asks for nothing, because clients send those.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qwen_runtime.engine.transformers.sampling import Sampling
+
+MAX_STOPS = 64
+MAX_LOGPROBS = 20
+"""As OpenAI's API and vLLM have it."""
+INT64_MAX = 2**63 - 1
+COMPLETION_TOKENS = 16
+"""Most tokens of a completion that names no max_tokens, as OpenAI's API and vLLM have it."""
+
+StopString = Annotated[str, Field(min_length=1)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+TokenId = Annotated[int, Field(ge=0)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class StreamOptions(Strict):
+    include_usage: bool = False
+
+
+class TextFormat(Strict):
+    type: Literal["text"]
+
+
+class TextPart(Strict):
+    type: Literal["text"]
+    text: str
+
+
+class Message(Strict):
+    role: Literal["system", "user", "assistant"]
+    content: str | list[TextPart]
+
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+
+
+class Request(Strict):
+    """What chat and completions have in common."""
+
+    model: str | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1, le=INT64_MAX)
+    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    seed: int | None = Field(None, ge=-INT64_MAX - 1, le=INT64_MAX)
+    stop: StopString | Annotated[list[StopString], Field(max_length=MAX_STOPS)] | None = None
+    ignore_eos: bool = False
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    user: str | None = None  # a label for the caller's own books
+
+    n: Literal[1] | None = 1
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+
+    def stops(self) -> tuple[str, ...]:
+        if self.stop is None:
+            return ()
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    def include_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def wanted_logprobs(self) -> int | None:
+        raise NotImplementedError
+
+    def sampling(self, defaults: dict[str, Any]) -> Sampling:
+        """With the model's own generation_config.json, as `defaults`, under what the request says, as vLLM has it."""
+        own = {name: getattr(self, name) for name in SAMPLED if getattr(self, name) is not None}
+        values = {**defaults, **own}
+        return Sampling(
+            **{**values, "top_k": max(values.get("top_k", 0), 0)},
+            seed=secrets.randbits(63) if self.seed is None else self.seed,
+            logprobs=self.wanted_logprobs(),
+        )
+
+
+SAMPLED = ("temperature", "top_p", "top_k", "repetition_penalty", "presence_penalty", "frequency_penalty")
+
+
+class ChatRequest(Request):
+    messages: list[Message] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: bool | None = False
+    top_logprobs: int | None = Field(None, ge=0, le=MAX_LOGPROBS)
+
+    response_format: TextFormat | None = None
+    tool_choice: Literal["none"] | None = None
+
+    def wanted_logprobs(self) -> int | None:
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+    def wanted_tokens(self) -> tuple[int | None, str]:
+        """The most tokens that are asked for, and the field that asks."""
+        if self.max_completion_tokens is not None:
+            return self.max_completion_tokens, "max_completion_tokens"
+        return self.max_tokens, "max_tokens"
+
+
+class CompletionRequest(Request):
+    prompt: str | list[TokenId]
+    logprobs: int | None = Field(None, ge=0, le=MAX_LOGPROBS)
+
+    best_of: Literal[1] | None = 1
+    echo: Literal[False] | None = False
+    suffix: Literal[""] | None = None
+
+    def wanted_logprobs(self) -> int | None:
+        return self.logprobs
+
+    def wanted_tokens(self) -> tuple[int | None, str]:
+        return COMPLETION_TOKENS if self.max_tokens is None else self.max_tokens, "max_tokens"
