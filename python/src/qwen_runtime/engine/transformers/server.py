@@ -159,10 +159,8 @@ def _of_fields(errors: Sequence[Any]) -> Refusal:
     if errors[0]["type"] == "json_invalid":
         return refusals.bad_request(f"The body is not JSON: {errors[0]['ctx']['error']}.", None)
     field = errors[0]["loc"][1:]
-    told = [
-        f"{'.'.join(map(str, field)) or 'body'}: {_told(error)}" for field, error in zip(fields, errors, strict=True)
-    ]
-    return refusals.bad_request("; ".join(told), str(field[0]) if field else None)
+    told = "; ".join(f"{'.'.join(map(str, error['loc'][1:])) or 'body'}: {_told(error)}" for error in errors)
+    return refusals.bad_request(told, str(field[0]) if field else None)
 
 
 def _told(error: Any) -> str:
