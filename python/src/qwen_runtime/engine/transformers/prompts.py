@@ -13,6 +13,8 @@ from tokenizers.decoders import DecodeStream
 from qwen_runtime.engine.transformers.refusals import bad_request
 from qwen_runtime.engine.transformers.schema import ChatRequest, CompletionRequest
 
+BEFORE_TOKENS = 4
+
 
 class Prompts:
     def __init__(self, tokenizer: Any) -> None:
@@ -66,8 +68,11 @@ class Detokenizer:
 
     def __init__(self, tokenizer: Any, prompt: Sequence[int]) -> None:
         self._tokenizer = tokenizer
-        # It knows the prompt, because some tokenizers write a word's first token differently at the beginning.
-        self._stream = DecodeStream(ids=list(prompt), skip_special_tokens=True)
+        # The prompt's end goes before the answer, because some tokenizers write a word differently at the beginning;
+        # not where it ends within a character, for then the stream would give it out together with the answer.
+        before = list(prompt[-BEFORE_TOKENS:])
+        cut = tokenizer.decode(before).endswith("\N{REPLACEMENT CHARACTER}")
+        self._stream = DecodeStream(ids=[] if cut else before, skip_special_tokens=True)
 
     def feed(self, token: int) -> str:
         return self._stream.step(self._tokenizer, token) or ""

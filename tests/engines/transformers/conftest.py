@@ -1,0 +1,75 @@
+"""One server of a tiny model for all tests of the engine; a test that ends a server starts its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.paths import REPO
+from tests.engines.transformers.served import PYTHON, Client, Process, free_port, wait_until
+
+CONTEXT, PAGE_TOKENS, PAGES, WAITING, TIMEOUT_S = 2048, 32, 128, 4, 60
+NAME = "tiny"
+Serve = Callable[..., tuple[Process, Client]]
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """The tiny model's directory, and what transformers' own `generate` answers with it."""
+    if not PYTHON.exists():
+        pytest.skip("no serving environment on this machine: `make contract` installs one")
+    directory = tmp_path_factory.mktemp("tiny")
+    script = Path(__file__).with_name("oracle.py")
+    said = subprocess.run([PYTHON, script, directory], check=True, text=True, stdout=subprocess.PIPE).stdout
+    sys.path.insert(0, str(REPO / "python/src"))
+    from qwen_runtime import weights
+
+    weights.write_manifest(directory, NAME, "random-1")
+    return directory, json.loads(said.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def serve(oracle: tuple[Path, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Starts `qwen-runtime serve --engine transformers` and waits until it is ready."""
+    started: list[Process] = []
+
+    def start(*engine: str, flags: tuple[str, ...] = (), sabotage: Path | None = None) -> tuple[Process, Client]:
+        port, health_port = free_port(), free_port()
+        own = ["--page-size", PAGE_TOKENS, "--num-blocks", PAGES, "--max-waiting", WAITING]
+        own += ["--request-timeout-s", TIMEOUT_S, *engine]
+        common = ["--max-model-len", CONTEXT, "--dtype", "float32", "--port", port]
+        if sabotage is None:
+            command = ["-m", "qwen_runtime", "serve", "--engine", "transformers", "--model", oracle[0], *common]
+            command += ["--health-port", health_port, "--settle-seconds", 1, *flags, "--", *own]
+        else:
+            command = [sabotage, oracle[0], "--served-model-name", NAME, *common, *own]
+        started.append(Process(tmp_path_factory.mktemp("log") / "log", command))
+        process, client, ready = started[-1], Client(port), Client(port if sabotage else health_port)
+        path = "/health" if sabotage else "/health/ready"
+        wait_until(lambda: process.process.poll() is not None or ready.answers(path), "ready")
+        assert process.process.poll() is None, process.log()
+        return process, client
+
+    yield start
+    for process in started:
+        process.end()
+
+
+@pytest.fixture(scope="session")
+def client(serve: Serve) -> Client:
+    return serve()[1]
+
+
+@pytest.fixture
+def idle(client: Client) -> Iterator[Client]:
+    """A server that is asked for nothing before and after the test."""
+    running = "transformers:num_requests_running"
+    wait_until(lambda: client.metric(running) == 0, "an idle server")
+    yield client
+    wait_until(lambda: client.metric(running) == 0, "the end of every request")

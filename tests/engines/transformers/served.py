@@ -1,0 +1,104 @@
+"""A server of the runtime package as a process of the serving environment, and a client that sees every detail."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.paths import REPO
+from lab.serving import ENVIRONMENT
+
+PYTHON = ENVIRONMENT / "bin/python"
+PATIENCE_S = 300
+"""How long a test waits for what must happen; no test asserts that it takes long or short."""
+Json = dict[str, Any]
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if result := condition():
+            return result
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not happen within {PATIENCE_S} s")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Process:
+    """Of the serving environment's Python, with this tree's package and its log in a file."""
+
+    def __init__(self, log: Path, command: Sequence[object]) -> None:
+        self._log = log
+        environment = {**os.environ, "PYTHONPATH": str(REPO / "python/src"), "OMP_NUM_THREADS": "1"}
+        with log.open("wb") as out:
+            words = [str(word) for word in (PYTHON, *command)]
+            self.process = subprocess.Popen(words, env=environment, stdout=out, stderr=subprocess.STDOUT)
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def end(self) -> int:
+        """SIGTERM, and a second one that waits for nothing."""
+        for _ in range(2):
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+                time.sleep(0.1)
+        return self.process.wait(PATIENCE_S)
+
+
+class Client:
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def ask(self, path: str, body: object = None, *, raw: bytes | None = None) -> tuple[int, Any]:
+        """Status and JSON; a body makes it a POST."""
+        status, _, text = self.exchange(path, body, raw=raw)
+        return status, json.loads(text)
+
+    def exchange(self, path: str, body: object = None, *, raw: bytes | None = None) -> tuple[int, Any, bytes]:
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        with contextlib.closing(connection):
+            connection.request("POST" if data is not None else "GET", path, data, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+
+    def stream(self, path: str, body: Json) -> Iterator[Json | str]:
+        """Events as they come: JSON, and "[DONE]". Closing the iterator closes the connection."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        with contextlib.closing(connection):
+            connection.request("POST", path, json.dumps({**body, "stream": True}), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            assert response.status == 200, response.read()
+            with contextlib.closing(response):
+                for line in response:
+                    if line.startswith(b"data: "):
+                        data = line.removeprefix(b"data: ").strip().decode()
+                        yield data if data == "[DONE]" else json.loads(data)
+
+    def answers(self, path: str) -> bool:
+        try:
+            return self.exchange(path)[0] == 200
+        except OSError:
+            return False
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of the samples that carry these labels."""
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        lines = self.exchange("/metrics")[2].decode().splitlines()
+        samples = [line for line in lines if line.startswith((f"{name}{{", f"{name} "))]
+        return sum(float(line.split()[-1]) for line in samples if all(label in line for label in wanted))

@@ -1,0 +1,173 @@
+"""Clients that leave, wait, crowd or say nothing, and an engine that dies: the next good request is answered, or the
+process ends with the reason."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import json
+import resource
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engines.transformers.conftest import CONTEXT, Serve
+from tests.engines.transformers.served import PATIENCE_S, Client, Json, wait_until
+
+pytestmark = pytest.mark.contract
+COMPLETIONS = "/v1/completions"
+SHORT: Json = {"prompt": "x", "max_tokens": 1}
+LONG: Json = {"prompt": "x", "max_tokens": CONTEXT - 1, "ignore_eos": True}
+RUNNING, WAITING = "transformers:num_requests_running", "transformers:num_requests_waiting"
+
+
+def send(client: Client, body: Json) -> http.client.HTTPConnection:
+    """A request whose answer nobody reads yet."""
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE_S)
+    connection.request("POST", COMPLETIONS, json.dumps(body), {"Content-Type": "application/json"})
+    return connection
+
+
+def aborted(client: Client) -> float:
+    return client.metric("transformers:request_success_total", finished_reason="abort")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_takes_its_answer_with_it(idle: Client, stream: bool) -> None:
+    before = aborted(idle)
+    connection = send(idle, {**LONG, "stream": stream})
+    wait_until(lambda: idle.metric(RUNNING) == 1, "the request's begin")
+    connection.close()
+    wait_until(lambda: aborted(idle) == before + 1, "the cancellation")
+    assert idle.metric("transformers:kv_cache_reserved_perc") == 0
+    assert idle.ask(COMPLETIONS, SHORT)[0] == 200
+
+
+def test_a_client_that_leaves_after_the_first_event_takes_its_answer_with_it(idle: Client) -> None:
+    before = aborted(idle)
+    events = idle.stream(COMPLETIONS, LONG)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    wait_until(lambda: aborted(idle) == before + 1, "the cancellation")
+
+
+def test_a_client_that_leaves_the_queue_gives_its_place_back(idle: Client) -> None:
+    before = aborted(idle)
+    connections = [send(idle, {**LONG, "stream": stream}) for stream in (True, True, True, False)]
+    wait_until(lambda: (idle.metric(RUNNING), idle.metric(WAITING)) == (2, 2), "two that run and two that wait")
+    for connection in reversed(connections):
+        connection.close()
+    wait_until(lambda: aborted(idle) == before + 4, "the end of all four")
+    assert (idle.metric(RUNNING), idle.metric(WAITING)) == (0, 0)
+
+
+def test_a_crowd_is_answered_or_told_to_come_back(idle: Client) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        crowd = list(threads.map(lambda _: idle.exchange(COMPLETIONS, {**LONG, "max_tokens": 1000}), range(16)))
+    statuses = [status for status, _, _ in crowd]
+    assert set(statuses) == {200, 429}
+    assert statuses.count(200) >= 6, "what runs and what waits"
+    for status, headers, body in crowd:
+        if status == 429:
+            assert int(headers["Retry-After"]) >= 1
+            assert json.loads(body)["error"]["type"] == "RateLimitError"
+    assert idle.ask(COMPLETIONS, SHORT)[0] == 200
+
+
+def test_a_small_request_behind_a_large_one_is_answered_in_its_turn(idle: Client) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        large = [threads.submit(idle.ask, COMPLETIONS, LONG) for _ in range(3)]
+        wait_until(lambda: idle.metric(WAITING) == 1, "one that waits")
+        assert idle.ask(COMPLETIONS, SHORT)[0] == 200
+        assert [future.result()[0] for future in large] == [200, 200, 200]
+
+
+def test_a_slow_reader_holds_up_nobody_and_gets_everything(idle: Client) -> None:
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(PATIENCE_S)
+    connection.connect(("127.0.0.1", idle.port))
+    body = json.dumps({**LONG, "stream": True, "logprobs": 5}).encode()
+    head = f"POST {COMPLETIONS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    wait_until(lambda: idle.metric(RUNNING) == 1, "the request's begin")
+    wait_until(lambda: idle.metric(RUNNING) == 0, "its end, though nobody reads")
+    with contextlib.closing(connection):
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert received.rstrip().endswith(b"data: [DONE]\n\n\r\n0") or b"data: [DONE]" in received[-200:]
+    events = [json.loads(line[6:]) for line in received.splitlines() if line.startswith(b"data: {")]
+    told = itertools.chain.from_iterable(
+        choice["logprobs"]["tokens"] for event in events for choice in event["choices"] if choice["logprobs"]
+    )
+    assert len(list(told)) == CONTEXT - 1
+
+
+def test_a_thousand_connections_that_say_nothing_change_nothing(client: Client) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.ExitStack() as silent:
+        for _ in range(1000):
+            silent.enter_context(socket.create_connection(("127.0.0.1", client.port)))
+        assert client.ask(COMPLETIONS, SHORT)[0] == 200
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture(scope="module")
+def hurried(serve: Serve) -> Client:
+    """A server whose requests may take two seconds."""
+    return serve("--request-timeout-s", "2", "--max-batch-tokens", "1")[1]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_request_that_takes_too_long_ends_with_the_reason(hurried: Client, stream: bool) -> None:
+    body = {**LONG, "prompt": [1] * (CONTEXT - 1), "max_tokens": 1}  # one token of the prompt a step
+    if stream:
+        *_, error, done = hurried.stream(COMPLETIONS, body)
+        assert isinstance(error, dict)
+        assert done == "[DONE]"
+    else:
+        status, error = hurried.ask(COMPLETIONS, body)
+        assert status == 504
+    assert error["error"]["code"] == 504
+    assert "2 s" in error["error"]["message"]
+    wait_until(lambda: hurried.metric("transformers:kv_cache_reserved_perc") == 0, "the place given back")
+    assert hurried.ask(COMPLETIONS, SHORT)[0] == 200
+
+
+def test_sigterm_lets_streams_end_and_then_the_process(serve: Serve) -> None:
+    process, client = serve()
+    events = client.stream(COMPLETIONS, LONG)
+    first = next(events)
+    process.process.send_signal(signal.SIGTERM)
+    rest = list(events)
+    assert isinstance(first, dict)
+    assert rest[-1] == "[DONE]"
+    assert rest[-2]["choices"][0]["finish_reason"] == "length"
+    assert process.process.wait(PATIENCE_S) == 0, process.log()
+
+
+def test_a_dead_engine_fails_its_requests_and_ends_the_process_with_the_reason(serve: Serve) -> None:
+    process, client = serve(sabotage=Path(__file__).with_name("sabotage.py"))
+    assert client.ask(COMPLETIONS, SHORT)[0] == 200
+    answers: list[Any] = []
+    beside = threading.Thread(target=lambda: answers.append(last_event(client.stream(COMPLETIONS, LONG))))
+    beside.start()
+    wait_until(lambda: client.metric(RUNNING) == 1, "a request beside the fatal one")
+    status, answer = client.ask(COMPLETIONS, {**SHORT, "seed": 666, "temperature": 1})
+    beside.join()
+    assert status == 500
+    assert "sabotaged" in answer["error"]["message"]
+    assert "sabotaged" in answers[0]["error"]["message"]
+    assert process.process.wait(PATIENCE_S) == 5
+    assert "continuous batching died: RuntimeError: sabotaged" in process.log()
+
+
+def last_event(events: Iterator[Any]) -> Any:
+    return [event for event in events if event != "[DONE]"][-1]
