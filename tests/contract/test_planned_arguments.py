@@ -1,13 +1,7 @@
-"""What is planned is what the engines of the locked serving environment take, said by their own parsers.
-
-The environment is asked where it is: `make contract` installs it on this machine from the wheels of the runtime image;
-beside a lab that is up, a model server of it answers.
-"""
+"""What is planned is what the engines of the locked serving environment take, said by their own parsers."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab.paths import KUBECONFIG, REPO
-from lab.serving import ENVIRONMENT
+from lab.paths import REPO
 
 sys.path.insert(0, str(REPO / "python/src"))
 from qwen_runtime.plan import Plan, make, plan
@@ -76,22 +69,7 @@ def config_of(found: Plan) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def run(request: pytest.FixtureRequest) -> Callable[[str], str]:
-    """Run the questions with the Python of a serving environment."""
-    python = ENVIRONMENT / "bin/python"
-    if python.exists():
-        return lambda questions: (
-            subprocess.run([python, SCRIPT, questions], check=True, text=True, stdout=subprocess.PIPE).stdout
-        )
-    if not KUBECONFIG.exists():
-        pytest.skip("no serving environment on this machine: `make contract` installs one, `make up` runs one")
-    kubectl: Callable[..., str] = request.getfixturevalue("kubectl")
-    inside = ("--namespace", "qwen", "exec", "deployment/model-server", "--", "python", "-c")
-    return lambda questions: kubectl(*inside, SCRIPT.read_text(), questions)
-
-
-@pytest.fixture(scope="module")
-def answers(run: Callable[[str], str]) -> dict[str, Any]:
+def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
     """One process answers everything: vLLM alone takes half a minute to import."""
     plans = {name: drawn(name) for name in PLANS}
     vllm = {name: {"config": config_of(found), "arguments": found.launch["vllm"]} for name, found in plans.items()}
@@ -105,7 +83,7 @@ def answers(run: Callable[[str], str]) -> dict[str, Any]:
         "deepspeed": plans["8 x H200, bf16"].launch["deepspeed"],
         "environment": ["VLLM_USE_DEEP_GEMM", "VLLM_CPU_KVCACHE_SPACE", "VLLM_NO_SUCH_VARIABLE"],
     }
-    return json.loads(run(json.dumps(questions)).splitlines()[-1])
+    return ask(SCRIPT, questions)
 
 
 @pytest.mark.parametrize("name", PLANS)
