@@ -5,6 +5,7 @@ from __future__ import annotations
 import yaml
 
 from settings import Monitoring
+from specs import engine_rules
 from specs.manifest import Manifest
 
 MIB = 1_048_576
@@ -44,6 +45,7 @@ def alerts(monitoring: Monitoring) -> list[Manifest]:
 def rules_file(monitoring: Monitoring) -> str:
     groups = [
         {"name": "serving", "rules": recording_rules()},
+        {"name": "engines", "rules": engine_rules.recording_rules()},
         {"name": "alerts", "rules": alerts(monitoring)},
     ]
     return yaml.safe_dump({"groups": groups}, sort_keys=False, width=120)

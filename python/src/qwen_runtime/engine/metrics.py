@@ -1,0 +1,89 @@
+"""What the engines' own metrics mean: the source of the `serving:*` recording rules, which dashboards and alerts read.
+
+vLLM writes `vllm:NAME`; engine transformers writes what it has under the same names behind `transformers:`. A label
+`engine` counts vLLM's engine cores (its own data parallelism): rules fold it, and then it names the engine.
+Names are those of vLLM 0.32, and a test holds them to its recorded /metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+PREFIXES = {"vllm": "vllm:", "transformers": "transformers:"}
+HISTOGRAM_PARTS = ("bucket", "sum", "count")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    serving: str
+    """Behind `serving:`, as `what:unit`."""
+    name: str
+    """Behind the engine's prefix; of a histogram, without _bucket, _sum and _count."""
+    kind: Literal["gauge", "counter", "histogram"]
+    fold: Literal["sum", "max"] = "sum"
+    """How the engine cores of one server become one number."""
+
+
+METRICS = (
+    Metric("time_to_first_token:seconds", "time_to_first_token_seconds", "histogram"),
+    Metric("inter_token_latency:seconds", "inter_token_latency_seconds", "histogram"),
+    Metric("request_latency:seconds", "e2e_request_latency_seconds", "histogram"),
+    Metric("queue_time:seconds", "request_queue_time_seconds", "histogram"),
+    Metric("step_tokens:tokens", "iteration_tokens_total", "histogram"),
+    Metric("requests_running:requests", "num_requests_running", "gauge"),
+    Metric("requests_waiting:requests", "num_requests_waiting", "gauge"),
+    Metric("kv_cache_used:ratio", "kv_cache_usage_perc", "gauge", "max"),
+    Metric("prompt_tokens:total", "prompt_tokens_total", "counter"),
+    Metric("generation_tokens:total", "generation_tokens_total", "counter"),
+    Metric("preemptions:total", "num_preemptions_total", "counter"),
+)
+FINISHED = "request_success_total"
+"""Counter of requests that ended, by finished_reason."""
+CAUSES = {"abort": "client_gone", "error": "engine"}
+"""Reasons to end that are errors, and their cause."""
+REFUSALS = {"4xx": "refused", "5xx": "server"}
+"""Answers over HTTP that are errors, by class of status, and their cause; counted in REQUESTS."""
+REQUESTS = "http_requests_total"
+"""Counter of answers by handler and class of status: of the server itself, without a prefix."""
+API = 'handler=~"/v1/.*"'
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One recording rule of Prometheus."""
+
+    record: str
+    expression: str
+    labels: dict[str, str]
+
+
+def rules() -> Iterator[Rule]:
+    """Every `serving:*` series that comes from engines, for each engine."""
+    for engine, prefix in PREFIXES.items():
+        label = {"engine": engine}
+        for metric in METRICS:
+            for part in [f"_{part}" for part in HISTOGRAM_PARTS] if metric.kind == "histogram" else [""]:
+                expression = f"{metric.fold} without (engine) ({prefix}{metric.name}{part})"
+                yield Rule(f"serving:{metric.serving}{part}", expression, label)
+        finished = f'label_replace({prefix}{FINISHED}, "finish_reason", "$1", "finished_reason", "(.*)")'
+        yield Rule("serving:finished:total", f"sum without (engine, finished_reason) ({finished})", label)
+        for reason, cause in CAUSES.items():
+            ended = f'{prefix}{FINISHED}{{finished_reason="{reason}"}}'
+            yield Rule(
+                "serving:errors:total", f"sum without (engine, finished_reason) ({ended})", {**label, "cause": cause}
+            )
+    for status, cause in REFUSALS.items():
+        answered = f'{REQUESTS}{{{API},status="{status}"}}'
+        yield Rule("serving:errors:total", f"sum without (handler, method, status) ({answered})", {"cause": cause})
+
+
+def engine_names(engine: str) -> set[str]:
+    """Names that must stand in the engine's /metrics for its rules to have a value."""
+    found = {
+        PREFIXES[engine] + metric.name + part
+        for metric in METRICS
+        for part in ([f"_{part}" for part in HISTOGRAM_PARTS] if metric.kind == "histogram" else [""])
+    }
+    return found | {PREFIXES[engine] + FINISHED}

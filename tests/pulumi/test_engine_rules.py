@@ -1,0 +1,104 @@
+"""The rules of the engines read names that the pinned vLLM writes, and give each its meaning, whatever the engine."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from specs import alert_rules
+from specs.engine_rules import metrics, recording_rules
+
+RECORDED = Path(__file__).resolve().parents[1] / "recorded/vllm_metrics.txt"
+PROMTOOL = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not on PATH: apt-get install prometheus"
+)
+
+
+def samples() -> list[tuple[str, str]]:
+    """Series and value of each recorded line."""
+    lines = [line for line in RECORDED.read_text().splitlines() if not line.startswith("#")]
+    return [tuple(line.rsplit(" ", 1)) for line in lines]  # type: ignore[misc]
+
+
+def test_every_mapped_name_of_vllm_stands_in_its_recorded_metrics() -> None:
+    written = {series.partition("{")[0] for series, _ in samples()}
+    assert metrics.engine_names("vllm") | {metrics.REQUESTS} <= written
+
+
+def test_every_rule_reads_only_names_of_its_engine() -> None:
+    mapped = set().union(*(metrics.engine_names(engine) for engine in metrics.PREFIXES), {metrics.REQUESTS})
+    for rule in recording_rules():
+        read = set(re.findall(r"(?:\w+:)?\w+_\w+(?=[{),])", rule["expr"])) - {"finished_reason"}
+        assert read, rule
+        assert read <= mapped
+
+
+def test_what_is_recorded_means_the_same_for_each_engine() -> None:
+    by_engine: dict[str, set[str]] = {}
+    for rule in recording_rules():
+        if "engine" in rule["labels"]:
+            by_engine.setdefault(rule["labels"]["engine"], set()).add(rule["record"])
+    assert set(by_engine) == {"vllm", "transformers"}
+    assert by_engine["vllm"] == by_engine["transformers"]
+
+
+def evaluated(tmp_path: Path, rules: str, series: list[tuple[str, str]], expected: dict[str, float]) -> None:
+    """Hold instant values to what promtool makes of constant series; keys are `name{labels}`."""
+    (tmp_path / "rules.yml").write_text(rules)
+    tests = [
+        {
+            "interval": "15s",
+            "input_series": [{"series": name, "values": f"{value}x4"} for name, value in series],
+            "promql_expr_test": [
+                {
+                    "expr": labelled,
+                    "eval_time": "30s",
+                    "exp_samples": [{"labels": labelled, "value": value}],
+                }
+                for labelled, value in expected.items()
+            ],
+        }
+    ]
+    path = tmp_path / "test.yml"
+    path.write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "evaluation_interval": "15s", "tests": tests}))
+    done = subprocess.run(["promtool", "test", "rules", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@PROMTOOL
+def test_the_recorded_metrics_come_out_under_their_neutral_names(tmp_path: Path, settings: Any) -> None:
+    one_core = samples()
+    two_cores = one_core + [(s.replace('engine="0"', 'engine="1"'), v) for s, v in one_core if 'engine="0"' in s]
+    labels = 'engine="vllm",model_name="smollm2"'
+    expected = {
+        f"serving:time_to_first_token:seconds_count{{{labels}}}": 8,
+        f'serving:time_to_first_token:seconds_bucket{{{labels},le="+Inf"}}': 8,
+        f"serving:inter_token_latency:seconds_count{{{labels}}}": 74,
+        f"serving:request_latency:seconds_count{{{labels}}}": 8,
+        f"serving:queue_time:seconds_count{{{labels}}}": 8,
+        f"serving:step_tokens:tokens_sum{{{labels}}}": 306,
+        f"serving:requests_running:requests{{{labels}}}": 0,
+        f"serving:requests_waiting:requests{{{labels}}}": 0,
+        f"serving:kv_cache_used:ratio{{{labels}}}": 0,
+        f"serving:prompt_tokens:total{{{labels}}}": 224,
+        f"serving:generation_tokens:total{{{labels}}}": 82,
+        f'serving:finished:total{{{labels},finish_reason="stop"}}': 4,
+        f'serving:finished:total{{{labels},finish_reason="length"}}': 4,
+        f'serving:errors:total{{{labels},cause="engine"}}': 0,
+        f'serving:errors:total{{{labels},cause="client_gone"}}': 0,
+        'serving:errors:total{cause="refused"}': 3,
+    }
+    evaluated(tmp_path, alert_rules.rules_file(settings.monitoring), two_cores, expected)
+
+
+@PROMTOOL
+def test_the_fullest_core_is_what_a_server_has_used_of_its_kv_cache(tmp_path: Path, settings: Any) -> None:
+    series = [
+        (f'transformers:kv_cache_usage_perc{{engine="{core}"}}', value) for core, value in ((0, "0.2"), (1, "0.9"))
+    ]
+    expected = {'serving:kv_cache_used:ratio{engine="transformers"}': 0.9}
+    evaluated(tmp_path, alert_rules.rules_file(settings.monitoring), series, expected)
