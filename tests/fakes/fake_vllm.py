@@ -4,7 +4,8 @@ Run as `... serve MODEL_DIR --served-model-name NAME --port PORT [...]`; unknown
 --fake-exit CODE (ends at once), --fake-silent (never listens), --fake-deaf (ignores SIGTERM), --fake-orphan FILE
 (starts a process in a session of its own and writes its id there). GET /stream?seconds=S answers line by line;
 POST /die ends it as a crash does; POST /health?status=N changes what /health answers; POST /hang stops all tokens;
-POST /finish ends every stream as if its answer were complete.
+POST /finish ends every stream as if its answer were complete; POST /mute lets it accept questions and answer none.
+With --headless it has no server, as the ranks of vLLM that only compute.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Server(ThreadingHTTPServer):
     running = 0
     tokens = 0
     hangs = False
+    mute = threading.Event()
     finished = False
     health_status = 200
     lock = threading.Lock()
@@ -38,6 +40,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
+        while self.server.mute.is_set():
+            time.sleep(0.05)
         if url.path == "/health":
             self._answer(self.server.health_status, b"")
         elif url.path == "/v1/models":
@@ -61,6 +65,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.hangs = True
         elif url.path == "/finish":
             self.server.finished = True
+        elif url.path == "/mute":
+            self.server.mute.set()
         else:
             self.server.health_status = int(parse_qs(url.query)["status"][0])
         self._answer(200, b"")
@@ -96,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--served-model-name", required=True)
+    parser.add_argument("--headless", action="store_true")
     parser.add_argument("--fake-exit", type=int)
     parser.add_argument("--fake-silent", action="store_true")
     parser.add_argument("--fake-deaf", action="store_true")
@@ -107,7 +114,7 @@ def main() -> None:
     if options.fake_orphan:
         orphan = subprocess.Popen(["sleep", "1000"], start_new_session=True)
         options.fake_orphan.write_text(str(orphan.pid))
-    if options.fake_silent:
+    if options.fake_silent or options.headless:
         signal.pause()
     server = Server(("127.0.0.1", options.port), Handler)
     server.name = options.served_model_name

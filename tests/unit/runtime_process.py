@@ -54,6 +54,7 @@ def runs(pid: int) -> bool:
 class Runtime:
     def __init__(self, site: Path, model_dir: Path, log: Path, *flags: str, engine: tuple[str, ...] = ()) -> None:
         self.port, self.health_port = free_port(), free_port()
+        self.group_port = 0
         self._log = log
         environment = {**os.environ, "PYTHONPATH": f"{site}:{SOURCE}", "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "qwen_runtime", "serve", "--model", str(model_dir), "--max-model-len", "2048"]

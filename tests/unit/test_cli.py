@@ -102,8 +102,8 @@ def test_serve_of_more_context_than_the_model_has(run: Run, installed: None, mod
 
 
 def test_the_longest_context_of_the_model_is_accepted(installed: None, model_dir: Path) -> None:
-    ports = {"port": free_port(), "health_port": free_port()}
-    assert preflight.check(vllm, model_dir, max_model_len=2048, full=True, **ports).model == "tiny"
+    ports = {"--port": free_port(), "--health-port": free_port()}
+    assert preflight.check(vllm, model_dir, max_model_len=2048, full=True, ports=ports).model == "tiny"
 
 
 @pytest.mark.parametrize("content", ['{"hidden_size": 1}', '{"max_position_embeddings": "long"}'])

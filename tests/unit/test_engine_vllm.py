@@ -44,5 +44,10 @@ vllm:iteration_tokens_total_sum{engine="1",model_name="m"} 11.0
     assert vllm.read_progress(metrics) == Progress(requests=7, tokens=111)
 
 
+def test_progress_is_read_from_what_the_pinned_version_writes() -> None:
+    recorded = Path(__file__).parents[1] / "recorded/vllm_metrics.txt"
+    assert vllm.read_progress(recorded.read_text()) == Progress(requests=0, tokens=153)
+
+
 def test_an_engine_without_these_counters_is_not_taken_for_idle() -> None:
     assert vllm.read_progress("vllm:num_preemptions_total 0.0\n") == Progress(requests=None, tokens=None)

@@ -167,10 +167,32 @@ def test_an_engine_that_moves_no_token_while_a_request_runs_is_ended_with_the_re
 
 
 def test_an_engine_that_is_stopped_in_its_tracks_is_ended_too(start: Start) -> None:
-    runtime = start("--stall-seconds", "1")
+    runtime = start()
     runtime.wait_ready()
     engine = runtime.engine_pid()
     os.kill(engine, signal.SIGSTOP)
+    assert runtime.wait() == 5
+    assert not runs(engine)
+    assert f"process {engine} of the engine has been stopped by a signal" in runtime.errors()
+
+
+def test_a_worker_that_is_stopped_in_its_tracks_ends_the_engine_before_any_request_suffers(
+    start: Start, tmp_path: Path
+) -> None:
+    runtime = start(engine=("--fake-orphan", str(tmp_path / "worker")))
+    runtime.wait_ready()
+    worker = int((tmp_path / "worker").read_text())
+    os.kill(worker, signal.SIGSTOP)
+    assert runtime.wait() == 5
+    assert not runs(worker)
+    assert f"process {worker} of the engine has been stopped by a signal" in runtime.errors()
+
+
+def test_an_engine_that_accepts_questions_and_answers_none_is_ended_too(start: Start) -> None:
+    runtime = start("--stall-seconds", "1")
+    runtime.wait_ready()
+    engine = runtime.engine_pid()
+    get(runtime.port, "/mute", "POST")
     assert runtime.wait() == 5
     assert not runs(engine)
     assert "the engine has not answered for" in runtime.errors()

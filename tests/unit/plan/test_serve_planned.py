@@ -106,3 +106,40 @@ def test_a_plan_of_another_model_is_refused(
     code = main(["serve", "--model", str(planned_model), "--plan", str(write("smollm2")), *ports])
     assert code == 2
     assert "--plan is for a model of 134,515,008 parameters" in capsys.readouterr().err
+
+
+def test_a_plan_over_several_nodes_makes_ranks_of_one_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosts = ["--gpu", "h100-80gb", "--gpus-per-node", "8", "--nodes", "2"]
+    main(["plan", "--model", "Qwen3-Coder-480B-A35B-Instruct", *hosts, "--json"])
+    path = tmp_path / "plan.json"
+    path.write_text(capsys.readouterr().out)
+    settings = planned.settings(path, "vllm", None, None)
+    assert settings.nodes == 2
+    ranks = [planned.place(settings.nodes, rank, "pod-0.group", 29500, 8082) for rank in (0, 1)]
+    leader, follower = (
+        vllm.command(EngineSpec(Path("m"), "m", 8080, 1024, "bfloat16", planned=settings.arguments, rank=rank))
+        for rank in ranks
+    )
+    group = ["--nnodes", "2", "--node-rank", "0", "--master-addr", "pod-0.group", "--master-port", "29500"]
+    assert leader[-8:] == group
+    assert follower[-9:] == [*group[:3], "1", *group[4:], "--headless"]
+    with pytest.raises(UsageError, match="--nodes 1; needed: 2, over which"):
+        planned.settings(path, "vllm", None, None, nodes=1)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "rank", "leader", "message"),
+    [
+        (2, None, None, "--node-rank from 0 to 1"),
+        (2, 1, None, "--leader-address None"),
+        (2, 2, "leader", "--node-rank 2"),
+        (1, 0, None, "for a model on one node"),
+    ],
+)
+def test_flags_that_leave_a_rank_open_are_refused(
+    nodes: int, rank: int | None, leader: str | None, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        planned.place(nodes, rank, leader, 29500, 8082)

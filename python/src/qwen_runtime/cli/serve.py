@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qwen_runtime.cli.common import Commands, Options, add, port, positive
+from qwen_runtime.cli.common import Commands, Options, add, natural, port, positive
 from qwen_runtime.engine.registry import ENGINES
+
+if TYPE_CHECKING:
+    from qwen_runtime.engine.spec import Rank
+    from qwen_runtime.serve.group import Follower, Leader
 
 
 def add_to(commands: Commands) -> None:
@@ -50,6 +55,26 @@ def add_to(commands: Commands) -> None:
         metavar="S",
         help="time without a token, while requests are there, after which the engine is ended (default: %(default)s)",
     )
+    group = serve.add_argument_group("group", "a model over several nodes: the same command on each, with its own rank")
+    group.add_argument("--nodes", type=positive, metavar="N", help="default: the plan's, or 1")
+    group.add_argument("--node-rank", type=natural, metavar="R", help="0, the leader, answers the API")
+    group.add_argument("--leader-address", metavar="HOST", help="name or address of the node of rank 0")
+    group.add_argument(
+        "--rendezvous-port", type=port, default=29500, help="the engine's own, on the leader (default: %(default)s)"
+    )
+    group.add_argument(
+        "--group-port",
+        type=port,
+        default=8082,
+        help="the supervisors' heartbeats, on the leader (default: %(default)s)",
+    )
+    group.add_argument(
+        "--join-seconds",
+        type=positive,
+        default=600,
+        metavar="S",
+        help="time for all nodes to come together, after which this one ends (default: %(default)s)",
+    )
 
 
 def run(options: Options) -> None:
@@ -59,13 +84,15 @@ def run(options: Options) -> None:
 
     started = time.monotonic()
     engine = ENGINES[options.engine]
-    settings = planned.settings(options.plan, options.engine, options.max_model_len, options.dtype)
+    settings = planned.settings(options.plan, options.engine, options.max_model_len, options.dtype, options.nodes)
+    rank = planned.place(
+        settings.nodes, options.node_rank, options.leader_address, options.rendezvous_port, options.group_port
+    )
     manifest = preflight.check(
         engine,
         options.model,
         max_model_len=settings.max_model_len,
-        port=options.port,
-        health_port=options.health_port,
+        ports=listened(options, rank),
         full=options.verify == "full",
     )
     settings.check_model(options.model)
@@ -77,6 +104,7 @@ def run(options: Options) -> None:
         dtype=settings.dtype,
         planned=settings.arguments,
         extra=options.extra,
+        rank=rank,
     )
     journal.event(
         "verified",
@@ -88,11 +116,32 @@ def run(options: Options) -> None:
     Supervisor(
         engine.command(spec),
         engine.environment({**settings.environment, **os.environ}),
-        port=spec.port,
+        port=spec.port if rank is None or rank.leads else None,
         health_port=options.health_port,
         served_model_name=spec.served_model_name,
         read_progress=engine.read_progress,
         stall_s=options.stall_seconds,
         settle_s=options.settle_seconds,
         drain_s=options.drain_seconds,
+        group=group_of(options, rank, f"{manifest.model} {manifest.revision}"),
     ).run()
+
+
+def listened(options: Options, rank: Rank | None) -> dict[str, int]:
+    """Flags and ports of what this node listens on; the engine's rendezvous is left to the engine."""
+    ports = {"--health-port": options.health_port}
+    if rank is None or rank.leads:
+        ports["--port"] = options.port
+    if rank is not None and rank.leads:
+        ports["--group-port"] = options.group_port
+    return ports
+
+
+def group_of(options: Options, rank: Rank | None, model: str) -> Leader | Follower | None:
+    from qwen_runtime.serve.group import Follower, Leader
+
+    if rank is None:
+        return None
+    if rank.leads:
+        return Leader(model, rank.nodes, options.join_seconds, options.group_port)
+    return Follower(model, rank.nodes, options.join_seconds, rank.rank, rank.leader_address, options.group_port)

@@ -9,6 +9,22 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class Rank:
+    """One node's place in a group of nodes that hold one model together."""
+
+    nodes: int
+    rank: int
+    leader_address: str
+    rendezvous_port: int
+    """Of the leader: where the engine's own processes find each other."""
+
+    @property
+    def leads(self) -> bool:
+        """The leader, rank 0, answers the API; the others only compute."""
+        return self.rank == 0
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSpec:
     model_dir: Path
     served_model_name: str
@@ -21,6 +37,8 @@ class EngineSpec:
     """The plan's arguments for this engine, first, so that everything else wins over them."""
     extra: tuple[str, ...] = ()
     """The engine's own arguments, passed on as they are, last, so that they win."""
+    rank: Rank | None = None
+    """None where one node holds the whole model."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from qwen_runtime.engine import counters
-from qwen_runtime.engine.spec import EngineSpec, Progress
+from qwen_runtime.engine.spec import EngineSpec, Progress, Rank
 from qwen_runtime.errors import HostError
 
 # Set unless the environment already says otherwise: nothing is fetched, reported or asked for outside the site.
@@ -54,8 +54,16 @@ def command(spec: EngineSpec) -> list[str]:
         # Probes and scrapes come every few seconds and would drown the lines about requests.
         "--disable-access-log-for-endpoints",
         "/health,/metrics,/v1/models",
+        *(_rank(spec.rank) if spec.rank else ()),
         *spec.extra,
     ]
+
+
+def _rank(rank: Rank) -> list[str]:
+    """Ranks of vLLM's own multiprocessing; no Ray."""
+    words = ["--nnodes", str(rank.nodes), "--node-rank", str(rank.rank)]
+    words += ["--master-addr", rank.leader_address, "--master-port", str(rank.rendezvous_port)]
+    return words if rank.leads else [*words, "--headless"]
 
 
 def read_progress(metrics: str) -> Progress:

@@ -224,6 +224,7 @@ class Document:
     parameters: int
     max_model_len: int
     dtype: str
+    nodes_per_replica: int
     launch: Mapping[str, list[str]]
     environment: Mapping[str, str]
 
@@ -243,6 +244,7 @@ def read(path: Path) -> Document:
             parameters=int(found["parameters"]),
             max_model_len=int(found["max_model_len"]),
             dtype=str(found["choices"]["dtype"]["value"]),
+            nodes_per_replica=int(found["layout"]["nodes_per_replica"]),
             launch={str(engine): [str(word) for word in words] for engine, words in found["launch"].items()},
             environment={str(name): str(value) for name, value in found["environment"].items()},
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qwen_runtime import plan
+from qwen_runtime.engine.spec import Rank
 from qwen_runtime.errors import UsageError
 from qwen_runtime.plan import models
 
@@ -19,6 +20,8 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict)
     parameters: int | None = None
     """Of the model that was planned."""
+    nodes: int = 1
+    """That hold one model together."""
 
     def check_model(self, model_dir: Path) -> None:
         """Raises UsageError where the verified weights are not those of the plan."""
@@ -33,18 +36,26 @@ class Settings:
             )
 
 
-def settings(path: Path | None, engine: str, max_model_len: int | None, dtype: str | None) -> Settings:
+def settings(
+    path: Path | None, engine: str, max_model_len: int | None, dtype: str | None, nodes: int | None = None
+) -> Settings:
     """From the plan at `path`, if any; PlanError with the plan's own message where it does not fit."""
     if path is None:
         if max_model_len is None:
             raise UsageError("no --max-model-len and no --plan", "one of them", "Add the context, or a plan that fits.")
-        return Settings(max_model_len, dtype or "bfloat16")
+        return Settings(max_model_len, dtype or "bfloat16", nodes=nodes or 1)
     found = plan.read(path)
     if engine not in found.launch:
         raise UsageError(
             f"{path} has no arguments for engine {engine}",
             f"one of its engines: {', '.join(found.launch)}",
             f"Plan for it: qwen-runtime plan ... --engine {engine}",
+        )
+    if nodes is not None and nodes != found.nodes_per_replica:
+        raise UsageError(
+            f"--nodes {nodes}",
+            f"{found.nodes_per_replica}, over which {path} divides the model",
+            "Leave --nodes out, or plan for other hosts.",
         )
     if max_model_len is not None and max_model_len > found.max_model_len:
         raise UsageError(
@@ -58,4 +69,30 @@ def settings(path: Path | None, engine: str, max_model_len: int | None, dtype: s
         tuple(found.launch[engine]),
         found.environment,
         found.parameters,
+        found.nodes_per_replica,
     )
+
+
+def place(
+    nodes: int, rank: int | None, leader_address: str | None, rendezvous_port: int, group_port: int
+) -> Rank | None:
+    """This node's place in its group; None where it is alone. UsageError where the flags do not say which it is."""
+    if nodes == 1:
+        if rank is not None or leader_address is not None:
+            raise UsageError(
+                "--node-rank or --leader-address for a model on one node",
+                "--nodes, or a plan over several nodes",
+                "Add it, or leave the two out.",
+            )
+        return None
+    if rank is None or leader_address is None or rank >= nodes:
+        raise UsageError(
+            f"a model over {nodes} nodes, --node-rank {rank} and --leader-address {leader_address}",
+            f"--node-rank from 0 to {nodes - 1}, and in --leader-address where the node of rank 0 is reached",
+            "Give both, on each node its own rank.",
+        )
+    if rendezvous_port == group_port:
+        raise UsageError(
+            f"--rendezvous-port and --group-port are both {group_port}", "two different ports", "Change one of them."
+        )
+    return Rank(nodes, rank, leader_address, rendezvous_port)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from qwen_runtime import weights
@@ -12,17 +14,18 @@ from qwen_runtime.errors import HostError, UsageError, WeightsError
 
 
 def check(
-    engine: Engine, model_dir: Path, *, max_model_len: int, port: int, health_port: int, full: bool
+    engine: Engine, model_dir: Path, *, max_model_len: int, ports: Mapping[str, int], full: bool
 ) -> weights.Manifest:
-    """Raises what is wrong and returns the manifest of the verified weights."""
-    if port == health_port:
-        raise UsageError(f"--port and --health-port are both {port}", "two different ports", "Change one of them.")
+    """Raises what is wrong and returns the manifest of the verified weights. ports: flag to what is listened on."""
+    for flag, other in itertools.combinations(ports, 2):
+        if ports[flag] == ports[other]:
+            raise UsageError(f"{flag} and {other} are both {ports[flag]}", "two different ports", "Change one of them.")
     if not model_dir.is_dir():
         raise UsageError(
             f"--model {model_dir} is not a directory", "the directory of a staged model", "Correct the path."
         )
     engine.check_installed()
-    for flag, number in (("--port", port), ("--health-port", health_port)):
+    for flag, number in ports.items():
         _check_port(flag, number)
     manifest = weights.verify(model_dir, full=full)
     _check_context(model_dir / "config.json", max_model_len)

@@ -35,19 +35,30 @@ def descendants(root: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
-                # pid (name, which may hold spaces and brackets) state ppid ...
-                state, parent, *_ = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            except OSError:
-                continue  # ended while we looked
+            state, parent = _state_and_parent(int(entry.name))
             if state not in "ZX":
-                children.setdefault(int(parent), []).append(int(entry.name))
+                children.setdefault(parent, []).append(int(entry.name))
     found: list[int] = []
     level = [root]
     while level:
         level = [child for parent in level for child in children.get(parent, [])]
         found += level
     return found
+
+
+def stopped(root: int) -> list[int]:
+    """Those of the descendants that a signal has stopped, as SIGSTOP does; a debugger's stop is another state."""
+    return [pid for pid in descendants(root) if _state_and_parent(pid)[0] == "T"]
+
+
+def _state_and_parent(pid: int) -> tuple[str, int]:
+    """("X", 0), dead, for a process that ended meanwhile."""
+    try:
+        # pid (name, which may hold spaces and brackets) state ppid ...
+        state, parent, *_ = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return "X", 0
+    return state, int(parent)
 
 
 def end_all(root: int, timeout_s: float = 10.0) -> list[int]:

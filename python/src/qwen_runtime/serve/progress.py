@@ -14,6 +14,10 @@ class ProgressJudge:
         self._tokens: float | None = None
         self._moved_s: float | None = None
 
+    def left_s(self, now_s: float) -> float:
+        """Time until it would count as stalled if nothing moved."""
+        return self._limit_s if self._moved_s is None else self._limit_s - (now_s - self._moved_s)
+
     def find_stall(self, progress: Progress | None, now_s: float) -> str | None:
         """Why the engine counts as stalled at a time of a monotonic clock; None while it does not.
 

@@ -1,6 +1,7 @@
 """Runs one engine as a child and answers for it: its log, its health, its orderly end, and no orphan afterwards.
 
-Threads: main waits for what happens; one reaps children, one copies the log, one asks the engine, one answers probes.
+Threads: main waits for what happens; one reaps children, one copies the log, one looks at the engine, one answers
+probes, and in a group of nodes one keeps in touch with the others.
 """
 
 from __future__ import annotations
@@ -16,19 +17,25 @@ from collections.abc import Callable, Mapping, Sequence
 from qwen_runtime.engine.spec import Progress
 from qwen_runtime.errors import EngineError
 from qwen_runtime.serve import journal, probe, processes
+from qwen_runtime.serve.group import DRAIN, END, LOST, Follower, Leader
 from qwen_runtime.serve.health import Health, HealthServer, State
 from qwen_runtime.serve.progress import ProgressJudge
 
 PROBE_STARTING_S = 0.5
-PROBE_READY_S = 2.0
+PROBE_READY_S = 1.0
 PROBE_DRAINING_S = 0.5
+PROBE_PATIENCE_S = (1.0, 2.0)
+"""The longest look at a silent engine is the latter, and towards the end of the stall limit the former: with the pause
+after it, a stall is found within the limit plus 2 s, and a stopped process within 5 s."""
 WAKE_S = 1.0
 """Python runs a signal's handler in the main thread only; should the kernel give the signal to another thread, the main
 thread finds out at its next wake."""
 EXIT_S = 5.0
 """Time from the engine's own SIGTERM, sent when it has nothing left to do, to SIGKILL."""
 
+# What happens, beside what a group reports; each with a reason.
 _STOP, _EXIT, _STALL = "stop", "exit", "stall"
+Event = tuple[str, str]
 
 
 class Supervisor:
@@ -37,27 +44,31 @@ class Supervisor:
         command: Sequence[str],
         environment: Mapping[str, str],
         *,
-        port: int,
+        port: int | None,
         health_port: int,
         served_model_name: str,
         read_progress: Callable[[str], Progress],
         stall_s: float,
         settle_s: float,
         drain_s: float,
+        group: Leader | Follower | None = None,
     ) -> None:
+        """port: of the engine's API; None for a follower's engine, which has none."""
         self._command, self._environment = list(command), dict(environment)
         self._port, self._served_model_name, self._read_progress = port, served_model_name, read_progress
         self._stall_s, self._settle_s, self._drain_s = stall_s, settle_s, drain_s
+        self._group = group
+        self._signals = 0
         self._health = Health()
         self._health_server = HealthServer(self._health, health_port)
         # SimpleQueue.put is safe inside a signal handler.
-        self._events: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     def run(self) -> None:
         """Returns after an orderly end; EngineError with the reason where the engine ended by itself."""
         processes.adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, _: self._events.put((_STOP, number)))
+            signal.signal(number, lambda number, _: self._events.put((_STOP, signal.Signals(number).name)))
         started = time.monotonic()
         # Before any thread exists, so that the code between fork and exec is safe to run.
         child = subprocess.Popen(
@@ -76,8 +87,14 @@ class Supervisor:
         threading.Thread(target=self._reap, args=(child,), name="reaper", daemon=True).start()
         threading.Thread(target=self._watch, args=(started,), name="probe", daemon=True).start()
         self._health_server.start()
+        if self._group:
+            self._group.start(self._health, lambda kind, reason: self._events.put((kind, reason)))
         try:
             self._wait(child)
+        except EngineError as error:
+            if self._group:
+                self._group.end(error.found, orderly=False)
+            raise
         finally:
             survivors = processes.end_all(os.getpid())
             reader.join(timeout=2)
@@ -88,9 +105,9 @@ class Supervisor:
     def _wait(self, child: subprocess.Popen[bytes]) -> None:
         while (event := self._next_event(WAKE_S)) is None:
             pass
-        kind, value = event
-        if kind == _EXIT:
-            reason = f"engine process {child.pid} {processes.describe_exit(value)} without being asked to"
+        kind, reason = event
+        if kind == _EXIT and self._health.state is not State.DRAINING:
+            reason = f"engine process {child.pid} {reason} without being asked to"
             if self._health.state is State.READY and self._health.obstacle:
                 reason += f" (before that, {self._health.obstacle})"
             self._health.move(State.DEAD, reason)
@@ -99,52 +116,90 @@ class Supervisor:
                 reason, "an engine that runs until SIGTERM", "Read the engine's last lines above; they name the cause."
             )
         if kind == _STALL:
-            journal.event("engine-stalled", self._health.reason)
+            journal.event("engine-stalled", reason)
             raise EngineError(
-                self._health.reason,
+                reason,
                 "tokens that move while requests run",
                 "Read the engine's last lines above. If it was only slow, raise --stall-seconds.",
             )
-        self._drain(child, signal.Signals(value).name)
+        if kind == LOST:
+            self._health.move(State.DEAD, reason)
+            journal.event("group-lost", reason)
+            raise EngineError(
+                reason, "every rank of the group", "Read the last lines of that rank; they name the cause."
+            )
+        if kind == _STOP:
+            reason += " was received"
+        if isinstance(self._group, Follower):
+            self._follow(child, self._group, kind, reason)
+        else:
+            self._drain(child, reason)
 
-    def _drain(self, child: subprocess.Popen[bytes], signal_name: str) -> None:
+    def _follow(self, child: subprocess.Popen[bytes], group: Follower, kind: str, reason: str) -> None:
+        """A follower knows of no requests: the leader lets them end, and says when."""
+        started = time.monotonic()
+        self._health.move(State.DRAINING, reason)
+        journal.event("draining", reason)
+        if kind == _STOP:
+            group.ask_drain(reason)
+            silence = (END, "the leader did not say that requests have ended")
+            kind, reason = self._next_event(self._settle_s + self._drain_s + EXIT_S) or silence
+        if kind in (END, LOST):
+            journal.event("group-ended", reason)
+        self._stop(child, (kind, reason) if kind in (_STOP, _EXIT) else None, started)
+
+    def _drain(self, child: subprocess.Popen[bytes], reason: str) -> None:
         """Lets requests end before the engine hears of it: an engine that shuts down answers late ones with errors."""
         was_ready = self._health.state is State.READY
-        self._health.move(State.DRAINING, f"{signal_name} was received")
-        journal.event("draining", f"{signal_name}: running requests have {self._drain_s:g} s to end")
+        self._health.move(State.DRAINING, reason)
+        journal.event("draining", f"{reason}: running requests have {self._drain_s:g} s to end")
         started = time.monotonic()
         ended = self._wait_idle(started) if was_ready else None
+        if self._group:
+            self._group.end(reason, orderly=True)
+        self._stop(child, ended, started)
+
+    def _stop(self, child: subprocess.Popen[bytes], ended: Event | None, started: float) -> None:
+        """The engine's end; `ended` is what has ended the wait for it already, if anything."""
         if ended is None:
             child.send_signal(signal.SIGTERM)
             ended = self._next_event(EXIT_S)
         drain_s = round(time.monotonic() - started, 3)
         if ended is None:
             journal.event("killed", f"the engine did not end within {EXIT_S:g} s of SIGTERM", drain_s=drain_s)
-        elif ended[0] == _STOP:
-            journal.event("cut", f"a second {signal.Signals(ended[1]).name} ends the engine at once", drain_s=drain_s)
+        elif ended[0] == _EXIT:
+            journal.event("stopped", f"the engine {ended[1]}", drain_s=drain_s)
         else:
-            journal.event("stopped", f"the engine {processes.describe_exit(ended[1])}", drain_s=drain_s)
+            journal.event("cut", f"the engine is ended at once ({ended[1]})", drain_s=drain_s)
 
-    def _wait_idle(self, started: float) -> tuple[str, int] | None:
+    def _wait_idle(self, started: float) -> Event | None:
         """None once nothing runs any more or the time is over; otherwise the event that ended the wait."""
         while (waited_s := time.monotonic() - started) < self._drain_s:
-            progress = self._look()
+            progress = self._look(PROBE_PATIENCE_S[1])
             if progress is not None and progress.requests == 0 and waited_s >= self._settle_s:
                 return None
-            if event := self._next_event(PROBE_DRAINING_S):
+            event = self._next_event(PROBE_DRAINING_S)
+            if event and not self._repeats(event):
                 return event
         journal.event("drain-deadline", f"requests still ran after {self._drain_s:g} s; they are cut off")
         return None
 
-    def _look(self) -> Progress | None:
-        metrics = probe.read_metrics(self._port)
+    def _look(self, patience_s: float) -> Progress | None:
+        assert self._port is not None
+        metrics = probe.read_metrics(self._port, patience_s)
         return self._read_progress(metrics) if metrics is not None else None
 
-    def _next_event(self, timeout_s: float) -> tuple[str, int] | None:
+    def _next_event(self, timeout_s: float) -> Event | None:
         try:
-            return self._events.get(timeout=timeout_s)
+            event = self._events.get(timeout=timeout_s)
         except queue.Empty:
             return None
+        self._signals += event[0] == _STOP
+        return event
+
+    def _repeats(self, event: Event) -> bool:
+        """Whether it asks for nothing more than the drain that is under way: all pods of a group hear SIGTERM."""
+        return event[0] == DRAIN or (event[0] == _STOP and self._signals < 2)
 
     def _reap(self, child: subprocess.Popen[bytes]) -> None:
         """Collects every child, the adopted ones too; Popen must not wait for its own, or it would miss the status."""
@@ -155,26 +210,43 @@ class Supervisor:
                 return
             if pid == child.pid:
                 child.returncode = os.waitstatus_to_exitcode(status)
-                self._events.put((_EXIT, status))
+                self._events.put((_EXIT, processes.describe_exit(status)))
 
     def _watch(self, started: float) -> None:
+        """Looks at the engine until it is to end. A process that a signal has stopped computes nothing, on any rank."""
+        judge = ProgressJudge(self._stall_s)
+        stopped: list[int] = []
+        while self._health.state in (State.STARTING, State.READY):
+            before, stopped = stopped, processes.stopped(os.getpid())
+            if lasting := sorted(set(before) & set(stopped)):
+                self._stall(f"process {lasting[0]} of the engine has been stopped by a signal")
+            elif self._port is not None and not stopped:
+                self._ask(self._port, judge, started)
+            time.sleep(PROBE_STARTING_S if self._health.state is State.STARTING else PROBE_READY_S)
+
+    def _ask(self, port: int, judge: ProgressJudge, started: float) -> None:
         """Ready follows the engine's own answers. An answer that only takes long says busy, not broken.
 
         Once the engine was ready, tokens must move while requests are there.
         """
-        judge = ProgressJudge(self._stall_s)
-        while self._health.state in (State.STARTING, State.READY):
-            try:
-                obstacle = probe.find_obstacle(self._port, self._served_model_name)
-            except TimeoutError:
-                obstacle = self._health.obstacle
-            if obstacle is None and self._health.move(State.READY, "the engine answers"):
-                seconds = round(time.monotonic() - started, 1)
-                journal.event("ready", f"the engine answered after {seconds} s", start_s=seconds)
-            elif self._health.note(obstacle):
-                journal.event("probe", obstacle or "the engine answers again")
-            if self._health.state is State.READY:
-                stall = judge.find_stall(self._look(), time.monotonic())
-                if stall and self._health.move(State.STALLED, stall):
-                    self._events.put((_STALL, 0))
-            time.sleep(PROBE_STARTING_S if self._health.state is State.STARTING else PROBE_READY_S)
+        silent = False
+        patience_s = sorted((*PROBE_PATIENCE_S, judge.left_s(time.monotonic())))[1]
+        try:
+            obstacle = probe.find_obstacle(port, self._served_model_name, patience_s)
+        except TimeoutError:
+            obstacle, silent = self._health.obstacle, True
+        if isinstance(self._group, Leader):
+            obstacle = obstacle or self._group.find_missing()
+        if obstacle is None and self._health.move(State.READY, "the engine answers"):
+            seconds = round(time.monotonic() - started, 1)
+            journal.event("ready", f"the engine answered after {seconds} s", start_s=seconds)
+        elif self._health.note(obstacle):
+            journal.event("probe", obstacle or "the engine answers again")
+        if self._health.state is State.READY:
+            stall = judge.find_stall(None if silent else self._look(patience_s), time.monotonic())
+            if stall:
+                self._stall(stall)
+
+    def _stall(self, reason: str) -> None:
+        if self._health.move(State.STALLED, reason):
+            self._events.put((_STALL, reason))
