@@ -41,6 +41,7 @@ def complete(raw: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
         "dtype": plan["choices"]["dtype"]["value"],
         "replicas": asked["replicas"],
         "gpusPerReplica": plan["layout"]["gpus_per_replica"],
+        "nodesPerReplica": asked["pods_per_replica"],
         "cpuRequest": asked["cpu_request"],
         "memoryRequest": asked["memory_request"],
         "memoryLimit": asked["memory_limit"],
@@ -70,7 +71,7 @@ def _foreign(words: Iterable[str]) -> Iterator[str]:
 
 def problems(settings: Settings, plan: Plan) -> list[Problem]:
     """Where the stack contradicts its plan."""
-    return [*_another_model(settings, plan), *_another_size(settings, plan), *_over_hosts(plan)]
+    return [*_another_model(settings, plan), *_another_size(settings, plan)]
 
 
 def _another_model(s: Settings, plan: Plan) -> Iterator[Problem]:
@@ -85,14 +86,12 @@ def _another_size(s: Settings, plan: Plan) -> Iterator[Problem]:
     if s.model.gpus_per_replica != gpus:
         yield Problem(("model.gpusPerReplica", "plan"), f"{s.model.gpus_per_replica} and a plan for {gpus}",
                       "the GPUs of the planned layout", "remove model.gpusPerReplica, or plan anew")  # fmt: skip
+    nodes = plan["kubernetes"]["pods_per_replica"]
+    if s.model.nodes_per_replica != nodes:
+        yield Problem(("model.nodesPerReplica", "plan"), f"{s.model.nodes_per_replica} and a plan for {nodes}",
+                      "the hosts over which the plan divides a replica",
+                      "remove model.nodesPerReplica, or plan anew")  # fmt: skip
     if s.model.max_model_len > context:
         yield Problem(("model.maxModelLen", "plan"), f"{s.model.max_model_len} and a plan for {context}",
                       f"at most {context} tokens, for which memory was planned",
                       "lower model.maxModelLen, or plan with a longer --context")  # fmt: skip
-
-
-def _over_hosts(plan: Plan) -> Iterator[Problem]:
-    pods = plan["kubernetes"]["pods_per_replica"]
-    if pods > 1:
-        yield Problem(("plan",), f"{plan['layout']['name']} over {pods} hosts", "a layout within one host, because a "
-                      "replica is one pod", "plan a quantised checkpoint or larger GPUs: see nearest_fit")  # fmt: skip

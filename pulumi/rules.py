@@ -9,7 +9,10 @@ from settings import Settings
 
 SHORTEST_KEY = 20
 # Flags that the program derives from the configuration; a second value would silently win or lose.
-OWN_FLAGS = ("--model", "--served-model-name", "--host", "--port", "--max-model-len", "--dtype")
+OWN_FLAGS = (
+    *("--model", "--served-model-name", "--host", "--port", "--max-model-len", "--dtype"),
+    *("--nnodes", "--node-rank", "--master-addr", "--master-port"),
+)
 _UNIT_BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
@@ -102,6 +105,17 @@ def parallelism_uses_every_gpu(s: Settings) -> Iterator[Problem]:
         )
 
 
+def pods_of_a_replica_are_alike(s: Settings) -> Iterator[Problem]:
+    m = s.model
+    if m.gpus_per_replica % m.nodes_per_replica:
+        yield Problem(
+            ("model.gpusPerReplica", "model.nodesPerReplica"),
+            f"{m.gpus_per_replica} GPUs over {m.nodes_per_replica} nodes",
+            "as many GPUs on each node of a replica",
+            "change one of them, or take both from a plan",
+        )
+
+
 def node_port_needs_its_type(s: Settings) -> Iterator[Problem]:
     service = s.gateway.service
     if service.node_port is not None and service.type != "NodePort":
@@ -159,6 +173,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     memory_fits,
     extra_args_leave_own_flags_alone,
     parallelism_uses_every_gpu,
+    pods_of_a_replica_are_alike,
     node_port_needs_its_type,
     node_ports_differ,
     upstreams_cover_a_rollout,

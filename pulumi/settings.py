@@ -41,7 +41,7 @@ class Images(Section):
 
 
 class Model(Section):
-    """One model, served by `replicas` equal pods of `gpus_per_replica` GPUs each."""
+    """One model, served by `replicas` equal pods, or groups of `nodes_per_replica` pods, of `gpus_per_replica` GPUs."""
 
     name: ModelName
     engine: Literal["vllm"] = "vllm"
@@ -51,6 +51,7 @@ class Model(Section):
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     replicas: int = Field(ge=1)
     gpus_per_replica: int = Field(ge=1)
+    nodes_per_replica: int = Field(default=1, ge=1)
     cpu_request: CpuQuantity
     memory_request: MemoryQuantity
     memory_limit: MemoryQuantity
@@ -59,6 +60,10 @@ class Model(Section):
     extra_args: tuple[str, ...] = ()
     drain_seconds: int = Field(default=120, ge=1)
     startup_seconds: int = Field(default=600, ge=10)
+
+    @property
+    def gpus_per_pod(self) -> int:
+        return self.gpus_per_replica // self.nodes_per_replica
 
 
 class GatewayService(Section):

@@ -18,6 +18,7 @@ KINDS: dict[str, Callable[..., pulumi.CustomResource]] = {
     "v1/Service": core.v1.Service,
     "apps/v1/DaemonSet": apps.v1.DaemonSet,
     "apps/v1/Deployment": apps.v1.Deployment,
+    "apps/v1/StatefulSet": apps.v1.StatefulSet,
     "policy/v1/PodDisruptionBudget": policy.v1.PodDisruptionBudget,
 }
 
@@ -28,8 +29,10 @@ def create(
     namespace: pulumi.Input[str] | None = None,
     depends_on: Sequence[pulumi.Resource] = (),
     timeout_s: int | None = None,
+    replaced_by: Sequence[str] = (),
 ) -> pulumi.CustomResource:
-    """The resource, named as its object is. `timeout_s` is how long its rollout may take."""
+    """The resource, named as its object is. `timeout_s` is how long its rollout may take; a change of what
+    `replaced_by` names deletes the object and makes it anew."""
     resource = KINDS[f"{manifest['apiVersion']}/{manifest['kind']}"]
     metadata = dict(manifest["metadata"]) if namespace is None else {**manifest["metadata"], "namespace": namespace}
     body = {_snake(key): value for key, value in manifest.items() if key not in ("apiVersion", "kind", "metadata")}
@@ -38,7 +41,13 @@ def create(
         metadata["name"],
         metadata=metadata,
         **body,
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(depends_on), custom_timeouts=timeouts),
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            depends_on=list(depends_on),
+            custom_timeouts=timeouts,
+            replace_on_changes=list(replaced_by),
+            delete_before_replace=True if replaced_by else None,
+        ),
     )
 
 

@@ -8,6 +8,7 @@ import pulumi
 
 from components.kubernetes import create, name_of
 from settings import Model
+from specs import model_group
 from specs import model_server as specs
 from specs.manifest import disruption_budget
 
@@ -22,13 +23,34 @@ class ModelServerArgs:
 class ModelServer(pulumi.ComponentResource):
     def __init__(self, name: str, args: ModelServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("qwen-onprem:serving:ModelServer", name, None, opts)
-        create(
-            specs.deployment(args.model, args.image),
-            self,
-            args.namespace,
-            timeout_s=specs.rollout_seconds(args.model),
-        )
-        service = create(specs.discovery(), self, args.namespace, timeout_s=specs.rollout_seconds(args.model))
+        if args.model.nodes_per_replica > 1:
+            self._groups(args)
+            discovery = model_group.discovery()
+        else:
+            create(
+                specs.deployment(args.model, args.image),
+                self,
+                args.namespace,
+                timeout_s=specs.rollout_seconds(args.model),
+            )
+            discovery = specs.discovery()
+        service = create(discovery, self, args.namespace, timeout_s=specs.rollout_seconds(args.model))
         create(disruption_budget(specs.NAME), self, args.namespace)
         self.service_name = name_of(service)
         self.register_outputs({"service_name": self.service_name})
+
+    def _groups(self, args: ModelServerArgs) -> None:
+        """One after the other, so that a change takes one group away at a time; and each as a whole, because pods of
+        two versions do not make a group."""
+        before: list[pulumi.Resource] = []
+        for replica in range(args.model.replicas):
+            create(model_group.meeting_point(replica), self, args.namespace)
+            group = create(
+                model_group.stateful_set(args.model, args.image, replica),
+                self,
+                args.namespace,
+                depends_on=before,
+                timeout_s=args.model.startup_seconds + specs.grace_seconds(args.model),
+                replaced_by=["spec"],
+            )
+            before = [group]

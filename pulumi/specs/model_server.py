@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from settings import Model
 from specs.manifest import (
@@ -37,11 +38,12 @@ def rollout_seconds(model: Model) -> int:
     return (model.replicas + 1) * (model.startup_seconds + grace_seconds(model))
 
 
-def arguments(model: Model) -> list[str]:
+def arguments(model: Model, more: Sequence[str] = ()) -> list[str]:
+    """`more` are arguments of `serve` itself."""
     words = ["serve", "--engine", model.engine, "--model", f"/models/{model.name}"]
     words += ["--served-model-name", model.name, "--port", str(API_PORT), "--health-port", str(HEALTH_PORT)]
     words += ["--max-model-len", str(model.max_model_len), "--dtype", model.dtype]
-    words += ["--drain-seconds", str(model.drain_seconds)]
+    words += ["--drain-seconds", str(model.drain_seconds), *more]
     return [*words, "--", *model.extra_args] if model.extra_args else words
 
 
@@ -67,7 +69,7 @@ def verification(model: Model, image: str) -> Manifest:
 
 
 def container(model: Model, image: str) -> Manifest:
-    gpus = {"nvidia.com/gpu": str(model.gpus_per_replica)}
+    gpus = {"nvidia.com/gpu": str(model.gpus_per_pod)}
     return {
         "name": NAME,
         "image": image,
@@ -99,6 +101,29 @@ def container(model: Model, image: str) -> Manifest:
     }
 
 
+def pod_template(model: Model, image: str, server: Manifest) -> Manifest:
+    return {
+        "metadata": {"labels": {**app(NAME), "qwen-onprem/model": model.name}},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "nodeSelector": GPU_NODES,
+            "tolerations": GPU_TOLERATIONS,
+            "affinity": apart(NAME),
+            "terminationGracePeriodSeconds": grace_seconds(model),
+            "securityContext": pod_security(),
+            "initContainers": [verification(model, image)],
+            "containers": [server],
+            "volumes": [
+                # Directory, not DirectoryOrCreate: a host without weights says so in the pod's events.
+                {"name": "weights", "hostPath": {"path": f"{model.path}/{model.name}", "type": "Directory"}},
+                {"name": "tmp", "emptyDir": {}},
+                {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": model.shared_memory}},
+            ],
+        },
+    }
+
+
 def deployment(model: Model, image: str) -> Manifest:
     return {
         "apiVersion": "apps/v1",
@@ -109,26 +134,7 @@ def deployment(model: Model, image: str) -> Manifest:
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "progressDeadlineSeconds": model.startup_seconds + grace_seconds(model),
             "selector": {"matchLabels": app(NAME)},
-            "template": {
-                "metadata": {"labels": {**app(NAME), "qwen-onprem/model": model.name}},
-                "spec": {
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "nodeSelector": GPU_NODES,
-                    "tolerations": GPU_TOLERATIONS,
-                    "affinity": apart(NAME),
-                    "terminationGracePeriodSeconds": grace_seconds(model),
-                    "securityContext": pod_security(),
-                    "initContainers": [verification(model, image)],
-                    "containers": [container(model, image)],
-                    "volumes": [
-                        # Directory, not DirectoryOrCreate: a host without weights says so in the pod's events.
-                        {"name": "weights", "hostPath": {"path": f"{model.path}/{model.name}", "type": "Directory"}},
-                        {"name": "tmp", "emptyDir": {}},
-                        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": model.shared_memory}},
-                    ],
-                },
-            },
+            "template": pod_template(model, image, container(model, image)),
         },
     }
 

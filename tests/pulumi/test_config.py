@@ -76,6 +76,8 @@ def test_a_value_out_of_shape_is_named_with_a_command_that_mends_it(local: Value
         (("model.memoryRequest", "6Gi"), ("model.memoryRequest", "model.memoryLimit")),
         (("model.sharedMemory", "5Gi"), ("model.sharedMemory", "model.memoryLimit")),
         (("model.extraArgs", ["--port=1"]), ("model.extraArgs",)),
+        (("model.extraArgs", ["--node-rank=1"]), ("model.extraArgs",)),
+        (("model.nodesPerReplica", 2), ("model.gpusPerReplica", "model.nodesPerReplica")),
         (("model.extraArgs", ["--tensor-parallel-size", "2"]), ("model.gpusPerReplica", "model.extraArgs")),
         (("model.gpusPerReplica", 2), ("model.gpusPerReplica", "model.extraArgs")),
         (("gateway.service.type", "ClusterIP"), ("gateway.service.type", "gateway.service.nodePort")),

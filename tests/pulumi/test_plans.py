@@ -92,11 +92,16 @@ def test_a_plan_that_does_not_fit_stops_the_stack_with_its_own_message(example: 
     assert f"qwen-runtime: {caught.value}\n" == done.stderr
 
 
-def test_a_replica_over_several_hosts_is_refused(example: Values, tmp_path: Path) -> None:
+def test_a_replica_over_several_hosts_is_a_group_of_pods(example: Values, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(plan("Qwen3-Coder-480B-A35B-Instruct", nodes=2).stdout)
-    model = {"name": "qwen3-coder-480b-a35b-instruct"}
-    with pytest.raises(config.ConfigError, match="TP8 x PP2 over 2 hosts; needed: a layout within one host"):
-        config.parse({**example, "model": model, "plan": str(tmp_path / "plan.json")})
+    values = {**example, "plan": str(tmp_path / "plan.json")}
+    asked = {"name": "qwen3-coder-480b-a35b-instruct"}
+    model = config.parse({**values, "model": asked}).model
+    assert (model.nodes_per_replica, model.gpus_per_replica, model.gpus_per_pod) == (2, 16, 8)
+    assert "--nnodes" not in model.extra_args, "serve itself tells the engine"
+    with pytest.raises(config.ConfigError) as caught:
+        config.parse({**values, "model": {**asked, "nodesPerReplica": 1}})
+    assert ("model.nodesPerReplica", "plan") in [problem.keys for problem in caught.value.problems]
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "cannot be read"), ("{", "not JSON"), ("[]", "no plan of")])

@@ -69,6 +69,13 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
     }
 
 
+def test_replicas_over_several_hosts_are_sets_with_a_meeting_point_each(stack: Objects, local: dict[str, Any]) -> None:
+    groups = {"gpusPerReplica": 2, "nodesPerReplica": 2, "extraArgs": ["--tensor-parallel-size", "2"]}
+    built = run_program({**local, "model": {**local["model"], **groups}})
+    new = {f"{kind}/model-server-{replica}" for kind in ("StatefulSet", "Service") for replica in (0, 1)}
+    assert set(built) == set(stack) - {"Deployment/model-server"} | new
+
+
 def test_every_object_is_in_the_namespace_and_carries_the_stacks_labels(stack: Objects) -> None:
     for name, args in stack.items():
         metadata = args.inputs["metadata"]

@@ -1,0 +1,83 @@
+"""Manifests of replicas that take several hosts: groups of pods that start, fail and restart together.
+
+A replica is a StatefulSet: a pod's ordinal is its rank, and rank 0 answers the API. Every pod's supervisor ends when
+one of the group does (`qwen-runtime serve --nodes`), so that all are started again and find each other anew.
+"""
+
+from __future__ import annotations
+
+from settings import Model
+from specs import model_server
+from specs.manifest import Manifest, app, metadata, service
+from specs.model_server import API_PORT, HEALTH_PORT, NAME
+
+GROUP_PORT = 8082
+RENDEZVOUS_PORT = 29500
+REPLICA = "qwen-onprem/replica"
+# The StatefulSet controller sets it on each pod.
+ORDINAL = "apps.kubernetes.io/pod-index"
+
+
+def name_of(replica: int) -> str:
+    return f"{NAME}-{replica}"
+
+
+def labels(replica: int) -> dict[str, str]:
+    return {**app(NAME), REPLICA: str(replica)}
+
+
+def container(model: Model, image: str, replica: int) -> Manifest:
+    group = ["--nodes", str(model.nodes_per_replica), "--node-rank", "$(NODE_RANK)"]
+    group += ["--leader-address", f"{name_of(replica)}-0.{name_of(replica)}"]
+    group += ["--group-port", str(GROUP_PORT), "--rendezvous-port", str(RENDEZVOUS_PORT)]
+    group += ["--join-seconds", str(model.startup_seconds)]
+    found = model_server.container(model, image)
+    return {
+        **found,
+        "args": model_server.arguments(model, group),
+        "env": [
+            {"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{ORDINAL}']"}}},
+            # Hosts without a route out have no other way to tell vLLM its own address.
+            {"name": "VLLM_HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+            *found["env"],
+        ],
+        "ports": [*found["ports"], {"name": "group", "containerPort": GROUP_PORT}],
+    }
+
+
+def stateful_set(model: Model, image: str, replica: int) -> Manifest:
+    template = model_server.pod_template(model, image, container(model, image, replica))
+    template["metadata"]["labels"] |= labels(replica)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": metadata(name_of(replica)),
+        "spec": {
+            "replicas": model.nodes_per_replica,
+            "serviceName": name_of(replica),
+            # No pod of a group is ready before all of them run.
+            "podManagementPolicy": "Parallel",
+            # Pods of two versions do not make a group: a change makes the whole set anew.
+            "updateStrategy": {"type": "OnDelete"},
+            "selector": {"matchLabels": labels(replica)},
+            "template": template,
+        },
+    }
+
+
+def meeting_point(replica: int) -> Manifest:
+    """Gives each pod of a group its name, also before it is ready: ready needs all of them."""
+    return service(
+        name_of(replica),
+        {"group": GROUP_PORT},
+        selector=labels(replica),
+        clusterIP="None",
+        publishNotReadyAddresses=True,
+    )
+
+
+def discovery() -> Manifest:
+    """A name that resolves to rank 0 of every group that is ready: the others answer no requests."""
+    return service(
+        NAME, {"http": API_PORT, "health": HEALTH_PORT}, selector={**app(NAME), ORDINAL: "0"}, clusterIP="None"
+    )

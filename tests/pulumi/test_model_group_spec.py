@@ -1,0 +1,85 @@
+"""A replica over several hosts is one group: its pods start at once, know each other, and only the leader is asked."""
+
+from typing import Any
+
+import pytest
+
+from specs import model_group, model_server
+
+
+@pytest.fixture
+def model(settings: Any) -> Any:
+    sizes = {"gpus_per_replica": 16, "nodes_per_replica": 2, "replicas": 2, "extra_args": ("--seed=1",)}
+    return settings.model.model_copy(update=sizes)
+
+
+@pytest.fixture
+def group(model: Any) -> dict[str, Any]:
+    return model_group.stateful_set(model, "image", 1)
+
+
+@pytest.fixture
+def container(group: dict[str, Any]) -> dict[str, Any]:
+    [only] = group["spec"]["template"]["spec"]["containers"]
+    return only
+
+
+def flags(container: dict[str, Any]) -> dict[str, str]:
+    own = container["args"][: container["args"].index("--")]
+    return dict(zip(own[1::2], own[2::2], strict=True))
+
+
+def test_all_pods_of_a_group_start_at_once_and_are_never_of_two_versions(group: dict[str, Any]) -> None:
+    assert group["spec"]["replicas"] == 2
+    assert group["spec"]["podManagementPolicy"] == "Parallel"
+    assert group["spec"]["updateStrategy"] == {"type": "OnDelete"}
+
+
+def test_a_pod_takes_its_rank_from_its_ordinal_and_its_share_of_the_gpus(container: dict[str, Any]) -> None:
+    assert flags(container)["--nodes"] == "2"
+    assert flags(container)["--node-rank"] == "$(NODE_RANK)"
+    [rank] = [entry for entry in container["env"] if entry["name"] == "NODE_RANK"]
+    assert rank["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.labels['apps.kubernetes.io/pod-index']"
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "8"
+
+
+def test_followers_find_the_leader_by_its_name_before_anyone_is_ready(
+    group: dict[str, Any], container: dict[str, Any]
+) -> None:
+    service = model_group.meeting_point(1)
+    leader, _, domain = flags(container)["--leader-address"].partition(".")
+    assert leader == f"{group['metadata']['name']}-0"
+    assert domain == group["spec"]["serviceName"] == service["metadata"]["name"]
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["selector"].items() <= group["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_the_groups_port_is_the_one_that_is_named(container: dict[str, Any]) -> None:
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    assert ports["group"] == flags(container)["--group-port"]
+    assert len({*ports.values(), flags(container)["--rendezvous-port"]}) == 4
+
+
+def test_groups_do_not_select_each_others_pods(model: Any) -> None:
+    one, other = (model_group.stateful_set(model, "image", replica)["spec"] for replica in (0, 1))
+    assert one["selector"] == {"matchLabels": model_group.labels(0)}
+    assert not one["selector"]["matchLabels"].items() <= other["template"]["metadata"]["labels"].items()
+
+
+def test_gateway_and_prometheus_find_leaders_alone(group: dict[str, Any]) -> None:
+    service = model_group.discovery()
+    assert service["metadata"]["name"] == model_server.discovery()["metadata"]["name"]
+    selector = dict(service["spec"]["selector"])
+    assert selector.pop("apps.kubernetes.io/pod-index") == "0"
+    assert selector.items() <= group["spec"]["template"]["metadata"]["labels"].items()
+    assert "publishNotReadyAddresses" not in service["spec"]
+
+
+def test_the_group_may_take_as_long_to_meet_as_it_may_to_start(container: dict[str, Any], model: Any) -> None:
+    assert flags(container)["--join-seconds"] == str(model.startup_seconds)
+    assert container["args"][container["args"].index("--") + 1 :] == ["--seed=1"]
+
+
+def test_a_replica_on_one_host_is_told_nothing_of_groups(settings: Any) -> None:
+    assert "--nodes" not in str(model_server.deployment(settings.model, "image"))
