@@ -36,9 +36,9 @@ molecule: ## try roles on bare scratch hosts beside a lab that is up; SCENARIO=o
 vm: ## try on an emulated machine what needs a kernel of its own: RAID, reboot (slow; beside a lab that is up)
 	@$(RUN) molecule --base-config molecule/shared/base.yml test -s nvme-vm
 
-contract: ## hold planned arguments against the engines' own parsers; installs their environment (3 GB) once
+contract: ## hold plans, answers and refusals against the engines themselves; installs their environment (3 GB) once
 	@$(LAB) serving
-	@$(RUN) pytest -q tests/contract
+	@$(RUN) pytest -q tests/contract tests/engines
 
 fuzz: ## look for inputs that break the parsers of what a mirror sends, for about half a minute
 	@$(RUN) python -m tests.fuzz.safetensors_header
@@ -50,7 +50,7 @@ test: check ## everything: check, the lab from nothing, its tests, a second run,
 	@$(LAB) down
 	@$(RUN) python -m tests.lifecycle.trace
 	@$(LAB) up
-	@$(RUN) pytest -q tests/e2e tests/contract tests/faults tests/images tests/testinfra tests/lifecycle/test_second_up.py tests/lifecycle/test_down.py
+	@$(RUN) pytest -q -m "not long" tests/e2e tests/contract tests/engines tests/faults tests/images tests/testinfra tests/lifecycle/test_second_up.py tests/lifecycle/test_down.py
 
 lock: ## write locks/*.txt anew from locks/*.in
 	@locks/compile

@@ -14,7 +14,7 @@ import pytest
 from lab.paths import REPO
 from tests.engines.transformers.served import PYTHON, Client, Process, free_port, wait_until
 
-CONTEXT, PAGE_TOKENS, PAGES, WAITING, TIMEOUT_S = 2048, 32, 128, 4, 60
+CONTEXT, PAGE_TOKENS, PAGES, WAITING, TIMEOUT_S = 1024, 32, 64, 4, 120
 NAME = "tiny"
 Serve = Callable[..., tuple[Process, Client]]
 

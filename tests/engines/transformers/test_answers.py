@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.engines.transformers.conftest import CONTEXT
 from tests.engines.transformers.served import Client, Json
 
 pytestmark = pytest.mark.contract
@@ -178,7 +179,7 @@ def test_text_of_several_bytes_arrives_in_whole_characters(client: Client) -> No
 
 def test_the_model_is_listed_and_its_counters_move(client: Client) -> None:
     _, models = client.ask("/v1/models")
-    assert [(model["id"], model["max_model_len"]) for model in models["data"]] == [("tiny", 2048)]
+    assert [(model["id"], model["max_model_len"]) for model in models["data"]] == [("tiny", CONTEXT)]
     counted = ("prompt_tokens_total", "generation_tokens_total", "iteration_tokens_total_sum", "model_load_seconds")
     before = {name: client.metric(f"transformers:{name}") for name in counted}
     usage = complete(client, GREEDY)["usage"]

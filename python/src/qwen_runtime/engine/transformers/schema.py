@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from qwen_runtime.engine.transformers.sampling import Sampling
 
@@ -19,7 +19,19 @@ INT64_MAX = 2**63 - 1
 COMPLETION_TOKENS = 16
 """Most tokens of a completion that names no max_tokens, as OpenAI's API and vLLM have it."""
 
-StopString = Annotated[str, Field(min_length=1)]
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{error.object[error.start]!r} at {error.start} is half a character (a lone surrogate)"
+        ) from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+StopString = Annotated[Text, Field(min_length=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 TokenId = Annotated[int, Field(ge=0)]
 
@@ -38,12 +50,12 @@ class TextFormat(Strict):
 
 class TextPart(Strict):
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class Message(Strict):
     role: Literal["system", "user", "assistant"]
-    content: str | list[TextPart]
+    content: Text | list[TextPart]
 
     def text(self) -> str:
         return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
@@ -52,7 +64,7 @@ class Message(Strict):
 class Request(Strict):
     """What chat and completions have in common."""
 
-    model: str | None = None
+    model: Text | None = None
     max_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
@@ -65,7 +77,7 @@ class Request(Strict):
     ignore_eos: bool = False
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    user: str | None = None  # a label for the caller's own books
+    user: Text | None = None  # a label for the caller's own books
 
     n: Literal[1] | None = 1
     logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
@@ -115,7 +127,7 @@ class ChatRequest(Request):
 
 
 class CompletionRequest(Request):
-    prompt: str | list[TokenId]
+    prompt: Text | list[TokenId]
     logprobs: int | None = Field(None, ge=0, le=MAX_LOGPROBS)
 
     best_of: Literal[1] | None = 1

@@ -1,0 +1,55 @@
+"""Whatever the contract allows is answered, whatever it does not is refused in its shape, and nothing is a 500."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis import GenerationMode
+
+from tests.engines.transformers.served import PATIENCE_S, Client
+
+pytestmark = [pytest.mark.contract, pytest.mark.long]
+EXAMPLES = 100
+OPERATIONS = ("GET /health", "GET /metrics", "GET /v1/models", "POST /v1/chat/completions", "POST /v1/completions")
+
+
+@pytest.fixture(scope="module")
+def operations(client: Client) -> dict[str, Any]:
+    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{client.port}/openapi.json")
+    return {operation.label: operation for operation in (found.ok() for found in schema.get_all_operations())}
+
+
+def test_the_contract_describes_every_path(operations: dict[str, Any]) -> None:
+    assert set(operations) == set(OPERATIONS)
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+@pytest.mark.parametrize("mode", GenerationMode.all(), ids=lambda mode: mode.value)
+def test_every_request_gets_an_answer_of_the_contract(
+    operations: dict[str, Any], label: str, mode: GenerationMode
+) -> None:
+    operation = operations[label]
+    if mode is GenerationMode.NEGATIVE and not operation.body:
+        return  # nothing in it can be wrong
+
+    @hypothesis.given(operation.as_strategy(generation_mode=mode))
+    @hypothesis.settings(
+        max_examples=EXAMPLES if operation.body else 1,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    def ask(case: Any) -> None:
+        if isinstance(case.body, dict):
+            case.body.setdefault("max_tokens", 2)  # an answer is long enough to be one
+        response = case.call(timeout=PATIENCE_S)
+        assert response.status_code < 500, response.text
+        if response.status_code >= 400:
+            assert set(response.json()) == {"error"}
+            assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+
+    ask()
