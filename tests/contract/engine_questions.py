@@ -3,8 +3,8 @@
     python engine_questions.py QUESTIONS
 
 QUESTIONS and the answer, the last line of stdout, are JSON: {"vllm": {name: {"config": {...}, "arguments": [...]}},
-"transformers": [...], "deepspeed": [...], "environment": [names]}; each engine's answer holds what it read from its
-arguments, or its refusal under "error". Needs nothing of this repository, so that it also runs inside a container.
+"transformers": [...], "environment": [names]}; each engine's answer holds what it read from its arguments, or its
+refusal under "error". Needs nothing of this repository, so that it also runs inside a container.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-QUIET = {"VLLM_TARGET_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR", "DS_ACCELERATOR": "cpu"}
+QUIET = {"VLLM_TARGET_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
 
 
 def ask_vllm(config: dict[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
@@ -68,18 +68,6 @@ def ask_transformers(arguments: Sequence[str]) -> dict[str, Any]:
     return owners | dict.fromkeys({"dtype", "attn_implementation"} & popped & given.keys(), "from_pretrained")
 
 
-def ask_deepspeed(arguments: Sequence[str]) -> dict[str, Any]:
-    """What DeepSpeed's launcher and PipelineModule make of their arguments."""
-    from deepspeed.launcher.runner import parse_args
-    from deepspeed.pipe import PipelineModule
-
-    border = list(arguments).index("--num-stages")
-    launcher = parse_args([*arguments[:border], "program.py"])
-    pipeline = keywords(arguments[border:])
-    unknown = set(pipeline) - set(inspect.signature(PipelineModule).parameters)
-    return {"num_nodes": launcher.num_nodes, "num_gpus": launcher.num_gpus, "unknown": sorted(unknown)}
-
-
 def ask_environment(names: Sequence[str]) -> dict[str, bool]:
     """Which environment variables vLLM reads."""
     from vllm import envs
@@ -100,7 +88,6 @@ def main() -> None:
         "vllm": {name: ask_vllm(**asked) for name, asked in questions["vllm"].items()},
         "environment": ask_environment(questions["environment"]),
         "transformers": ask_transformers(questions["transformers"]),
-        "deepspeed": ask_deepspeed(questions["deepspeed"]),
     }
     print(json.dumps(answers))
 

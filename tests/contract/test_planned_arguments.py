@@ -80,7 +80,6 @@ def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
     questions = {
         "vllm": vllm,
         "transformers": plans["8 x H100, FP8"].launch["transformers"],
-        "deepspeed": plans["8 x H200, bf16"].launch["deepspeed"],
         "environment": ["VLLM_USE_DEEP_GEMM", "VLLM_CPU_KVCACHE_SPACE", "VLLM_NO_SUCH_VARIABLE"],
     }
     return ask(SCRIPT, questions)
@@ -132,7 +131,3 @@ def test_transformers_knows_every_planned_keyword(answers: dict[str, Any]) -> No
     assert owners["tp_size"] == owners["ep_size"] == "DistributedConfig"
     assert owners["num_blocks"] == owners["page_size"] == owners["max_batch_tokens"] == "ContinuousBatchingConfig"
     assert None not in owners.values()
-
-
-def test_deepspeed_takes_its_launcher_and_pipeline_arguments(answers: dict[str, Any]) -> None:
-    assert answers["deepspeed"] == {"num_nodes": 1, "num_gpus": 8, "unknown": []}

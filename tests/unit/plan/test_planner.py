@@ -99,8 +99,7 @@ def test_several_things_are_changed_where_no_single_one_is_enough() -> None:
 
 def test_other_engines_get_the_layouts_that_they_take() -> None:
     drawn = draw(CODER, "h200-141gb")
-    launcher = ["--num_nodes", "1", "--num_gpus", "8", "--num-stages", "8", "--partition-method", "uniform"]
-    assert drawn.launch["deepspeed"] == launcher
+    assert drawn.launch["deepspeed"][:4] == ["--engine", "deepspeed", "--stages", "8"]
     assert drawn.launch["transformers"][:2] == ["--tp-size", "8"]
     assert "bf16 only" in draw(FP8, "h100-80gb").unusable["deepspeed"]
 
@@ -111,7 +110,7 @@ def test_other_engines_get_the_layouts_that_they_take() -> None:
         ("vllm", "cpu", Layout(2, expert_parallel=2), "dies at the first request with expert parallelism"),
         ("transformers", "h100-80gb", Layout(2, 2), "tensor and pipeline parallelism together"),
         ("transformers", "h100-80gb", Layout(2, 1, 4, 2), "no attention groups"),
-        ("deepspeed", "h100-80gb", Layout(2), "by layers only"),
+        ("deepspeed", "h100-80gb", Layout(2), "AutoTP leaves experts whole on every rank"),
     ],
 )
 def test_layouts_that_an_engine_has_failed_with_are_refused(engine: str, gpu: str, layout: Layout, reason: str) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DTYPES = ("bfloat16", "float16", "float32")
 ATTENTIONS = ("sdpa", "flash_attention_2", "flash_attention_3", "eager")
 _FLASH = {"flash_attention_2": "flash-attn", "flash_attention_3": "flash-attn-3"}
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
 FLASH_FROM = {"flash_attention_2": (8, 0), "flash_attention_3": (9, 0)}
 """Compute capability. Source: https://github.com/Dao-AILab/flash-attention#how-to-use-flashattention."""
 BF16_FROM = (8, 0)
@@ -69,13 +70,15 @@ def load(
     kind = choose_dtype(dtype, config, where.value)
     how = choose_attention(attention, kind.value, where.value)
     recipe, method = quantize.choose(quantization, config, where.value)
-    model, tokenizer = _from_pretrained(
+    model = _from_pretrained(
         model_dir, dtype=kind.value, attn_implementation=how.value, device_map=where.value, quantization_config=recipe
     )
     revision = Choice("revision", manifest.revision, f"the manifest of {model_dir}, whose files were verified")
     stored_bytes = sum(tensor.size_bytes for tensors in manifest.tensors.values() for tensor in tensors.values())
     quantized = Choice("quantization", *method)
-    return Loaded(model, tokenizer, (revision, where, kind, how, quantized), size_bytes(model), stored_bytes)
+    return Loaded(
+        model, read_tokenizer(model_dir), (revision, where, kind, how, quantized), size_bytes(model), stored_bytes
+    )
 
 
 def read_config(model_dir: Path) -> dict[str, Any]:
@@ -179,17 +182,15 @@ def _dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-def _from_pretrained(model_dir: Path, **how: Any) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _from_pretrained(model_dir: Path, **how: Any) -> PreTrainedModel:
     import torch
     import transformers
 
-    local = {"local_files_only": True, "trust_remote_code": False}
     how["dtype"] = getattr(torch, how["dtype"])
     try:
         model, report = transformers.AutoModelForCausalLM.from_pretrained(
-            model_dir, output_loading_info=True, **local, **how
+            model_dir, output_loading_info=True, **_LOCAL, **how
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(model_dir, **local)
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise HostError(
             f"{model_dir} does not fit in memory ({error})",
@@ -210,7 +211,21 @@ def _from_pretrained(model_dir: Path, **how: Any) -> tuple[PreTrainedModel, PreT
             "exactly the tensors of the architecture",
             weights.STAGE_AGAIN,
         )
-    return model, tokenizer
+    return model
+
+
+def read_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
+    _import()
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(model_dir, **_LOCAL)
+    except (ImportError, ValueError, OSError, KeyError) as error:
+        raise WeightsError(
+            f"{model_dir} has no tokenizer that transformers takes ({error})",
+            "tokenizer.json and tokenizer_config.json",
+            weights.STAGE_AGAIN,
+        ) from error
 
 
 def size_bytes(model: torch.nn.Module) -> int:

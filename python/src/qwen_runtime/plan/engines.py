@@ -3,7 +3,7 @@
 vllm         arguments of `vllm serve DIR`. Over several hosts each also gets --node-rank, --master-addr and, all but
              the first, --headless from whoever starts the group.
 transformers keyword arguments of DistributedConfig, from_pretrained and ContinuousBatchingConfig, spelt as flags.
-deepspeed    arguments of the `deepspeed` launcher, then those of PipelineModule, spelt as flags.
+deepspeed    arguments of `qwen-runtime score --model DIR --input FILE --output FILE`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def _forbidden_deepspeed(shape: Shape, layout: Layout) -> str | None:
     if shape.fp8_block:
         return "DeepSpeed's PipelineModule takes layers in bf16 only"
     if layout.tensor_parallel > 1 or layout.attention_groups > 1:
+        if shape.experts:
+            return "DeepSpeed's AutoTP leaves experts whole on every rank; its PipelineModule divides by layers only"
         return "DeepSpeed's PipelineModule divides a model by layers only"
     return None
 
@@ -130,6 +132,5 @@ def _transformers(request: Request, layout: Layout, memory: Memory) -> list[str]
 
 
 def _deepspeed(request: Request, layout: Layout, memory: Memory) -> list[str]:
-    stages = layout.pipeline_parallel
-    launcher = ["--num_nodes", "1", "--num_gpus", str(stages)]
-    return [*launcher, "--num-stages", str(stages), "--partition-method", "uniform"]
+    words = ["--engine", "deepspeed", "--stages", str(layout.pipeline_parallel)]
+    return [*words, "--dtype", "bfloat16", "--max-length", str(request.wishes.context_tokens)]

@@ -1,0 +1,115 @@
+"""`qwen-runtime score`."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from qwen_runtime.cli.common import Commands, Options, add, positive
+from qwen_runtime.errors import UsageError
+
+ENGINES = ("deepspeed", "transformers")
+MICRO_BATCHES = 8
+BATCH_TOKENS = 2048
+LINES = '{"text": ...} or {"prompt": ..., "continuation": ...}'
+
+
+def add_to(commands: Commands) -> None:
+    score = add(commands, "score", run, "perplexity and log-likelihood of texts, offline, in batches")
+    score.add_argument("--model", type=Path, required=True, metavar="DIR", help="directory with a manifest.json")
+    score.add_argument("--input", type=Path, required=True, metavar="FILE", help=f"JSON lines: {LINES}")
+    score.add_argument("--output", type=Path, required=True, metavar="FILE", help="JSON: each line's figures, and all")
+    score.add_argument(
+        "--engine", choices=ENGINES, help="default: deepspeed, a pipeline of stages; with --quantization transformers"
+    )
+    score.add_argument(
+        "--stages",
+        type=positive,
+        metavar="N",
+        help="processes that engine deepspeed divides the layers over (default: 4)",
+    )
+    score.add_argument(
+        "--tensor-parallel", type=positive, default=1, metavar="N", help="only 1; more is refused with the reason"
+    )
+    score.add_argument(
+        "--micro-batches",
+        type=positive,
+        default=MICRO_BATCHES,
+        metavar="N",
+        help="parts of a batch that are in the pipeline at once (default: %(default)s)",
+    )
+    score.add_argument(
+        "--batch-tokens",
+        type=positive,
+        default=BATCH_TOKENS,
+        metavar="TOKENS",
+        help="of a micro-batch; each needs vocabulary x 4 bytes for its logits (default: %(default)s)",
+    )
+    score.add_argument(
+        "--max-length", type=positive, metavar="TOKENS", help="seen at once (default: the model's context)"
+    )
+    score.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="default: the checkpoint's")
+    score.add_argument("--attention", metavar="NAME", help="default: flash attention where it runs, else sdpa")
+    score.add_argument(
+        "--quantization",
+        metavar="METHOD",
+        help="int8, bitsandbytes-8bit or float8: scored beside the unquantized model",
+    )
+    score.add_argument("--verify", choices=["fast", "full"], default="fast", help="how to check the weights first")
+
+
+def run(options: Options) -> None:
+    from qwen_runtime import weights
+    from qwen_runtime.engine.score import job, texts
+    from qwen_runtime.serve import ranks
+
+    weights.verify(options.model, full=options.verify == "full", report=True)
+    engine, stages = job.choose_engine(
+        options.engine,
+        options.stages,
+        options.tensor_parallel,
+        options.quantization,
+        json.loads((options.model / "config.json").read_bytes()),
+    )
+    texts.read(options.input)  # a wrong line is told before a model is loaded
+    _check_writable(options.output)
+    with tempfile.TemporaryDirectory(prefix="qwen-score-") as failures:
+        wanted = job.Job(
+            model_dir=options.model,
+            engine=engine,
+            stages=stages,
+            micro_batches=options.micro_batches,
+            batch_tokens=options.batch_tokens,
+            max_length=options.max_length,
+            dtype=options.dtype,
+            attention=options.attention,
+            quantization=options.quantization,
+            input=options.input,
+            output=options.output,
+            failures=Path(failures),
+        )
+        ranks.run(job.command(wanted), stages, job.environment(os.environ, stages), wanted.explain)
+    _report(options.output)
+
+
+def _check_writable(path: Path) -> None:
+    if not os.access(path.parent, os.W_OK) or path.is_dir():
+        raise UsageError(f"--output {path}", "a file in a directory that may be written", "Correct the path.")
+
+
+def _report(path: Path) -> None:
+    found = json.loads(path.read_bytes())
+    print(
+        f"{path}: {len(found['results'])} lines, {found['tokens']} tokens, perplexity {found['perplexity']:.4f}, "
+        f"top-1 {found['top1']:.1%}, {found['tokens_per_s']} tokens/s"
+    )
+    if "against_unquantized" in found:
+        before, change = found["unquantized"], found["against_unquantized"]
+        print(
+            f"weights {before['weights_bytes']} -> {found['weights_bytes']} bytes "
+            f"(-{change['weights_bytes_saved']:.1%}), "
+            f"perplexity {before['perplexity']:.4f} -> {found['perplexity']:.4f}, "
+            f"the same top-1 in {change['top1_agreement']:.1%} of places"
+        )
