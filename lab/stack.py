@@ -53,6 +53,8 @@ def configure(images: dict[str, str], model: dict[str, object]) -> None:
     settings = committed["config"]
     settings["qwen-onprem:images"] = {**settings.get("qwen-onprem:images", {}), **images}
     settings["qwen-onprem:model"] = {**settings["qwen-onprem:model"], **model}
+    # Hosts hold the weights of the chosen model alone.
+    settings["qwen-onprem:variants"] = [v for v in settings["qwen-onprem:variants"] if v["name"] == model["name"]]
     if "encryptionsalt" in kept:
         committed["encryptionsalt"] = kept["encryptionsalt"]
     # A secret's ciphertext differs each time it is written: keep the one that stands.

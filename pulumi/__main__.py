@@ -15,10 +15,10 @@ pulumi.runtime.register_stack_transformation(label_everything)
 
 namespace = Namespace(settings.namespace)
 
-models = ModelServer(
-    "model-server",
-    ModelServerArgs(namespace=namespace.name, model=settings.model, image=settings.images.runtime),
-)
+servers = [
+    ModelServer(model.server, ModelServerArgs(namespace=namespace.name, model=model, image=settings.images.runtime))
+    for model in settings.models
+]
 
 gateway = Gateway(
     "gateway",
@@ -36,14 +36,15 @@ monitoring = Monitoring(
     MonitoringArgs(
         namespace=namespace.name,
         service_domain=settings.service_domain,
+        servers=[model.server for model in settings.models],
         monitoring=settings.monitoring,
         images=settings.images,
     ),
 )
 
 pulumi.export("namespace", namespace.name)
-pulumi.export("model", settings.model.name)
-pulumi.export("modelService", models.service_name)
+pulumi.export("models", [model.served_as for model in settings.models])
+pulumi.export("modelServices", [server.service_name for server in servers])
 pulumi.export("gatewayService", gateway.service_name)
 pulumi.export("gatewayNodePort", settings.gateway.service.node_port)
 pulumi.export("prometheusService", monitoring.prometheus_service_name)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from settings import Settings
+from settings import Model, Settings
 
 SHORTEST_KEY = 20
 # Flags that the program derives from the configuration; a second value would silently win or lose.
@@ -55,32 +55,31 @@ def images_are_pinned(s: Settings) -> Iterator[Problem]:
             )
 
 
-def memory_fits(s: Settings) -> Iterator[Problem]:
-    m = s.model
+def memory_fits(m: Model) -> Iterator[Problem]:
     if quantity_bytes(m.memory_request) > quantity_bytes(m.memory_limit):
         yield Problem(
-            ("model.memoryRequest", "model.memoryLimit"),
+            ("memoryRequest", "memoryLimit"),
             f"{m.memory_request} requested, {m.memory_limit} allowed",
             "a request no larger than the limit",
-            "raise model.memoryLimit or lower model.memoryRequest",
+            "raise memoryLimit or lower memoryRequest",
         )
     if quantity_bytes(m.shared_memory) >= quantity_bytes(m.memory_limit):
         yield Problem(
-            ("model.sharedMemory", "model.memoryLimit"),
+            ("sharedMemory", "memoryLimit"),
             f"{m.shared_memory} shared of {m.memory_limit}",
             "shared memory below the limit, because what is written to /dev/shm counts against it",
-            "raise model.memoryLimit or lower model.sharedMemory",
+            "raise memoryLimit or lower sharedMemory",
         )
 
 
-def extra_args_leave_own_flags_alone(s: Settings) -> Iterator[Problem]:
-    for arg in s.model.extra_args:
+def extra_args_leave_own_flags_alone(m: Model) -> Iterator[Problem]:
+    for arg in m.extra_args:
         if arg.split("=")[0] in OWN_FLAGS:
             yield Problem(
-                ("model.extraArgs",),
+                ("extraArgs",),
                 arg,
                 f"none of {', '.join(OWN_FLAGS)}, which are set from other keys",
-                "remove the flag and set the key of the same meaning under model",
+                "remove the flag and set the key of the same meaning",
             )
 
 
@@ -93,23 +92,21 @@ def _size(args: tuple[str, ...], flag: str) -> int:
     return int(value[0]) if value and value[0].isdigit() else 0
 
 
-def parallelism_uses_every_gpu(s: Settings) -> Iterator[Problem]:
-    m = s.model
+def parallelism_uses_every_gpu(m: Model) -> Iterator[Problem]:
     tensor, pipeline = (_size(m.extra_args, f"--{kind}-parallel-size") for kind in ("tensor", "pipeline"))
     if tensor * pipeline != m.gpus_per_replica:
         yield Problem(
-            ("model.gpusPerReplica", "model.extraArgs"),
+            ("gpusPerReplica", "extraArgs"),
             f"{m.gpus_per_replica} GPUs, tensor parallel {tensor} x pipeline parallel {pipeline}",
             "tensor x pipeline parallel size equal to the GPUs of a replica",
-            f"set --tensor-parallel-size {m.gpus_per_replica} in model.extraArgs, or change model.gpusPerReplica",
+            f"set --tensor-parallel-size {m.gpus_per_replica} in extraArgs, or change gpusPerReplica",
         )
 
 
-def pods_of_a_replica_are_alike(s: Settings) -> Iterator[Problem]:
-    m = s.model
+def pods_of_a_replica_are_alike(m: Model) -> Iterator[Problem]:
     if m.gpus_per_replica % m.nodes_per_replica:
         yield Problem(
-            ("model.gpusPerReplica", "model.nodesPerReplica"),
+            ("gpusPerReplica", "nodesPerReplica"),
             f"{m.gpus_per_replica} GPUs over {m.nodes_per_replica} nodes",
             "as many GPUs on each node of a replica",
             "change one of them, or take both from a plan",
@@ -140,11 +137,12 @@ def node_ports_differ(s: Settings) -> Iterator[Problem]:
 
 
 def upstreams_cover_a_rollout(s: Settings) -> Iterator[Problem]:
-    most = 2 * s.model.replicas
+    largest = max(model.replicas for model in s.models)
+    most = 2 * largest
     if most > s.gateway.max_upstreams:
         yield Problem(
             ("gateway.maxUpstreams", "model.replicas"),
-            f"{s.gateway.max_upstreams} slots for {s.model.replicas} replicas",
+            f"{s.gateway.max_upstreams} slots for {largest} replicas",
             f"at least {most}, because old and new replicas are listed together while a rollout drains",
             f"pulumi config set --path gateway.maxUpstreams {most}",
         )
@@ -167,19 +165,37 @@ def api_keys_are_strong(s: Settings) -> Iterator[Problem]:
         seen[key] = name
 
 
+def names_differ(s: Settings) -> Iterator[Problem]:
+    """Names in the API, and those of the servers behind them."""
+    for key, names in (
+        ("servedName", [model.served_as for model in s.models]),
+        ("variant", [variant.variant for variant in s.variants]),
+    ):
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield Problem((f"variants.{key}",), f"{name} more than once", "a name of its own for each", "change one")
+
+
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     images_come_from_the_registry,
     images_are_pinned,
+    node_port_needs_its_type,
+    node_ports_differ,
+    upstreams_cover_a_rollout,
+    names_differ,
+    api_keys_are_strong,
+)
+# Of each model that is served; their keys are those below `model`, or below an entry of `variants`.
+MODEL_RULES: tuple[Callable[[Model], Iterator[Problem]], ...] = (
     memory_fits,
     extra_args_leave_own_flags_alone,
     parallelism_uses_every_gpu,
     pods_of_a_replica_are_alike,
-    node_port_needs_its_type,
-    node_ports_differ,
-    upstreams_cover_a_rollout,
-    api_keys_are_strong,
 )
 
 
 def problems(settings: Settings) -> list[Problem]:
-    return [problem for rule in RULES for problem in rule(settings)]
+    found = [problem for rule in RULES for problem in rule(settings)]
+    for place, model in [("model", settings.model), *((f"variants[{i}]", v) for i, v in enumerate(settings.variants))]:
+        for rule in MODEL_RULES:
+            found += [replace(p, keys=tuple(f"{place}.{key}" for key in p.keys)) for p in rule(model)]
+    return found

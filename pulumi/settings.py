@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from pydantic.alias_generators import to_camel
 
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+VariantName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$")]
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
 Image = Annotated[str, StringConstraints(pattern=r"^[^\s@]+?(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$")]
@@ -44,7 +45,7 @@ class Model(Section):
     """One model, served by `replicas` equal pods, or groups of `nodes_per_replica` pods, of `gpus_per_replica` GPUs."""
 
     name: ModelName
-    engine: Literal["vllm"] = "vllm"
+    engine: Literal["vllm", "transformers"] = "vllm"
     path: str = Field(default="/var/lib/qwen/models", pattern=r"^/[^\s:]*[^\s:/]$")
     verify: Literal["fast", "full"] = "fast"
     max_model_len: int = Field(gt=0)
@@ -64,6 +65,31 @@ class Model(Section):
     @property
     def gpus_per_pod(self) -> int:
         return self.gpus_per_replica // self.nodes_per_replica
+
+    @property
+    def server(self) -> str:
+        """What its deployment and its service are called."""
+        return "model-server"
+
+    @property
+    def served_as(self) -> str:
+        """Its name in the API."""
+        return self.name
+
+
+class Variant(Model):
+    """A second way to serve a model, behind the same gateway: requests for `served_name` go to it."""
+
+    variant: VariantName
+    served_name: ModelName
+
+    @property
+    def server(self) -> str:
+        return f"model-server-{self.variant}"
+
+    @property
+    def served_as(self) -> str:
+        return self.served_name
 
 
 class GatewayService(Section):
@@ -110,11 +136,17 @@ class Settings(Section):
     registry: str = Field(pattern=r"^[^\s/@]+$")
     images: Images
     model: Model
+    variants: tuple[Variant, ...] = ()
     gateway: Gateway = Gateway()
     monitoring: Monitoring = Monitoring()
     plan: str | None = None
     """A file that `qwen-runtime plan --json` wrote, beside this program: what `model` leaves out comes from it."""
     api_keys: dict[KeyName, SecretStr] = Field(min_length=1)
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Everything that is served."""
+        return (self.model, *self.variants)
 
     @property
     def service_domain(self) -> str:

@@ -25,7 +25,7 @@ class ModelServer(pulumi.ComponentResource):
         super().__init__("qwen-onprem:serving:ModelServer", name, None, opts)
         if args.model.nodes_per_replica > 1:
             self._groups(args)
-            discovery = model_group.discovery()
+            discovery = model_group.discovery(args.model)
         else:
             create(
                 specs.deployment(args.model, args.image),
@@ -33,9 +33,9 @@ class ModelServer(pulumi.ComponentResource):
                 args.namespace,
                 timeout_s=specs.rollout_seconds(args.model),
             )
-            discovery = specs.discovery()
+            discovery = specs.discovery(args.model)
         service = create(discovery, self, args.namespace, timeout_s=specs.rollout_seconds(args.model))
-        create(disruption_budget(specs.NAME), self, args.namespace)
+        create(disruption_budget(args.model.server), self, args.namespace)
         self.service_name = name_of(service)
         self.register_outputs({"service_name": self.service_name})
 
@@ -44,7 +44,7 @@ class ModelServer(pulumi.ComponentResource):
         two versions do not make a group."""
         before: list[pulumi.Resource] = []
         for replica in range(args.model.replicas):
-            create(model_group.meeting_point(replica), self, args.namespace)
+            create(model_group.meeting_point(args.model, replica), self, args.namespace)
             group = create(
                 model_group.stateful_set(args.model, args.image, replica),
                 self,

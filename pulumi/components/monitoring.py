@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -14,10 +15,12 @@ from specs import alertmanager, dcgm_exporter, prometheus
 
 @dataclass(frozen=True, slots=True)
 class MonitoringArgs:
-    """`service_domain` stands behind the name of a service in DNS, where Prometheus finds the pods."""
+    """`servers` are the services of the model servers; `service_domain` stands behind the name of a service in DNS,
+    where Prometheus finds the pods."""
 
     namespace: pulumi.Input[str]
     service_domain: str
+    servers: Sequence[str]
     monitoring: MonitoringSettings
     images: Images
 
@@ -38,7 +41,7 @@ class Monitoring(pulumi.ComponentResource):
         create(alertmanager.alertmanager_service(args.monitoring), self, args.namespace)
 
     def _prometheus(self, args: MonitoringArgs) -> pulumi.Output[str]:
-        files = prometheus.files(args.monitoring, args.service_domain)
+        files = prometheus.files(args.monitoring, args.service_domain, args.servers)
         config = create(files, self, args.namespace)
         deployment = prometheus.deployment(args.monitoring, args.images.prometheus, files)
         create(deployment, self, args.namespace, depends_on=[config])

@@ -38,10 +38,20 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """Where the gateway listens, and what it forwards to."""
+class Upstream:
+    """Model servers that answer for one name: `host` resolves to those that are ready."""
 
-    upstream_host: str
+    server: str
+    served_as: str
+    host: str
+    max_model_len: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where the gateway listens, and what it forwards to: requests that name none of the upstreams go to the first."""
+
+    upstreams: tuple[Upstream, ...]
     upstream_port: int = model_server.API_PORT
     health_port: int = model_server.HEALTH_PORT
     api_port: int = API_PORT
@@ -50,7 +60,27 @@ class Route:
 
 
 def route(settings: Settings) -> Route:
-    return Route(f"{model_server.NAME}.{settings.service_domain}")
+    return Route(
+        tuple(
+            Upstream(model.server, model.served_as, f"{model.server}.{settings.service_domain}", model.max_model_len)
+            for model in settings.models
+        )
+    )
+
+
+def model_list(to: Route) -> str:
+    """The body of /v1/models where several names are served, of which no model server knows all."""
+    models = [
+        {
+            "id": upstream.served_as,
+            "object": "model",
+            "created": 0,
+            "owned_by": "qwen-onprem",
+            "max_model_len": upstream.max_model_len,
+        }
+        for upstream in to.upstreams
+    ]
+    return json.dumps({"object": "list", "data": models})
 
 
 def buffer_bytes(gateway: Gateway) -> int:
@@ -81,7 +111,7 @@ def haproxy_config(gateway: Gateway, to: Route) -> str:
         keep_trailing_newline=True,
     )
     return environment.get_template("haproxy.cfg.j2").render(
-        gateway=gateway, to=to, buffer_bytes=buffer_bytes(gateway), error=error
+        gateway=gateway, to=to, buffer_bytes=buffer_bytes(gateway), error=error, model_list=model_list(to)
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from settings import Model
 from specs import model_server
 from specs.manifest import Manifest, app, metadata, service
-from specs.model_server import API_PORT, HEALTH_PORT, NAME
+from specs.model_server import API_PORT, HEALTH_PORT
 
 GROUP_PORT = 8082
 RENDEZVOUS_PORT = 29500
@@ -18,17 +18,17 @@ REPLICA = "qwen-onprem/replica"
 ORDINAL = "apps.kubernetes.io/pod-index"
 
 
-def name_of(replica: int) -> str:
-    return f"{NAME}-{replica}"
+def name_of(model: Model, replica: int) -> str:
+    return f"{model.server}-{replica}"
 
 
-def labels(replica: int) -> dict[str, str]:
-    return {**app(NAME), REPLICA: str(replica)}
+def labels(model: Model, replica: int) -> dict[str, str]:
+    return {**app(model.server), REPLICA: str(replica)}
 
 
 def container(model: Model, image: str, replica: int) -> Manifest:
     group = ["--nodes", str(model.nodes_per_replica), "--node-rank", "$(NODE_RANK)"]
-    group += ["--leader-address", f"{name_of(replica)}-0.{name_of(replica)}"]
+    group += ["--leader-address", f"{name_of(model, replica)}-0.{name_of(model, replica)}"]
     group += ["--group-port", str(GROUP_PORT), "--rendezvous-port", str(RENDEZVOUS_PORT)]
     group += ["--join-seconds", str(model.startup_seconds)]
     found = model_server.container(model, image)
@@ -47,37 +47,40 @@ def container(model: Model, image: str, replica: int) -> Manifest:
 
 def stateful_set(model: Model, image: str, replica: int) -> Manifest:
     template = model_server.pod_template(model, image, container(model, image, replica))
-    template["metadata"]["labels"] |= labels(replica)
+    template["metadata"]["labels"] |= labels(model, replica)
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": metadata(name_of(replica)),
+        "metadata": metadata(name_of(model, replica)),
         "spec": {
             "replicas": model.nodes_per_replica,
-            "serviceName": name_of(replica),
+            "serviceName": name_of(model, replica),
             # No pod of a group is ready before all of them run.
             "podManagementPolicy": "Parallel",
             # Pods of two versions do not make a group: a change makes the whole set anew.
             "updateStrategy": {"type": "OnDelete"},
-            "selector": {"matchLabels": labels(replica)},
+            "selector": {"matchLabels": labels(model, replica)},
             "template": template,
         },
     }
 
 
-def meeting_point(replica: int) -> Manifest:
+def meeting_point(model: Model, replica: int) -> Manifest:
     """Gives each pod of a group its name, also before it is ready: ready needs all of them."""
     return service(
-        name_of(replica),
+        name_of(model, replica),
         {"group": GROUP_PORT},
-        selector=labels(replica),
+        selector=labels(model, replica),
         clusterIP="None",
         publishNotReadyAddresses=True,
     )
 
 
-def discovery() -> Manifest:
+def discovery(model: Model) -> Manifest:
     """A name that resolves to rank 0 of every group that is ready: the others answer no requests."""
     return service(
-        NAME, {"http": API_PORT, "health": HEALTH_PORT}, selector={**app(NAME), ORDINAL: "0"}, clusterIP="None"
+        model.server,
+        {"http": API_PORT, "health": HEALTH_PORT},
+        selector={**app(model.server), ORDINAL: "0"},
+        clusterIP="None",
     )

@@ -19,7 +19,6 @@ from specs.manifest import (
     service,
 )
 
-NAME = "model-server"
 API_PORT = 8080
 HEALTH_PORT = 8081
 # What a pod needs beyond its drain: the engine's exit takes up to 15 s.
@@ -41,7 +40,7 @@ def rollout_seconds(model: Model) -> int:
 def arguments(model: Model, more: Sequence[str] = ()) -> list[str]:
     """`more` are arguments of `serve` itself."""
     words = ["serve", "--engine", model.engine, "--model", f"/models/{model.name}"]
-    words += ["--served-model-name", model.name, "--port", str(API_PORT), "--health-port", str(HEALTH_PORT)]
+    words += ["--served-model-name", model.served_as, "--port", str(API_PORT), "--health-port", str(HEALTH_PORT)]
     words += ["--max-model-len", str(model.max_model_len), "--dtype", model.dtype]
     words += ["--drain-seconds", str(model.drain_seconds), *more]
     return [*words, "--", *model.extra_args] if model.extra_args else words
@@ -71,7 +70,7 @@ def verification(model: Model, image: str) -> Manifest:
 def container(model: Model, image: str) -> Manifest:
     gpus = {"nvidia.com/gpu": str(model.gpus_per_pod)}
     return {
-        "name": NAME,
+        "name": "model-server",
         "image": image,
         "command": ["qwen-runtime"],
         "args": arguments(model),
@@ -103,13 +102,13 @@ def container(model: Model, image: str) -> Manifest:
 
 def pod_template(model: Model, image: str, server: Manifest) -> Manifest:
     return {
-        "metadata": {"labels": {**app(NAME), "qwen-onprem/model": model.name}},
+        "metadata": {"labels": {**app(model.server), "qwen-onprem/model": model.name}},
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "nodeSelector": GPU_NODES,
             "tolerations": GPU_TOLERATIONS,
-            "affinity": apart(NAME),
+            "affinity": apart(model.server),
             "terminationGracePeriodSeconds": grace_seconds(model),
             "securityContext": pod_security(),
             "initContainers": [verification(model, image)],
@@ -128,17 +127,17 @@ def deployment(model: Model, image: str) -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(NAME),
+        "metadata": metadata(model.server),
         "spec": {
             "replicas": model.replicas,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "progressDeadlineSeconds": model.startup_seconds + grace_seconds(model),
-            "selector": {"matchLabels": app(NAME)},
+            "selector": {"matchLabels": app(model.server)},
             "template": pod_template(model, image, container(model, image)),
         },
     }
 
 
-def discovery() -> Manifest:
+def discovery(model: Model) -> Manifest:
     """A name that resolves to every ready pod, so that the gateway itself chooses among them."""
-    return service(NAME, {"http": API_PORT, "health": HEALTH_PORT}, clusterIP="None")
+    return service(model.server, {"http": API_PORT, "health": HEALTH_PORT}, clusterIP="None")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import yaml
 
 from settings import Monitoring
@@ -22,21 +24,16 @@ NAME = "prometheus"
 PORT = 9090
 CONFIG_DIR = "/etc/prometheus"
 DATA_DIR = "/prometheus"
-# Job: the headless service that lists its pods, and the port that has /metrics.
-POD_TARGETS = {
-    gateway.NAME: (gateway.METRICS_NAME, gateway.METRICS_PORT),
-    model_server.NAME: (model_server.NAME, model_server.API_PORT),
-    dcgm_exporter.NAME: (dcgm_exporter.NAME, dcgm_exporter.PORT),
-}
+MODEL_SERVERS = "model-server"
 SINGLE_TARGETS = {alertmanager.NAME: f"{alertmanager.NAME}:{alertmanager.PORT}", NAME: f"localhost:{PORT}"}
 
 
-def pod_job(job: str, domain: str) -> Manifest:
-    """Scrape every pod that a headless service lists. `domain` is the one of the namespace's services."""
-    name, port = POD_TARGETS[job]
+def pod_job(job: str, services: Sequence[str], port: int, domain: str) -> Manifest:
+    """Scrape every pod that headless services list. `domain` is the one of the namespace's services."""
+    names = [f"{service}.{domain}." for service in services]
     found: Manifest = {
         "job_name": job,
-        "dns_sd_configs": [{"names": [f"{name}.{domain}."], "type": "A", "port": port, "refresh_interval": "10s"}],
+        "dns_sd_configs": [{"names": names, "type": "A", "port": port, "refresh_interval": "10s"}],
     }
     if job == gateway.NAME:
         # The slots that hold no server have nothing to report.
@@ -46,7 +43,7 @@ def pod_job(job: str, domain: str) -> Manifest:
     return found
 
 
-def prometheus_config(monitoring: Monitoring, domain: str) -> str:
+def prometheus_config(monitoring: Monitoring, domain: str, servers: Sequence[str]) -> str:
     config = {
         "global": {
             "scrape_interval": f"{monitoring.scrape_seconds}s",
@@ -57,16 +54,19 @@ def prometheus_config(monitoring: Monitoring, domain: str) -> str:
             "alertmanagers": [{"static_configs": [{"targets": [f"{alertmanager.NAME}:{alertmanager.PORT}"]}]}]
         },
         "scrape_configs": [
-            *(pod_job(job, domain) for job in POD_TARGETS),
+            pod_job(gateway.NAME, [gateway.METRICS_NAME], gateway.METRICS_PORT, domain),
+            pod_job(MODEL_SERVERS, servers, model_server.API_PORT, domain),
+            pod_job(dcgm_exporter.NAME, [dcgm_exporter.NAME], dcgm_exporter.PORT, domain),
             *({"job_name": job, "static_configs": [{"targets": [at]}]} for job, at in SINGLE_TARGETS.items()),
         ],
     }
     return yaml.safe_dump(config, sort_keys=False, width=120)
 
 
-def files(monitoring: Monitoring, domain: str) -> Manifest:
+def files(monitoring: Monitoring, domain: str, servers: Sequence[str]) -> Manifest:
+    """`servers` are the names of the model servers' services."""
     data = {
-        "prometheus.yml": prometheus_config(monitoring, domain),
+        "prometheus.yml": prometheus_config(monitoring, domain, servers),
         "rules.yml": alert_rules.rules_file(monitoring),
     }
     return config_map(f"{NAME}-config", data)

@@ -9,6 +9,7 @@ import pytest
 
 from lab.ask import ENDPOINT
 
+REFERENCE = "smollm2-135m-instruct-reference"
 QUESTION = [{"role": "user", "content": "Say hello."}]
 
 
@@ -36,8 +37,25 @@ def test_a_completion_goes_on_from_its_prompt(client: openai.OpenAI, model: str)
     assert "5" in answer.choices[0].text
 
 
-def test_the_model_list_names_the_served_model(client: openai.OpenAI, model: str) -> None:
-    assert [m.id for m in client.models.list().data] == [model]
+def test_the_model_list_names_the_served_models(client: openai.OpenAI, model: str) -> None:
+    assert [m.id for m in client.models.list().data] == [model, REFERENCE]
+
+
+def test_the_reference_engine_answers_behind_the_same_endpoint(client: openai.OpenAI) -> None:
+    ask = {"model": REFERENCE, "messages": QUESTION, "max_tokens": 12, "temperature": 0}
+    whole = client.chat.completions.create(**ask)
+    assert whole.model == REFERENCE
+    assert whole.choices[0].message.content
+    events = list(client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True}))
+    pieces = [event.choices[0].delta.content for event in events if event.choices and event.choices[0].delta.content]
+    assert "".join(pieces) == whole.choices[0].message.content
+    assert events[-1].usage == whole.usage
+
+
+def test_the_reference_engine_refuses_what_it_cannot_do(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(model=REFERENCE, messages=QUESTION, n=2)
+    assert refused.value.param == "n"
 
 
 def test_health_needs_no_key() -> None:

@@ -43,6 +43,12 @@ def test_the_engine_and_the_gateway_report_theirs() -> None:
     assert ask("query", query="haproxy_frontend_http_responses_total")["result"]
 
 
+def test_both_engines_are_read_by_the_same_names() -> None:
+    for series in ("serving:generation_tokens:total", "serving:time_to_first_token:seconds_count"):
+        engines = {found["metric"]["engine"] for found in ask("query", query=f"{series} >= 0")["result"]}
+        assert engines == {"vllm", "transformers"}, series
+
+
 def test_high_gpu_usage_is_a_loaded_and_healthy_rule() -> None:
     rules = {r["name"]: r for g in ask("rules")["groups"] for r in g["rules"]}
     rule = rules["HighGPUUsage"]

@@ -1,6 +1,7 @@
-"""A stand-in for the cluster's DNS: every A query is answered with the addresses that a file lists, one a line.
+"""A stand-in for the cluster's DNS: an A query is answered with the addresses in its first label's file, one a line.
 
-`python dns_server.py PORT FILE` listens on 127.0.0.1. The file is read for each query, so that a test can change it.
+`python dns_server.py PORT FOLDER` listens on 127.0.0.1: `models.test` is FOLDER/models, read for each query, so that a
+test can change it. No file, no such name.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ def question(query: bytes) -> tuple[bytes, int]:
     return query[12:end], struct.unpack("!H", query[end - 4 : end - 2])[0]
 
 
+def listed(query: bytes, folder: Path) -> list[str]:
+    label = query[13 : 13 + query[12]].decode().lower()
+    file = folder / label
+    return file.read_text().split() if file.exists() else []
+
+
 def answer(query: bytes, addresses: list[str]) -> bytes:
     asked, kind = question(query)
     records = addresses if kind == TYPE_A else []
@@ -31,12 +38,12 @@ def answer(query: bytes, addresses: list[str]) -> bytes:
 
 
 def main() -> None:
-    port, listed = int(sys.argv[1]), Path(sys.argv[2])
+    port, folder = int(sys.argv[1]), Path(sys.argv[2])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", port))
         while True:
             query, client = server.recvfrom(4096)
-            server.sendto(answer(query, listed.read_text().split()), client)
+            server.sendto(answer(query, listed(query, folder)), client)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,19 @@ def test_keys_that_contradict_each_other_are_all_named(
     assert problem.fix
 
 
+def test_a_variant_keeps_the_rules_of_a_model_and_has_names_of_its_own(local: Values) -> None:
+    [variant] = local["variants"]
+    greedy = {**variant, "memoryRequest": "6Gi", "sharedMemory": "5Gi"}
+    found = {problem.keys for problem in refusal({**local, "variants": [greedy]})}
+    assert found == {
+        ("variants[0].memoryRequest", "variants[0].memoryLimit"),
+        ("variants[0].sharedMemory", "variants[0].memoryLimit"),
+    }
+    twins = [variant, {**variant, "servedName": local["model"]["name"]}]
+    found = {problem.keys for problem in refusal({**local, "variants": twins})}
+    assert found == {("variants.variant",), ("variants.servedName",)}
+
+
 def test_parallel_sizes_multiply_to_the_gpus_of_a_replica(local: Values) -> None:
     values = changed(local, "model.gpusPerReplica", 8)
     sizes = ["--tensor-parallel-size=4", "--pipeline-parallel-size", "2"]

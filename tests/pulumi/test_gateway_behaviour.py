@@ -58,11 +58,9 @@ class Site:
     health_port: int = field(default_factory=free_port)
     dns_port: int = field(default_factory=free_port)
     models: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    variants: set[str] = field(default_factory=set)
+    """Addresses, among the models, of those that are the variant."""
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    @property
-    def listed(self) -> Path:
-        return self.folder / "addresses"
 
     @property
     def log(self) -> Path:
@@ -83,8 +81,10 @@ class Site:
         self.list_models()
 
     def list_models(self) -> None:
-        """The headless service's answer: the models that run."""
-        self.listed.write_text("\n".join(a for a, process in self.models.items() if process.poll() is None))
+        """The headless services' answers: the models that run."""
+        running = {address for address, process in self.models.items() if process.poll() is None}
+        (self.folder / "models").write_text("\n".join(running - self.variants))
+        (self.folder / "variant").write_text("\n".join(running & self.variants))
 
     def set_ready(self, address: str, ready: bool) -> None:
         connection = http.client.HTTPConnection(address, self.health_port, timeout=5)
@@ -149,9 +149,11 @@ def site(tmp_path: Path, settings: Any) -> Iterator[Site]:
     from specs import gateway as specs
 
     here = Site(tmp_path)
-    here.listed.touch()
     route = specs.Route(
-        "models.test",
+        (
+            specs.Upstream("model-server", "tiny", "models.test", 2048),
+            specs.Upstream("model-server-second", "tiny-second", "variant.test", 1024),
+        ),
         upstream_port=here.model_port,
         health_port=here.health_port,
         api_port=here.api_port,
@@ -164,7 +166,7 @@ def site(tmp_path: Path, settings: Any) -> Iterator[Site]:
     config = config.replace("parse-resolv-conf", f"nameserver fake 127.0.0.1:{here.dns_port}")
     (tmp_path / "haproxy.cfg").write_text(config)
     (tmp_path / "clients.map").write_text(specs.clients_map({"default": KEY, "second": KEY[::-1]}))
-    here.start(sys.executable, str(FAKES / "dns_server.py"), str(here.dns_port), str(here.listed))
+    here.start(sys.executable, str(FAKES / "dns_server.py"), str(here.dns_port), str(tmp_path))
     here.start("haproxy", "-W", "-db", "-f", str(tmp_path / "haproxy.cfg"))
     try:
         eventually(lambda: accepts("127.0.0.1", here.api_port))
@@ -218,6 +220,24 @@ def test_only_the_listed_paths_and_methods_pass(two_models: Site) -> None:
         assert (answer.status, answer.json["error"]["code"]) == (404, "not_found"), path
     assert two_models.ask(CHAT).headers["allow"] == "POST"
     assert two_models.ask("/v1/models", {}).headers["allow"] == "GET"
+
+
+def test_a_variant_is_asked_for_by_its_name_and_listed(site: Site) -> None:
+    site.variants.add(TWO)
+    site.add_model(ONE)
+    site.add_model(TWO)
+    eventually(lambda: site.ask(CHAT, {"model": "tiny-second"}).status == 200)
+    asked = {name: site.ask(CHAT, {"model": name}).json["backend"] for name in ("tiny", "tiny-second", "unknown")}
+    assert asked == {"tiny": ONE, "tiny-second": TWO, "unknown": ONE}
+    for body in (
+        b'{"model": ["tiny-second"]}',
+        b"[1]",
+        b"\xff",
+        b'{"messages": "tiny-second"}',
+    ):
+        assert site.ask(CHAT, body).json["backend"] == ONE, body
+    listed = {model["id"]: model["max_model_len"] for model in site.ask("/v1/models").json["data"]}
+    assert listed == {"tiny": 2048, "tiny-second": 1024}
 
 
 def test_oversized_headers_and_late_bodies_get_the_same_shape(two_models: Site) -> None:

@@ -27,7 +27,7 @@ def test_the_memory_limit_covers_every_connection_with_both_buffers(settings: An
 
 def test_the_upstream_is_the_model_servers_discovery_service(settings: Any) -> None:
     config = gateway.haproxy_config(settings.gateway, gateway.route(settings))
-    name = model_server.discovery()["metadata"]["name"]
+    name = model_server.discovery(settings.model)["metadata"]["name"]
     assert f" {name}.qwen.svc.cluster.local:8080 check port 8081 " in config
 
 
@@ -42,8 +42,9 @@ def test_every_error_body_is_json_in_the_shape_of_openai(settings: Any) -> None:
 def test_retries_are_as_configured_and_never_for_slow_answers(settings: Any) -> None:
     config = gateway.haproxy_config(settings.gateway.model_copy(update={"retries": 1}), gateway.route(settings))
     assert "\n    retries 1\n" in config
-    [conditions] = re.findall(r"retry-on (.*)", config)
-    assert set(conditions.split()) == {"conn-failure", "empty-response", "503"}
+    found = re.findall(r"retry-on (.*)", config)
+    assert len(found) == len(settings.models)
+    assert all(set(conditions.split()) == {"conn-failure", "empty-response", "503"} for conditions in found)
 
 
 def test_the_map_holds_digests_and_names() -> None:

@@ -44,9 +44,9 @@ def test_a_pod_takes_its_rank_from_its_ordinal_and_its_share_of_the_gpus(contain
 
 
 def test_followers_find_the_leader_by_its_name_before_anyone_is_ready(
-    group: dict[str, Any], container: dict[str, Any]
+    model: Any, group: dict[str, Any], container: dict[str, Any]
 ) -> None:
-    service = model_group.meeting_point(1)
+    service = model_group.meeting_point(model, 1)
     leader, _, domain = flags(container)["--leader-address"].partition(".")
     assert leader == f"{group['metadata']['name']}-0"
     assert domain == group["spec"]["serviceName"] == service["metadata"]["name"]
@@ -63,13 +63,13 @@ def test_the_groups_port_is_the_one_that_is_named(container: dict[str, Any]) -> 
 
 def test_groups_do_not_select_each_others_pods(model: Any) -> None:
     one, other = (model_group.stateful_set(model, "image", replica)["spec"] for replica in (0, 1))
-    assert one["selector"] == {"matchLabels": model_group.labels(0)}
+    assert one["selector"] == {"matchLabels": model_group.labels(model, 0)}
     assert not one["selector"]["matchLabels"].items() <= other["template"]["metadata"]["labels"].items()
 
 
-def test_gateway_and_prometheus_find_leaders_alone(group: dict[str, Any]) -> None:
-    service = model_group.discovery()
-    assert service["metadata"]["name"] == model_server.discovery()["metadata"]["name"]
+def test_gateway_and_prometheus_find_leaders_alone(model: Any, group: dict[str, Any]) -> None:
+    service = model_group.discovery(model)
+    assert service["metadata"]["name"] == model_server.discovery(model)["metadata"]["name"]
     selector = dict(service["spec"]["selector"])
     assert selector.pop("apps.kubernetes.io/pod-index") == "0"
     assert selector.items() <= group["spec"]["template"]["metadata"]["labels"].items()

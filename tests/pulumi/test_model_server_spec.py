@@ -112,5 +112,5 @@ def test_an_engine_without_arguments_of_its_own_gets_no_separator(settings: Any)
     assert "--" not in model_server.arguments(settings.model.model_copy(update={"extra_args": ()}))
 
 
-def test_the_gateway_finds_pods_by_a_name_that_resolves_to_each() -> None:
-    assert model_server.discovery()["spec"]["clusterIP"] == "None"
+def test_the_gateway_finds_pods_by_a_name_that_resolves_to_each(settings: Any) -> None:
+    assert model_server.discovery(settings.model)["spec"]["clusterIP"] == "None"

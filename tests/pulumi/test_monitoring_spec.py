@@ -23,6 +23,10 @@ def checked(*command: object) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def servers(settings: Any) -> list[str]:
+    return [model.server for model in settings.models]
+
+
 @pytest.fixture
 def rules(tmp_path: Path, settings: Any) -> Path:
     path = tmp_path / "rules.yml"
@@ -33,7 +37,7 @@ def rules(tmp_path: Path, settings: Any) -> Path:
 @PROMTOOL
 def test_promtool_accepts_the_configuration_and_the_rules(tmp_path: Path, rules: Path, settings: Any) -> None:
     checked("promtool", "check", "rules", rules)
-    config = prometheus.prometheus_config(settings.monitoring, settings.service_domain)
+    config = prometheus.prometheus_config(settings.monitoring, settings.service_domain, servers(settings))
     # In the pod the rules stand at their mount.
     (tmp_path / "prometheus.yml").write_text(config.replace(prometheus.CONFIG_DIR, str(tmp_path)))
     checked("promtool", "check", "config", tmp_path / "prometheus.yml")
@@ -94,22 +98,28 @@ def test_alerts_read_only_the_contract_and_say_what_to_do(settings: Any) -> None
 def test_every_scrape_job_asks_a_headless_service_and_a_port_that_exist(settings: Any) -> None:
     services = {
         service["metadata"]["name"]: service["spec"]
-        for service in (gateway.metrics_service(), model_server.discovery(), dcgm_exporter.discovery())
+        for service in (
+            gateway.metrics_service(),
+            *(model_server.discovery(model) for model in settings.models),
+            dcgm_exporter.discovery(),
+        )
     }
-    config = yaml.safe_load(prometheus.prometheus_config(settings.monitoring, settings.service_domain))
+    config = yaml.safe_load(
+        prometheus.prometheus_config(settings.monitoring, settings.service_domain, servers(settings))
+    )
     asked = [found for job in config["scrape_configs"] for found in job.get("dns_sd_configs", [])]
-    assert {found["names"][0].partition(".")[0] for found in asked} == set(services)
-    for found in asked:
-        spec = services[found["names"][0].partition(".")[0]]
-        assert spec["clusterIP"] == "None"
-        assert found["port"] in [port["port"] for port in spec["ports"]]
-        assert found["names"][0].endswith(".qwen.svc.cluster.local.")
+    named = [(name.partition(".")[0], found["port"]) for found in asked for name in found["names"]]
+    assert {name for name, _ in named} == set(services)
+    assert all(name.endswith(".qwen.svc.cluster.local.") for found in asked for name in found["names"])
+    for name, port in named:
+        assert services[name]["clusterIP"] == "None"
+        assert port in [port["port"] for port in services[name]["ports"]]
 
 
 def test_prometheus_has_no_right_to_read_the_cluster(settings: Any) -> None:
-    pod = prometheus.deployment(settings.monitoring, "i", prometheus.files(settings.monitoring, "d"))["spec"][
-        "template"
-    ]
+    pod = prometheus.deployment(
+        settings.monitoring, "i", prometheus.files(settings.monitoring, "d", servers(settings))
+    )["spec"]["template"]
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert "serviceAccountName" not in pod["spec"]
 
