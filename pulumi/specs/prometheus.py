@@ -25,6 +25,7 @@ PORT = 9090
 CONFIG_DIR = "/etc/prometheus"
 DATA_DIR = "/prometheus"
 MODEL_SERVERS = "model-server"
+SUPERVISORS = "supervisor"
 SINGLE_TARGETS = {alertmanager.NAME: f"{alertmanager.NAME}:{alertmanager.PORT}", NAME: f"localhost:{PORT}"}
 
 
@@ -56,6 +57,7 @@ def prometheus_config(monitoring: Monitoring, domain: str, servers: Sequence[str
         "scrape_configs": [
             pod_job(gateway.NAME, [gateway.METRICS_NAME], gateway.METRICS_PORT, domain),
             pod_job(MODEL_SERVERS, servers, model_server.API_PORT, domain),
+            pod_job(SUPERVISORS, servers, model_server.HEALTH_PORT, domain),
             pod_job(dcgm_exporter.NAME, [dcgm_exporter.NAME], dcgm_exporter.PORT, domain),
             *({"job_name": job, "static_configs": [{"targets": [at]}]} for job, at in SINGLE_TARGETS.items()),
         ],

@@ -24,9 +24,11 @@ QUIET = {"VLLM_TARGET_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL
 
 
 def ask_vllm(config: dict[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
-    """What vLLM's own parser, checks and model configuration make of `vllm serve DIR` with these arguments."""
+    """What vLLM's own parser, checks and configurations make of `vllm serve DIR` with these arguments."""
+    from vllm.config import CacheConfig
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.entrypoints.launchers.launcher import validate_api_server_args
     from vllm.tool_parsers import ToolParserManager
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
@@ -37,6 +39,8 @@ def ask_vllm(config: dict[str, Any], arguments: Sequence[str]) -> dict[str, Any]
             with contextlib.redirect_stderr(complaint):
                 parsed = make_arg_parser(FlexibleArgumentParser()).parse_args(["--model", directory, *arguments])
                 validate_parsed_serve_args(parsed)
+                validate_api_server_args(parsed)
+                CacheConfig(cache_dtype=parsed.kv_cache_dtype, gpu_memory_utilization=parsed.gpu_memory_utilization)
                 model = AsyncEngineArgs.from_cli_args(parsed).create_model_config()
         except SystemExit:
             return {"error": complaint.getvalue().strip().splitlines()[-1]}
@@ -46,7 +50,8 @@ def ask_vllm(config: dict[str, Any], arguments: Sequence[str]) -> dict[str, Any]
         name: getattr(parsed, name)
         for name in (
             *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel"),
-            *("nnodes", "max_model_len", "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization"),
+            *("nnodes", "node_rank", "master_addr", "master_port", "headless", "served_model_name", "port"),
+            *("max_model_len", "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization"),
         )
     }
     parser = parsed.tool_call_parser

@@ -12,6 +12,8 @@ import pytest
 from lab.paths import REPO
 
 sys.path.insert(0, str(REPO / "python/src"))
+from qwen_runtime.engine import vllm
+from qwen_runtime.engine.spec import EngineSpec, Rank
 from qwen_runtime.plan import Plan, make, plan
 
 pytestmark = pytest.mark.contract
@@ -27,12 +29,21 @@ PLANS = {
     "8 x L40S, 30B": ("Qwen3-Coder-30B-A3B-Instruct", "l40s-48gb", 1, 65536),
     "8 x H100, dense": ("Qwen2.5-Coder-32B-Instruct", "h100-80gb", 1, 32768),
 }
+OVER_HOSTS = "2 x 8 x H100, bf16"
 ARCHITECTURES = {"qwen3_moe": "Qwen3MoeForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 
 
 def drawn(name: str) -> Plan:
     model, gpu, nodes, context = PLANS[name]
     return plan(make(model=model, gpu=gpu, gpus_per_node=8, nodes=nodes, context_tokens=context))
+
+
+def command(found: Plan, rank: Rank) -> list[str]:
+    """What `qwen-runtime serve --plan` runs on one node, without the program and the model's directory."""
+    wishes, planned = found.request.wishes, tuple(found.launch["vllm"])
+    return vllm.command(
+        EngineSpec(Path("m"), "coder", 8080, wishes.context_tokens, "bfloat16", planned=planned, rank=rank)
+    )[5:]
 
 
 def config_of(found: Plan) -> dict[str, Any]:
@@ -72,13 +83,21 @@ def config_of(found: Plan) -> dict[str, Any]:
 def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
     """One process answers everything: vLLM alone takes half a minute to import."""
     plans = {name: drawn(name) for name in PLANS}
-    vllm = {name: {"config": config_of(found), "arguments": found.launch["vllm"]} for name, found in plans.items()}
-    config = vllm["8 x H100, FP8"]["config"]
-    vllm["misspelt"] = {"config": config, "arguments": ["--tensor-paralel-size", "8"]}
-    vllm["too long"] = {"config": config, "arguments": ["--max-model-len", "262145"]}
-    vllm["no parser"] = {"config": config, "arguments": ["--enable-auto-tool-choice"]}
+    asked = {name: {"config": config_of(found), "arguments": found.launch["vllm"]} for name, found in plans.items()}
+    config = asked["8 x H100, FP8"]["config"]
+    asked["misspelt"] = {"config": config, "arguments": ["--tensor-paralel-size", "8"]}
+    asked["too long"] = {"config": config, "arguments": ["--max-model-len", "262145"]}
+    asked["no parser"] = {"config": config, "arguments": ["--enable-auto-tool-choice"]}
+    wrong_parser = ["--enable-auto-tool-choice", "--tool-call-parser", "qwen4_coder"]
+    asked["unknown parser"] = {"config": config, "arguments": wrong_parser}
+    asked["unknown cache"] = {"config": config, "arguments": ["--kv-cache-dtype", "fp9"]}
+    asked["cache in FP8"] = {"config": config, "arguments": ["--kv-cache-dtype", "fp8"]}
+    for rank in (0, 1):
+        planned = plans[OVER_HOSTS]
+        config = config_of(planned)
+        asked[f"rank {rank}"] = {"config": config, "arguments": command(planned, Rank(2, rank, "pod-0.group", 29500))}
     questions = {
-        "vllm": vllm,
+        "vllm": asked,
         "transformers": plans["8 x H100, FP8"].launch["transformers"],
         "environment": ["VLLM_USE_DEEP_GEMM", "VLLM_CPU_KVCACHE_SPACE", "VLLM_NO_SUCH_VARIABLE"],
     }
@@ -109,12 +128,28 @@ def test_vllm_reads_the_plan_out_of_its_arguments(answers: dict[str, Any], name:
         ("misspelt", "--tensor-paralel-size"),
         ("too long", "262144"),
         ("no parser", "--tool-call-parser"),
+        ("unknown parser", "invalid tool call parser: qwen4_coder"),
+        ("unknown cache", "fp9"),
     ],
 )
 def test_vllm_refuses_what_is_wrong_so_that_its_agreement_means_something(
     answers: dict[str, Any], name: str, message: str
 ) -> None:
     assert message in answers["vllm"][name]["error"]
+
+
+def test_vllm_takes_a_cache_in_fp8(answers: dict[str, Any]) -> None:
+    assert "error" not in answers["vllm"]["cache in FP8"]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_vllm_reads_the_rank_out_of_the_whole_command_that_serve_runs(answers: dict[str, Any], rank: int) -> None:
+    read = answers["vllm"][f"rank {rank}"]
+    assert "error" not in read, read
+    assert (read["nnodes"], read["node_rank"], read["headless"]) == (2, rank, rank > 0)
+    assert (read["master_addr"], read["master_port"]) == ("pod-0.group", 29500)
+    assert (read["served_model_name"], read["port"]) == (["coder"], 8080)
+    assert (read["tensor_parallel_size"], read["pipeline_parallel_size"]) == (8, 2)
 
 
 def test_vllm_reads_the_planned_environment(answers: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -223,8 +224,44 @@ def test_a_killed_supervisor_does_not_leave_the_engine_running(start: Start) -> 
     wait_until(lambda: not runs(engine), "the engine's end")
 
 
-def test_a_client_that_sends_nothing_does_not_keep_probes_from_being_answered(start: Start) -> None:
+def test_a_thousand_clients_that_send_nothing_keep_no_probe_from_its_answer(start: Start) -> None:
     runtime = start()
     runtime.wait_ready()
-    with socket.create_connection(("127.0.0.1", runtime.health_port)):
+    with contextlib.ExitStack() as silent:
+        for _ in range(1000):
+            silent.enter_context(socket.create_connection(("127.0.0.1", runtime.health_port)))
         assert runtime.health("ready") == 200
+        files = len(os.listdir(f"/proc/{runtime.process.pid}/fd"))
+        threads = len(os.listdir(f"/proc/{runtime.process.pid}/task"))
+        assert (files < 200, threads < 20) == (True, True), "the engine's own needs must not run short"
+    runtime.signal(signal.SIGTERM)
+    assert runtime.wait() == 0
+    assert runtime.errors() == ""
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(b"POST /health/live HTTP/1.1\r\n\r\n", b"405"), (b"\xff\xff\r\n\r\n", b""), (b"x" * 100_000, b"")],
+    ids=["another method", "no HTTP", "no end"],
+)
+def test_what_is_no_probe_is_refused_or_dropped(start: Start, sent: bytes, status: bytes) -> None:
+    runtime = start()
+    runtime.wait_ready()
+    with socket.create_connection(("127.0.0.1", runtime.health_port)) as client:
+        with contextlib.suppress(OSError):
+            client.sendall(sent)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            answer = client.recv(100)
+        assert answer[9:12] == status
+    assert runtime.health("live") == 200
+
+
+def test_the_health_port_tells_prometheus_what_no_engine_tells(start: Start) -> None:
+    runtime = start()
+    runtime.wait_ready()
+    status, text = get(runtime.health_port, "/metrics")
+    assert status == 200
+    assert 'qwen_runtime_state{state="ready"} 1' in text
+    assert 'qwen_runtime_state{state="dead"} 0' in text
+    assert "qwen_runtime_start_seconds " in text

@@ -57,6 +57,9 @@ REFUSALS = {"4xx": "refused", "5xx": "server"}
 REQUESTS = "http_requests_total"
 """Counter of answers by handler and class of status; it has no prefix."""
 
+# What the supervisor tells on its health port, whatever the engine.
+SUPERVISOR = {"start_time:seconds": "qwen_runtime_start_seconds", "state": "qwen_runtime_state"}
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -79,6 +82,8 @@ def rules() -> Iterator[Rule]:
         finished = f'label_replace({prefix}{FINISHED}, "finish_reason", "$1", "finished_reason", "(.*)")'
         yield Rule("serving:finished:total", f"sum without (engine, finished_reason) ({finished})", label)
     yield from _errors_of_vllm()
+    for serving, name in SUPERVISOR.items():
+        yield Rule(f"serving:{serving}", name, {})
 
 
 def _errors_of_vllm() -> Iterator[Rule]:

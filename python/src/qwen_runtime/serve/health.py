@@ -1,11 +1,9 @@
-"""State of the server, told over HTTP on a port of its own: /health/startup, /health/ready, /health/live."""
+"""State of the server, and what probes and Prometheus are told of it."""
 
 from __future__ import annotations
 
 import enum
-import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class State(enum.Enum):
@@ -35,6 +33,8 @@ class Health:
         self.reason = "the engine has not answered yet"
         self.obstacle: str | None = self.reason
         """Why a server that is up can't answer right now; ready needs this to be None."""
+        self.start_s: float | None = None
+        """From the engine's start to its first answer; None before that."""
 
     def move(self, state: State, reason: str) -> bool:
         """False where the state is not ahead of the current one; then nothing changes."""
@@ -64,33 +64,13 @@ class Health:
             passing = passing and path != "/health/ready"
         return 200 if passing else 503, {"state": state.value, "reason": reason}
 
-
-class HealthServer:
-    """Answers probes from a thread of its own; it never waits for the engine."""
-
-    def __init__(self, health: Health, port: int) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            timeout = 5  # seconds; a client that connects and sends nothing is dropped
-
-            def do_GET(self) -> None:
-                status, content = health.answer(self.path.partition("?")[0])
-                body = json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Probes come every few seconds; they would drown the engine's log."""
-
-        self._server = ThreadingHTTPServer(("0.0.0.0", port), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def metrics(self) -> str:
+        """For Prometheus: what no engine tells of itself."""
+        with self._lock:
+            state, start_s = self.state, self.start_s
+        lines = ["# HELP qwen_runtime_state Whether the server is in this state.", "# TYPE qwen_runtime_state gauge"]
+        lines += [f'qwen_runtime_state{{state="{one.value}"}} {int(one is state)}' for one in State]
+        if start_s is not None:
+            lines.append("# HELP qwen_runtime_start_seconds From the engine's start to its first answer.")
+            lines += ["# TYPE qwen_runtime_start_seconds gauge", f"qwen_runtime_start_seconds {start_s}"]
+        return "\n".join(lines) + "\n"

@@ -18,7 +18,8 @@ from qwen_runtime.engine.spec import Progress
 from qwen_runtime.errors import EngineError
 from qwen_runtime.serve import journal, probe, processes
 from qwen_runtime.serve.group import DRAIN, END, LOST, Follower, Leader
-from qwen_runtime.serve.health import Health, HealthServer, State
+from qwen_runtime.serve.health import Health, State
+from qwen_runtime.serve.health_server import HealthServer
 from qwen_runtime.serve.progress import ProgressJudge
 
 PROBE_STARTING_S = 0.5
@@ -238,7 +239,7 @@ class Supervisor:
         if isinstance(self._group, Leader):
             obstacle = obstacle or self._group.find_missing()
         if obstacle is None and self._health.move(State.READY, "the engine answers"):
-            seconds = round(time.monotonic() - started, 1)
+            seconds = self._health.start_s = round(time.monotonic() - started, 1)
             journal.event("ready", f"the engine answered after {seconds} s", start_s=seconds)
         elif self._health.note(obstacle):
             journal.event("probe", obstacle or "the engine answers again")
