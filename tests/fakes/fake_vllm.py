@@ -1,11 +1,11 @@
 """A stand-in for vLLM's server: the same paths, counters and signals as far as the supervisor looks at them.
 
 Run as `... serve MODEL_DIR --served-model-name NAME --port PORT [...]`; unknown flags are taken as vLLM's. Its own:
---fake-exit CODE (ends at once), --fake-silent (never listens), --fake-deaf (ignores SIGTERM), --fake-orphan FILE
-(starts a process in a session of its own and writes its id there). GET /stream?seconds=S answers line by line;
-POST /die ends it as a crash does; POST /health?status=N changes what /health answers; POST /hang stops all tokens;
-POST /finish ends every stream as if its answer were complete; POST /mute lets it accept questions and answer none.
-With --headless it has no server, as the ranks of vLLM that only compute.
+--fake-exit CODE (ends at once), --fake-wait FILE (listens once that is there), --fake-silent (never listens),
+--fake-deaf (ignores SIGTERM), --fake-orphan FILE (starts a process in a session of its own and writes its id there).
+GET /stream?seconds=S answers line by line; POST /die ends it as a crash does; POST /health?status=N changes what
+/health answers; POST /hang stops all tokens; POST /finish ends every stream as if its answer were complete; POST /mute
+lets it accept questions and answer none. With --headless it has no server, as the ranks of vLLM that only compute.
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--served-model-name", required=True)
     parser.add_argument("--headless", action="store_true")
     parser.add_argument("--fake-exit", type=int)
+    parser.add_argument("--fake-wait", type=Path)
     parser.add_argument("--fake-silent", action="store_true")
     parser.add_argument("--fake-deaf", action="store_true")
     parser.add_argument("--fake-orphan", type=Path)
@@ -114,6 +115,8 @@ def main() -> None:
     if options.fake_orphan:
         orphan = subprocess.Popen(["sleep", "1000"], start_new_session=True)
         options.fake_orphan.write_text(str(orphan.pid))
+    while options.fake_wait and not options.fake_wait.exists():
+        time.sleep(0.02)
     if options.fake_silent or options.headless:
         signal.pause()
     server = Server(("127.0.0.1", options.port), Handler)

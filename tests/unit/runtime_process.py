@@ -34,8 +34,8 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
     raise AssertionError(f"{what} did not happen within {PATIENCE_S} s")
 
 
-def get(port: int, path: str, method: str = "GET") -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+def get(port: int, path: str, method: str = "GET", timeout_s: float = PATIENCE_S) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
         connection.request(method, path)
         response = connection.getresponse()
@@ -52,7 +52,16 @@ def runs(pid: int) -> bool:
 
 
 class Runtime:
-    def __init__(self, site: Path, model_dir: Path, log: Path, *flags: str, engine: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        site: Path,
+        model_dir: Path,
+        log: Path,
+        *flags: str,
+        engine: tuple[str, ...] = (),
+        within: tuple[str, ...] = (),
+    ) -> None:
+        """within: a command that runs another one in its own place, in a surrounding of its making."""
         self.port, self.health_port = free_port(), free_port()
         self.group_port = 0
         self._log = log
@@ -60,7 +69,7 @@ class Runtime:
         command = [sys.executable, "-m", "qwen_runtime", "serve", "--model", str(model_dir), "--max-model-len", "2048"]
         command += ["--port", str(self.port), "--health-port", str(self.health_port), "--settle-seconds", "1", *flags]
         with log.open("wb") as out, log.with_suffix(".err").open("wb") as err:
-            self.process = subprocess.Popen([*command, "--", *engine], env=environment, stdout=out, stderr=err)
+            self.process = subprocess.Popen([*within, *command, "--", *engine], env=environment, stdout=out, stderr=err)
 
     def health(self, kind: str) -> int:
         """Status of /health/<kind>; 0 where nothing listens."""

@@ -81,6 +81,7 @@ def run(options: Options) -> None:
     from qwen_runtime.engine.spec import EngineSpec
     from qwen_runtime.serve import journal, planned, preflight
     from qwen_runtime.serve.supervisor import Supervisor
+    from qwen_runtime.serve.witness import Witness
 
     started = time.monotonic()
     engine = ENGINES[options.engine]
@@ -88,6 +89,7 @@ def run(options: Options) -> None:
     rank = planned.place(
         settings.nodes, options.node_rank, options.leader_address, options.rendezvous_port, options.group_port
     )
+    witness = Witness(options.model)
     manifest = preflight.check(
         engine,
         options.model,
@@ -123,6 +125,7 @@ def run(options: Options) -> None:
         stall_s=options.stall_seconds,
         settle_s=options.settle_seconds,
         drain_s=options.drain_seconds,
+        find_change=witness.find_change,
         group=group_of(options, rank, f"{manifest.model} {manifest.revision}"),
     ).run()
 

@@ -72,6 +72,15 @@ def end_all(root: int, timeout_s: float = 10.0) -> list[int]:
     return left
 
 
+def shared_memory_is_full() -> bool:
+    """Whether /dev/shm has no page left: writing to memory that is mapped from it kills with SIGBUS."""
+    try:
+        left = os.statvfs("/dev/shm")
+    except OSError:
+        return False
+    return left.f_blocks > 0 and left.f_bavail == 0
+
+
 def describe_exit(status: int) -> str:
     """Words for a status of waitpid."""
     if os.WIFSIGNALED(status):

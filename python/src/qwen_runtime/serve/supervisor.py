@@ -14,8 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from qwen_runtime import weights
 from qwen_runtime.engine.spec import Progress
-from qwen_runtime.errors import EngineError
+from qwen_runtime.errors import EngineError, Error, WeightsError
 from qwen_runtime.serve import journal, probe, processes
 from qwen_runtime.serve.group import DRAIN, END, LOST, Follower, Leader
 from qwen_runtime.serve.health import Health, State
@@ -35,7 +36,7 @@ EXIT_S = 5.0
 """Time from the engine's own SIGTERM, sent when it has nothing left to do, to SIGKILL."""
 
 # What happens, beside what a group reports; each with a reason.
-_STOP, _EXIT, _STALL = "stop", "exit", "stall"
+_STOP, _EXIT, _STALL, _CHANGE = "stop", "exit", "stall", "change"
 Event = tuple[str, str]
 
 
@@ -52,12 +53,15 @@ class Supervisor:
         stall_s: float,
         settle_s: float,
         drain_s: float,
+        find_change: Callable[[], str | None],
         group: Leader | Follower | None = None,
     ) -> None:
-        """port: of the engine's API; None for a follower's engine, which has none."""
+        """port: of the engine's API; None for a follower's engine, which has none. find_change: what is no longer as it
+        was verified."""
         self._command, self._environment = list(command), dict(environment)
         self._port, self._served_model_name, self._read_progress = port, served_model_name, read_progress
         self._stall_s, self._settle_s, self._drain_s = stall_s, settle_s, drain_s
+        self._find_change = find_change
         self._group = group
         self._signals = 0
         self._health = Health()
@@ -92,7 +96,7 @@ class Supervisor:
             self._group.start(self._health, lambda kind, reason: self._events.put((kind, reason)))
         try:
             self._wait(child)
-        except EngineError as error:
+        except Error as error:
             if self._group:
                 self._group.end(error.found, orderly=False)
             raise
@@ -111,6 +115,8 @@ class Supervisor:
             reason = f"engine process {child.pid} {reason} without being asked to"
             if self._health.state is State.READY and self._health.obstacle:
                 reason += f" (before that, {self._health.obstacle})"
+            if processes.shared_memory_is_full():
+                reason += " (/dev/shm is full: an engine that writes to it is killed)"
             self._health.move(State.DEAD, reason)
             journal.event("engine-died", reason)
             raise EngineError(
@@ -123,6 +129,10 @@ class Supervisor:
                 "tokens that move while requests run",
                 "Read the engine's last lines above. If it was only slow, raise --stall-seconds.",
             )
+        if kind == _CHANGE:
+            self._health.move(State.DEAD, reason)
+            journal.event("weights-changed", reason)
+            raise WeightsError(reason, "the files that were verified", weights.STAGE_AGAIN)
         if kind == LOST:
             self._health.move(State.DEAD, reason)
             journal.event("group-lost", reason)
@@ -218,6 +228,9 @@ class Supervisor:
         judge = ProgressJudge(self._stall_s)
         stopped: list[int] = []
         while self._health.state in (State.STARTING, State.READY):
+            if self._health.state is State.STARTING and (change := self._find_change()):
+                self._events.put((_CHANGE, change))
+                return
             before, stopped = stopped, processes.stopped(os.getpid())
             if lasting := sorted(set(before) & set(stopped)):
                 self._stall(f"process {lasting[0]} of the engine has been stopped by a signal")
