@@ -41,12 +41,14 @@ def free_port() -> int:
 class Process:
     """Of the serving environment's Python, with this tree's package and its log in a file."""
 
-    def __init__(self, log: Path, command: Sequence[object]) -> None:
+    def __init__(self, log: Path, command: Sequence[object], **environment: str) -> None:
         self._log = log
-        environment = {**os.environ, "PYTHONPATH": str(REPO / "python/src"), "OMP_NUM_THREADS": "1"}
+        own = {"PYTHONPATH": str(REPO / "python/src"), "OMP_NUM_THREADS": "1"}
         with log.open("wb") as out:
             words = [str(word) for word in (PYTHON, *command)]
-            self.process = subprocess.Popen(words, env=environment, stdout=out, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                words, env={**os.environ, **own, **environment}, stdout=out, stderr=subprocess.STDOUT
+            )
 
     def log(self) -> str:
         return self._log.read_text()

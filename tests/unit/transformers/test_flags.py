@@ -1,0 +1,86 @@
+"""The server takes what plans emit for it, and refuses what it can't do with the reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from qwen_runtime.cli import main
+from qwen_runtime.engine import transformers
+from qwen_runtime.engine.spec import EngineSpec, Progress
+from qwen_runtime.engine.transformers import flags
+from qwen_runtime.errors import UsageError
+from qwen_runtime.serve import planned
+
+OWN = ("m", "--served-model-name", "m", "--port", "8080", "--max-model-len", "4096", "--dtype", "bfloat16")
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Write:
+    def call(*more: str) -> Path:
+        assert main(["plan", "--context", "2048", "--engine", "transformers", "--json", *more]) == 0
+        path = tmp_path / "plan.json"
+        path.write_text(capsys.readouterr().out)
+        return path
+
+    return call
+
+
+def server_words(settings: planned.Settings, *extra: str) -> list[str]:
+    """What the server is started with, after the interpreter and the module."""
+    spec = EngineSpec(Path("m"), "m", 8080, settings.max_model_len, settings.dtype, settings.arguments, extra)
+    return transformers.command(spec)[3:]
+
+
+@pytest.mark.parametrize("gpu", ["cpu", "h100-80gb"])
+def test_the_server_reads_the_plan_out_of_its_arguments(write: Write, gpu: str) -> None:
+    path = write("--model", "smollm2", "--gpu", gpu, "--gpus-per-node", "1")
+    plan = json.loads(path.read_text())
+    read = flags.parse(server_words(planned.settings(path, "transformers", None, None)))
+    assert read.limits.context_tokens == 2048
+    assert read.limits.pages == plan["memory"]["kv_tokens"] // read.limits.page_tokens
+    assert read.dtype == "bfloat16"
+    assert read.attention == ("sdpa" if gpu == "cpu" else "flash_attention_2")
+    assert read.max_batch_tokens == 8192
+
+
+def test_what_stands_after_the_border_wins(write: Write) -> None:
+    path = write("--model", "smollm2", "--gpu", "cpu", "--gpus-per-node", "1")
+    settings = planned.settings(path, "transformers", 1024, "float32")
+    read = flags.parse(server_words(settings, "--max-batch-tokens", "64", "--num-blocks", "32"))
+    assert (read.max_batch_tokens, read.limits.pages, read.limits.context_tokens) == (64, 32, 1024)
+    assert read.dtype == "float32"
+
+
+@pytest.mark.parametrize("flag", ["--tp-size", "--pp-size", "--ep-size"])
+def test_a_model_over_several_ranks_is_refused(flag: str) -> None:
+    with pytest.raises(UsageError, match=f"{flag} 2; needed: 1: this engine runs a model in one process"):
+        flags.parse([*OWN, flag, "2"])
+
+
+def test_a_cache_that_is_smaller_than_one_context_is_refused() -> None:
+    assert flags.parse([*OWN, "--num-blocks", "128"]).limits.pages == 128
+    with pytest.raises(UsageError, match="--num-blocks 127 of 32 tokens hold 4064 tokens; needed: at least"):
+        flags.parse([*OWN, "--num-blocks", "127"])
+
+
+def test_without_a_plan_eight_contexts_have_a_place() -> None:
+    assert flags.parse(OWN).limits.pages * flags.PAGE_TOKENS == 8 * 4096
+
+
+def test_an_unknown_flag_ends_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        flags.parse([*OWN, "--max-num-seqs", "8"])
+    assert "unrecognized arguments: --max-num-seqs 8" in capsys.readouterr().err
+
+
+def test_progress_is_read_from_its_own_counters() -> None:
+    metrics = """transformers:num_requests_running{engine="0",model_name="m"} 2.0
+transformers:num_requests_waiting{engine="0",model_name="m"} 1.0
+transformers:iteration_tokens_total_sum{engine="0",model_name="m"} 17.0
+vllm:num_requests_running{engine="0",model_name="m"} 5.0
+"""
+    assert transformers.read_progress(metrics) == Progress(requests=3, tokens=17)
