@@ -79,7 +79,7 @@ class Server:
             "messages": messages,
             "max_tokens": TOKENS,
             "temperature": 0,
-            "model": MODEL_NAMES.get(self.name, MODEL),
+            "model": self._model,
         }
         times, reason = [time.perf_counter()], None
         for event in self._client.stream("/v1/chat/completions", body):
