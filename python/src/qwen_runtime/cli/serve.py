@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qwen_runtime.cli.common import Commands, Options, add, natural, port, positive
+from qwen_runtime.cli.common import HELP_MODEL, Commands, Options, add, natural, port, positive
 from qwen_runtime.engine.registry import ENGINES
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     serve = add(commands, "serve", run, "serve a model; arguments after -- go to the engine as they are")
     serve.add_argument("--engine", choices=list(ENGINES), default="vllm")
-    serve.add_argument("--model", type=Path, required=True, metavar="DIR", help="directory with a manifest.json")
+    serve.add_argument("--model", required=True, metavar="NAME|DIR", help=HELP_MODEL)
     serve.add_argument(
         "--plan", type=Path, metavar="FILE", help="written by `plan --json`: layout, context and dtype come from it"
     )
@@ -29,7 +29,7 @@ def add_to(commands: Commands) -> None:
         "--max-model-len",
         type=positive,
         metavar="TOKENS",
-        help="prompt plus answer (default: the plan's; else required)",
+        help="prompt plus answer (default: the plan's, or the model's context)",
     )
     serve.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="default: the plan's, or bfloat16")
     serve.add_argument("--verify", choices=["fast", "full"], default="fast", help="how to check the weights first")
@@ -82,27 +82,29 @@ def run(options: Options) -> None:
     from qwen_runtime.serve import journal, planned, preflight
     from qwen_runtime.serve.supervisor import Supervisor
     from qwen_runtime.serve.witness import Witness
+    from qwen_runtime.weights import places
 
     started = time.monotonic()
+    model_dir = places.find(options.model)
     engine = ENGINES[options.engine]
     settings = planned.settings(options.plan, options.engine, options.max_model_len, options.dtype, options.nodes)
     rank = planned.place(
         settings.nodes, options.node_rank, options.leader_address, options.rendezvous_port, options.group_port
     )
-    witness = Witness(options.model)
+    witness = Witness(model_dir)
     manifest = preflight.check(
         engine,
-        options.model,
+        model_dir,
         max_model_len=settings.max_model_len,
         ports=listened(options, rank),
         full=options.verify == "full",
     )
-    settings.check_model(options.model)
+    settings.check_model(model_dir)
     spec = EngineSpec(
-        model_dir=options.model,
+        model_dir=model_dir,
         served_model_name=options.served_model_name or manifest.model,
         port=options.port,
-        max_model_len=settings.max_model_len,
+        max_model_len=settings.max_model_len or preflight.longest_context(model_dir),
         dtype=settings.dtype,
         planned=settings.arguments,
         extra=options.extra,

