@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lab.paths import REPO
+from tests.engines.transformers import served
 from tests.engines.transformers.served import PYTHON, Client, Process, free_port, wait_until
 
 pytestmark = [pytest.mark.contract, pytest.mark.long]
@@ -39,6 +40,7 @@ def start(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     loopback = {"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
     for name, value in {**loopback, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(served, "PATIENCE_S", 1200)  # four processes import vLLM at once
     started: list[Process] = []
 
     def make(*flags: object, engine: tuple[str, ...] = ()) -> tuple[Process, Client, Client]:

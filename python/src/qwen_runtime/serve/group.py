@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 from qwen_runtime.serve import journal
@@ -99,11 +99,9 @@ class Group:
         """Until this rank or the other one ends; the group is lost with the other one, unless it ends in order."""
         beat = asyncio.ensure_future(self._beat(writer))
         try:
-            async for message in _listen(reader, f"rank {rank}"):
-                if "end" in message:
-                    self._hear_end(rank, message)
-                    return
+            while "end" not in (message := await _receive(reader, SILENCE_S, f"rank {rank}")):
                 hear(message)
+            self._hear_end(rank, message)
         except Lost as error:
             self._lose(str(error))
         finally:
@@ -240,11 +238,6 @@ class Follower(Group):
 
 def _send(writer: asyncio.StreamWriter, message: Message) -> None:
     writer.write(json.dumps(message).encode() + b"\n")
-
-
-async def _listen(reader: asyncio.StreamReader, who: str) -> AsyncIterator[Message]:
-    while True:
-        yield await _receive(reader, SILENCE_S, who)
 
 
 async def _receive(reader: asyncio.StreamReader, patience_s: float, who: str) -> Message:
