@@ -49,6 +49,13 @@ def test_both_engines_are_read_by_the_same_names() -> None:
         assert engines == {"vllm", "transformers"}, series
 
 
+def test_what_the_engine_and_its_supervisor_tell_is_recorded_under_neutral_names() -> None:
+    rules = [rule for group in ask("rules")["groups"] for rule in group["rules"]]
+    assert {rule["health"] for rule in rules} == {"ok"}
+    for series in ('serving:generation_tokens:total{engine="vllm"} > 0', "serving:start_time:seconds > 0"):
+        assert ask("query", query=series)["result"], series
+
+
 def test_high_gpu_usage_is_a_loaded_and_healthy_rule() -> None:
     rules = {r["name"]: r for g in ask("rules")["groups"] for r in g["rules"]}
     rule = rules["HighGPUUsage"]

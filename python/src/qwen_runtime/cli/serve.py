@@ -89,7 +89,12 @@ def run(options: Options) -> None:
     engine = ENGINES[options.engine]
     settings = planned.settings(options.plan, options.engine, options.max_model_len, options.dtype, options.nodes)
     rank = planned.place(
-        settings.nodes, options.node_rank, options.leader_address, options.rendezvous_port, options.group_port
+        options.engine,
+        settings.nodes,
+        options.node_rank,
+        options.leader_address,
+        options.rendezvous_port,
+        options.group_port,
     )
     witness = Witness(model_dir)
     manifest = preflight.check(

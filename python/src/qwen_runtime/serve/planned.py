@@ -73,7 +73,7 @@ def settings(
 
 
 def place(
-    nodes: int, rank: int | None, leader_address: str | None, rendezvous_port: int, group_port: int
+    engine: str, nodes: int, rank: int | None, leader_address: str | None, rendezvous_port: int, group_port: int
 ) -> Rank | None:
     """This node's place in its group; None where it is alone. UsageError where the flags do not say which it is."""
     if nodes == 1:
@@ -84,6 +84,12 @@ def place(
                 "Add it, or leave the two out.",
             )
         return None
+    if engine != "vllm":
+        raise UsageError(
+            f"--engine {engine} over {nodes} nodes",
+            "engine vllm, which alone has ranks on other nodes",
+            "Take --engine vllm, or a model that one node holds.",
+        )
     if rank is None or leader_address is None or rank >= nodes:
         raise UsageError(
             f"a model over {nodes} nodes, --node-rank {rank} and --leader-address {leader_address}",
