@@ -102,6 +102,7 @@ def test_other_engines_get_the_layouts_that_they_take() -> None:
     assert drawn.launch["deepspeed"][:4] == ["--engine", "deepspeed", "--stages", "8"]
     assert drawn.launch["transformers"][:2] == ["--tp-size", "8"]
     assert "bf16 only" in draw(FP8, "h100-80gb").unusable["deepspeed"]
+    assert "unpacks FP8 to bf16" in draw(FP8, "a100-80gb", context_tokens=65536).unusable["transformers"]
 
 
 @pytest.mark.parametrize(

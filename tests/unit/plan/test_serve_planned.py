@@ -14,7 +14,7 @@ from qwen_runtime.cli import main
 from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec
 from qwen_runtime.errors import UsageError
-from qwen_runtime.serve import planned
+from qwen_runtime.serve import planned, preflight
 
 from tests.fakes.vllm_site import write_vllm_site
 from tests.unit.runtime_process import Runtime, free_port
@@ -83,9 +83,9 @@ def test_more_context_than_was_planned_is_refused(write: Write) -> None:
         planned.settings(write("smollm2"), "vllm", 4096, None)
 
 
-def test_neither_plan_nor_context_is_refused() -> None:
-    with pytest.raises(UsageError, match="no --max-model-len and no --plan"):
-        planned.settings(None, "vllm", None, None)
+def test_without_plan_and_command_the_context_is_the_models(planned_model: Path) -> None:
+    assert planned.settings(None, "vllm", None, None).max_model_len is None
+    assert preflight.longest_context(planned_model) == 2048
 
 
 def test_a_plan_that_does_not_fit_stops_serve_with_its_message(

@@ -31,6 +31,8 @@ def forbidden(engine: str, shape: Shape, gpu: Gpu, site: Site, layout: Layout) -
     if layout.nodes_per_replica(site) > 1:
         return f"engine {engine} has been tried on one host only"
     if engine == "transformers":
+        if weight_only(shape, gpu):
+            return "transformers unpacks FP8 to bf16 on GPUs without arithmetic in FP8, which takes twice the memory"
         return _forbidden_transformers(layout)
     return _forbidden_deepspeed(shape, layout)
 
