@@ -50,6 +50,7 @@ test: check ## everything: check, the lab from nothing, its tests, a second run,
 	@$(LAB) down
 	@$(RUN) python -m tests.lifecycle.trace
 	@$(LAB) up
+	@$(LAB) serving
 	@$(RUN) pytest -q -m "not long" tests/e2e tests/contract tests/engines tests/faults tests/images tests/testinfra tests/lifecycle/test_second_up.py tests/lifecycle/test_down.py
 
 lock: ## write locks/*.txt anew from locks/*.in
