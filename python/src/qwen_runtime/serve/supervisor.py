@@ -35,6 +35,7 @@ thread finds out at its next wake."""
 EXIT_S = 5.0
 """Time from the engine's own SIGTERM, sent when it has nothing left to do, to SIGKILL."""
 
+LOOK = "Read the engine's last lines above; they name the cause."
 # What happens, beside what a group reports; each with a reason.
 _STOP, _EXIT, _STALL, _CHANGE = "stop", "exit", "stall", "change"
 Event = tuple[str, str]
@@ -112,39 +113,37 @@ class Supervisor:
             pass
         kind, reason = event
         if kind == _EXIT and self._health.state is not State.DRAINING:
-            reason = f"engine process {child.pid} {reason} without being asked to"
-            if self._health.state is State.READY and self._health.obstacle:
-                reason += f" (before that, {self._health.obstacle})"
-            if processes.shared_memory_is_full():
-                reason += " (/dev/shm is full: an engine that writes to it is killed)"
-            self._health.move(State.DEAD, reason)
-            journal.event("engine-died", reason)
-            raise EngineError(
-                reason, "an engine that runs until SIGTERM", "Read the engine's last lines above; they name the cause."
-            )
+            reason = self._describe_death(child.pid, reason)
+            raise self._failure("engine-died", EngineError(reason, "an engine that runs until SIGTERM", LOOK))
         if kind == _STALL:
-            journal.event("engine-stalled", reason)
-            raise EngineError(
-                reason,
-                "tokens that move while requests run",
-                "Read the engine's last lines above. If it was only slow, raise --stall-seconds.",
-            )
+            remedy = f"{LOOK} If it was only slow, raise --stall-seconds."
+            raise self._failure("engine-stalled", EngineError(reason, "tokens that move while requests run", remedy))
         if kind == _CHANGE:
-            self._health.move(State.DEAD, reason)
-            journal.event("weights-changed", reason)
-            raise WeightsError(reason, "the files that were verified", weights.STAGE_AGAIN)
+            error = WeightsError(reason, "the files that were verified", weights.STAGE_AGAIN)
+            raise self._failure("weights-changed", error)
         if kind == LOST:
-            self._health.move(State.DEAD, reason)
-            journal.event("group-lost", reason)
-            raise EngineError(
-                reason, "every rank of the group", "Read the last lines of that rank; they name the cause."
-            )
+            remedy = "Read the last lines of that rank; they name the cause."
+            raise self._failure("group-lost", EngineError(reason, "every rank of the group", remedy))
         if kind == _STOP:
             reason += " was received"
         if isinstance(self._group, Follower):
             self._follow(child, self._group, kind, reason)
         else:
             self._drain(child, reason)
+
+    def _describe_death(self, pid: int, end: str) -> str:
+        reason = f"engine process {pid} {end} without being asked to"
+        if self._health.state is State.READY and self._health.obstacle:
+            reason += f" (before that, {self._health.obstacle})"
+        if processes.shared_memory_is_full():
+            reason += " (/dev/shm is full: an engine that writes to it is killed)"
+        return reason
+
+    def _failure(self, name: str, error: Error) -> Error:
+        """Tells probes and the log; whoever raises it ends the server."""
+        self._health.move(State.DEAD, error.found)
+        journal.event(name, error.found)
+        return error
 
     def _follow(self, child: subprocess.Popen[bytes], group: Follower, kind: str, reason: str) -> None:
         """A follower knows of no requests: the leader lets them end, and says when."""

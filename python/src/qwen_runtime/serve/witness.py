@@ -7,6 +7,8 @@ noticed are changes after the engine has answered, writes that set the time back
 
 from __future__ import annotations
 
+import contextlib
+import stat
 from pathlib import Path
 
 Look = dict[str, tuple[int, int, int]]
@@ -27,8 +29,11 @@ class Witness:
 
     def _look(self) -> Look:
         """Size, time of modification (ns) and inode of each file; empty where there is no such directory."""
-        found = ((path, path.stat()) for path in self._directory.rglob("*") if path.is_file())
-        return {
-            str(path.relative_to(self._directory)): (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-            for path, stat in found
-        }
+        found: Look = {}
+        for path in self._directory.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # gone meanwhile, which is a change too
+                status = path.stat()
+                if stat.S_ISREG(status.st_mode):
+                    name = str(path.relative_to(self._directory))
+                    found[name] = (status.st_size, status.st_mtime_ns, status.st_ino)
+        return found
