@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -151,6 +152,15 @@ def test_a_supervisor_that_is_stopped_ends_the_group_and_itself_once_it_runs_aga
     pair[failing].signal(signal.SIGCONT)
     assert pair[failing].wait() == 5
     assert not runs(engines[failing])
+
+
+def test_supervisors_that_all_stood_still_blame_nobody(pair: list[Runtime]) -> None:
+    """As on hosts that are paused, or so busy that nobody runs."""
+    for number, pause_s in ((signal.SIGSTOP, 5.0), (signal.SIGCONT, 2.0)):
+        for runtime in pair:
+            runtime.signal(number)
+        time.sleep(pause_s)
+    assert [runtime.health("ready") for runtime in pair] == [200, 200]
 
 
 @pytest.mark.parametrize("asked", [(LEADER,), (FOLLOWER,), (LEADER, FOLLOWER)], ids=["leader", "follower", "both"])

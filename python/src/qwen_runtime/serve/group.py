@@ -241,18 +241,27 @@ def _send(writer: asyncio.StreamWriter, message: Message) -> None:
 
 
 async def _receive(reader: asyncio.StreamReader, patience_s: float, who: str) -> Message:
-    """Raises Lost where the other end is silent, gone or not one of ours."""
+    """Raises Lost where the other end is silent, gone or not one of ours.
+
+    Patience is counted in short waits: a supervisor that did not run itself for a while blames nobody for that time.
+    """
+    reading = asyncio.ensure_future(reader.readline())
     try:
-        line = await asyncio.wait_for(reader.readline(), patience_s)
+        for _ in range(round(patience_s / HEARTBEAT_S)):
+            if (await asyncio.wait({reading}, timeout=HEARTBEAT_S))[0]:
+                break
+        else:
+            raise Lost(f"{who} has not been heard for {patience_s:g} s")
+        line = reading.result()
         if not line.endswith(b"\n"):
             raise Lost(f"{who} broke its connection off")
         message = json.loads(line)
-    except (TimeoutError, asyncio.TimeoutError) as error:
-        raise Lost(f"{who} has not been heard for {patience_s:g} s") from error
     except OSError as error:
         raise Lost(f"{who} broke its connection off ({type(error).__name__})") from error
     except ValueError as error:
         raise Lost(f"{who} sent what is no message ({error})") from error
+    finally:
+        reading.cancel()
     if not isinstance(message, dict):
         raise Lost(f"{who} sent what is no message")
     return message

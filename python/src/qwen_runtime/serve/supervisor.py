@@ -173,7 +173,7 @@ class Supervisor:
         """The engine's end; `ended` is what has ended the wait for it already, if anything."""
         if ended is None:
             child.send_signal(signal.SIGTERM)
-            ended = self._next_event(EXIT_S)
+            ended = self._next_change(EXIT_S)
         drain_s = round(time.monotonic() - started, 3)
         if ended is None:
             journal.event("killed", f"the engine did not end within {EXIT_S:g} s of SIGTERM", drain_s=drain_s)
@@ -188,8 +188,7 @@ class Supervisor:
             progress = self._look(PROBE_PATIENCE_S[1])
             if progress is not None and progress.requests == 0 and waited_s >= self._settle_s:
                 return None
-            event = self._next_event(PROBE_DRAINING_S)
-            if event and not self._repeats(event):
+            if event := self._next_change(PROBE_DRAINING_S):
                 return event
         journal.event("drain-deadline", f"requests still ran after {self._drain_s:g} s; they are cut off")
         return None
@@ -207,9 +206,14 @@ class Supervisor:
         self._signals += event[0] == _STOP
         return event
 
-    def _repeats(self, event: Event) -> bool:
-        """Whether it asks for nothing more than the drain that is under way: all pods of a group hear SIGTERM."""
-        return event[0] == DRAIN or (event[0] == _STOP and self._signals < 2)
+    def _next_change(self, timeout_s: float) -> Event | None:
+        """The next event that asks for more than the end that is under way: all pods of a group may hear SIGTERM."""
+        deadline = time.monotonic() + timeout_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            event = self._next_event(left_s)
+            if event and event[0] != DRAIN and (event[0] != _STOP or self._signals > 1):
+                return event
+        return None
 
     def _reap(self, child: subprocess.Popen[bytes]) -> None:
         """Collects every child, the adopted ones too; Popen must not wait for its own, or it would miss the status."""
