@@ -28,7 +28,7 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
     while time.monotonic() < deadline:
         if result := condition():
             return result
-        time.sleep(0.05)
+        time.sleep(0.1)
     raise AssertionError(f"{what} did not happen within {PATIENCE_S} s")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from qwen_runtime.cli import main
 from qwen_runtime.engine import transformers
-from qwen_runtime.engine.spec import EngineSpec, Progress
+from qwen_runtime.engine.spec import EngineSpec, Progress, Rank
 from qwen_runtime.engine.transformers import flags
 from qwen_runtime.errors import UsageError
 from qwen_runtime.serve import planned
@@ -76,6 +76,12 @@ def test_a_planned_group_of_ranks_is_read_as_planned(write: Write) -> None:
     assert (read.tensor_parallel, read.expert_parallel) == (layout["tensor_parallel"], layout["expert_parallel"])
 
 
+def test_one_of_several_nodes_is_refused() -> None:
+    rank = Rank(nodes=2, rank=0, leader_address="a", rendezvous_port=1)
+    with pytest.raises(UsageError, match="engine transformers on 2 nodes; needed: one node"):
+        transformers.command(EngineSpec(Path("m"), "m", 8080, 2048, "bfloat16", rank=rank))
+
+
 def test_a_cache_that_is_smaller_than_one_context_is_refused() -> None:
     assert flags.parse([*OWN, "--num-blocks", "128"]).limits.pages == 128
     with pytest.raises(UsageError, match="--num-blocks 127 of 32 tokens hold 4064 tokens; needed: at least"):
@@ -84,6 +90,13 @@ def test_a_cache_that_is_smaller_than_one_context_is_refused() -> None:
 
 def test_without_a_plan_eight_contexts_have_a_place() -> None:
     assert flags.parse(OWN).limits.pages * flags.PAGE_TOKENS == 8 * 4096
+
+
+@pytest.mark.parametrize("flag", ["--num-blocks", "--page-size", "--max-batch-tokens", "--tp-size"])
+def test_nothing_of_which_none_is_needed_is_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        flags.parse([*OWN, flag, "0"])
+    assert f"{flag}: 0 is too small" in capsys.readouterr().err
 
 
 def test_an_unknown_flag_ends_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from qwen_runtime.engine import counters
 from qwen_runtime.engine.spec import EngineSpec, Progress
-from qwen_runtime.errors import HostError
+from qwen_runtime.errors import HostError, UsageError
 
 PREFIX = "transformers"
 """Of the names of all its metrics; the rest of each name is vLLM's."""
@@ -46,6 +46,13 @@ def _is_installed(name: str) -> bool:
 
 
 def command(spec: EngineSpec) -> list[str]:
+    """UsageError for one of several nodes."""
+    if spec.rank is not None:
+        raise UsageError(
+            f"engine transformers on {spec.rank.nodes} nodes",
+            "one node: its ranks have been tried on one host only",
+            "Plan for one node, or serve with engine vllm.",
+        )
     return [
         sys.executable,
         "-m",

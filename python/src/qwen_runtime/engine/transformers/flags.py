@@ -39,23 +39,25 @@ def parse(arguments: Sequence[str]) -> Flags:
     parser.add_argument("model_dir", type=Path)
     parser.add_argument("--served-model-name", required=True)
     parser.add_argument("--host", default="0.0.0.0")
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--max-model-len", type=int, required=True, help="tokens of prompt and answer together")
+    parser.add_argument("--port", type=_positive, required=True)
+    parser.add_argument("--max-model-len", type=_positive, required=True, help="tokens of prompt and answer together")
     parser.add_argument("--dtype", required=True)
     parser.add_argument("--attn-implementation", help="default: flash attention where the GPU has it, else sdpa")
     parser.add_argument("--quantization", help="default: the checkpoint's own")
-    parser.add_argument("--page-size", type=int, default=PAGE_TOKENS, help="tokens of a page of the KV cache")
-    parser.add_argument("--num-blocks", type=int, help=f"pages; default: {SEQUENCES} requests of the whole context")
-    parser.add_argument("--max-batch-tokens", type=int, default=MAX_BATCH_TOKENS, help="most tokens of one step")
+    parser.add_argument("--page-size", type=_positive, default=PAGE_TOKENS, help="tokens of a page of the KV cache")
+    parser.add_argument(
+        "--num-blocks", type=_positive, help=f"pages; default: {SEQUENCES} requests of the whole context"
+    )
+    parser.add_argument("--max-batch-tokens", type=_positive, default=MAX_BATCH_TOKENS, help="most tokens of one step")
     parser.add_argument("--max-waiting", type=int, default=256, help="requests that wait; more get 429")
     parser.add_argument("--request-timeout-s", type=float, default=600.0, help="from arrival to the last token")
-    parser.add_argument("--tp-size", type=int, default=1, help="ranks that share every layer")
-    parser.add_argument("--ep-size", type=int, default=1, help="ranks that share the experts: 1 or --tp-size")
-    parser.add_argument("--pp-size", type=int, default=1, help="1: continuous batching knows no stages")
+    parser.add_argument("--tp-size", type=_positive, default=1, help="ranks that share every layer")
+    parser.add_argument("--ep-size", type=_positive, default=1, help="ranks that share the experts: 1 or --tp-size")
+    parser.add_argument("--pp-size", type=_positive, default=1, help="1: continuous batching knows no stages")
     options = parser.parse_args(arguments)
     _check_ranks(options)
     context_pages = -(-options.max_model_len // options.page_size)
-    pages = options.num_blocks or SEQUENCES * context_pages
+    pages = SEQUENCES * context_pages if options.num_blocks is None else options.num_blocks
     if pages < context_pages:
         raise UsageError(
             f"--num-blocks {pages} of {options.page_size} tokens hold {pages * options.page_size} tokens",
@@ -76,6 +78,13 @@ def parse(arguments: Sequence[str]) -> Flags:
         tensor_parallel=options.tp_size,
         expert_parallel=options.ep_size,
     )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is too small; give a whole number above 0")
+    return number
 
 
 def _check_ranks(options: argparse.Namespace) -> None:
