@@ -18,7 +18,7 @@ from lab.paths import REPO
 from lab.serving import ENVIRONMENT
 
 PYTHON = ENVIRONMENT / "bin/python"
-PATIENCE_S = 900
+PATIENCE_S = 600
 """How long a test waits for what must happen; no test asserts that it takes long or short."""
 Json = dict[str, Any]
 
