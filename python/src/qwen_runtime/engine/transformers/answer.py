@@ -55,19 +55,20 @@ class Answer:
         """Takes tokens until one of them ends the answer; `ended` says so."""
         for token in tokens:
             self.tokens.append(token)
-            if token in self.wanted.end_tokens:
-                return self._finish("stop")
-            self._text.append(self._stops.feed(self._detokenizer.feed(token)))
-            if self._stops.found is not None:
-                return self._finish("stop")
-            if len(self.tokens) == self.wanted.max_tokens:
-                return self._finish("length")
-        return self._news.set()
-
-    def _finish(self, reason: str) -> None:
-        self._text.append(self._stops.flush())
-        self.finish_reason = reason
+            self.finish_reason = self._take(token)
+            if self.finish_reason is not None:
+                self._text.append(self._stops.flush())
+                break
         self._news.set()
+
+    def _take(self, token: int) -> str | None:
+        """Why the answer ends with this token; None where it goes on."""
+        if token in self.wanted.end_tokens:
+            return "stop"
+        self._text.append(self._stops.feed(self._detokenizer.feed(token)))
+        if self._stops.found is not None:
+            return "stop"
+        return "length" if len(self.tokens) == self.wanted.max_tokens else None
 
     def fail(self, refusal: Refusal) -> None:
         self.refusal = refusal
