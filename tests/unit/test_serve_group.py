@@ -77,9 +77,13 @@ def test_a_group_is_ready_when_all_of_it_is_and_each_pod_says_so_itself(start: S
     for runtime in (leader, follower):
         runtime.wait_ready()
         assert (runtime.health("startup"), runtime.health("live")) == (200, 200)
-    [words] = [entry["message"] for entry in follower.log() if entry["source"] == "engine"]
+    words = wait_until(lambda: engine_words(follower), "the follower's engine")
     assert "--nnodes 2 --node-rank 1 --master-addr 127.0.0.1 --master-port" in words
     assert words.endswith("--headless")
+
+
+def engine_words(runtime: Runtime) -> str:
+    return "".join(entry["message"] for entry in runtime.log() if entry["source"] == "engine")
 
 
 def get_reason(runtime: Runtime) -> str:
@@ -188,9 +192,8 @@ def test_a_second_signal_ends_a_follower_without_waiting_for_streams(pair: list[
     wait_until(lambda: pair[FOLLOWER].health("ready") == 503, "not ready")
     pair[FOLLOWER].signal(signal.SIGTERM)
     assert [runtime.wait() for runtime in reversed(pair)] == [0, 0]
-    get_finished = pair[LEADER].events()[-1]
-    assert get_finished == "cut", "without all of its ranks the engine can't end its streams"
     thread.join()
+    assert pair[LEADER].events()[-1] == "cut", "without all of its ranks the engine can't end its streams"
 
 
 @pytest.mark.parametrize(
