@@ -193,7 +193,7 @@ def test_a_second_signal_ends_a_follower_without_waiting_for_streams(pair: list[
     pair[FOLLOWER].signal(signal.SIGTERM)
     assert [runtime.wait() for runtime in reversed(pair)] == [0, 0]
     thread.join()
-    assert pair[LEADER].events()[-1] == "cut", "without all of its ranks the engine can't end its streams"
+    assert "cut" in pair[LEADER].events(), "without all of its ranks the engine can't end its streams"
 
 
 @pytest.mark.parametrize(
