@@ -29,6 +29,8 @@ class Method:
     """Makes transformers' quantization_config."""
     float8: bool = False
     """Needs a GPU with arithmetic in FP8."""
+    experts: bool = False
+    """Takes the fused experts of a mixture too, not only linear layers."""
 
 
 def _torchao_int8() -> Any:
@@ -55,7 +57,7 @@ def _float8() -> Any:
 METHODS = {
     "int8": Method("torchao", "weights in int8 with a scale a row, arithmetic in dtype", _torchao_int8),
     "bitsandbytes-8bit": Method("bitsandbytes", "Linear8bitLt: int8, outliers in dtype", _bitsandbytes_int8),
-    "float8": Method("transformers", "weights in FP8 in blocks of 128 x 128", _float8, float8=True),
+    "float8": Method("transformers", "weights in FP8 in blocks of 128 x 128", _float8, float8=True, experts=True),
 }
 
 
@@ -69,6 +71,12 @@ def choose(name: str | None, config: dict[str, Any], device: str) -> tuple[Any, 
     if name not in METHODS:
         raise UsageError(f"quantization {name}", f"one of {', '.join(METHODS)}", "Correct it, or leave it out.")
     method = METHODS[name]
+    if config.get("num_experts") and not method.experts:
+        raise UsageError(
+            f"quantization {name} of a mixture of experts",
+            "linear layers: it leaves fused experts, nearly all weights of such a model, as they are",
+            "Load the model's checkpoint in FP8 on GPUs that have it, or leave quantization out.",
+        )
     try:
         version = importlib.metadata.version(method.package)
     except importlib.metadata.PackageNotFoundError:
