@@ -55,25 +55,10 @@ def test_what_stands_after_the_border_wins(write: Write) -> None:
     assert read.dtype == "float32"
 
 
-@pytest.mark.parametrize(
-    ("ranks", "message"),
-    [
-        (["--pp-size", "2"], "--pp-size 2; needed: 1: transformers' continuous batching knows no pipeline stages"),
-        (["--tp-size", "4", "--ep-size", "2"], "--ep-size 2 with --tp-size 4; needed: 1, or as many ranks"),
-        (["--tp-size", "2", "--quantization", "x"], "--quantization x with --tp-size 2; needed: one of them"),
-    ],
-)
-def test_ranks_that_cannot_work_together_are_refused(ranks: list[str], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        flags.parse([*OWN, *ranks])
-
-
-def test_a_planned_group_of_ranks_is_read_as_planned(write: Write) -> None:
-    path = write("--model", "Qwen3-Coder-30B-A3B-Instruct", "--gpu", "l40s-48gb", "--gpus-per-node", "4")
-    layout = json.loads(path.read_text())["layout"]
-    read = flags.parse(server_words(planned.settings(path, "transformers", None, None)))
-    assert layout["tensor_parallel"] > 1
-    assert (read.tensor_parallel, read.expert_parallel) == (layout["tensor_parallel"], layout["expert_parallel"])
+@pytest.mark.parametrize("flag", ["--tp-size", "--pp-size", "--ep-size"])
+def test_a_model_over_several_ranks_is_refused(flag: str) -> None:
+    with pytest.raises(UsageError, match=f"{flag} 2; needed: 1: this engine runs a model in one process"):
+        flags.parse([*OWN, flag, "2"])
 
 
 def test_one_of_several_nodes_is_refused() -> None:

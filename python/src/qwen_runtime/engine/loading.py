@@ -57,14 +57,11 @@ def load(
     attention: str | None = None,
     quantization: str | None = None,
     device: str | None = None,
-    tensor_parallel: int = 1,
-    expert_parallel: int = 1,
 ) -> Loaded:
     """The model of a directory with a manifest, which is checked first (fast).
 
     dtype: one of DTYPES; attention: one of ATTENTIONS; quantization: one of quantization.METHODS; device: "cpu", "cuda"
-    or "cuda:N"; what is None is chosen. With more than one rank, each loads its part, and torch.distributed's
-    variables say which. Raises WeightsError, UsageError or HostError.
+    or "cuda:N"; what is None is chosen. Raises WeightsError, UsageError or HostError.
     """
     manifest = weights.verify(model_dir, full=False)
     _import()
@@ -73,9 +70,8 @@ def load(
     kind = choose_dtype(dtype, config, where.value)
     how = choose_attention(attention, kind.value, where.value)
     recipe, method = quantize.choose(quantization, config, where.value)
-    placed = _divided(tensor_parallel, expert_parallel) if tensor_parallel > 1 else {"device_map": where.value}
     model = _from_pretrained(
-        model_dir, dtype=kind.value, attn_implementation=how.value, quantization_config=recipe, **placed
+        model_dir, dtype=kind.value, attn_implementation=how.value, device_map=where.value, quantization_config=recipe
     )
     revision = Choice("revision", manifest.revision, f"the manifest of {model_dir}, whose files were verified")
     stored_bytes = sum(tensor.size_bytes for tensors in manifest.tensors.values() for tensor in tensors.values())
@@ -83,12 +79,6 @@ def load(
     return Loaded(
         model, read_tokenizer(model_dir), (revision, where, kind, how, quantized), size_bytes(model), stored_bytes
     )
-
-
-def _divided(tensor_parallel: int, expert_parallel: int) -> dict[str, Any]:
-    from transformers import DistributedConfig
-
-    return {"distributed_config": DistributedConfig(tensor_parallel, "auto", ep_size=expert_parallel)}
 
 
 def read_config(model_dir: Path) -> dict[str, Any]:

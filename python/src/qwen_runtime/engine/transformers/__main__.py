@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qwen_runtime.engine.transformers import flags, ranks
+from qwen_runtime.engine.transformers import flags
 from qwen_runtime.errors import EngineError, Error
 
 STREAMS_END_S = 2
@@ -21,21 +21,17 @@ DEFAULTS = ("temperature", "top_p", "top_k", "repetition_penalty")
 
 def main() -> int:
     try:
-        options = flags.parse(sys.argv[1:])
-        if ranks.started_by_another():
-            follow(options)
-        else:
-            others = ranks.Others(options.tensor_parallel, sys.argv[1:]) if options.tensor_parallel > 1 else None
-            serve(options, others)
+        serve(flags.parse(sys.argv[1:]))
     except Error as error:
         print(f"qwen-runtime: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def serve(options: flags.Flags, others: ranks.Others | None) -> None:
+def serve(options: flags.Flags) -> None:
     import uvicorn
 
+    from qwen_runtime.engine import loading
     from qwen_runtime.engine.transformers.generation import Generation
     from qwen_runtime.engine.transformers.metrics import Metrics
     from qwen_runtime.engine.transformers.prompts import Prompts
@@ -44,7 +40,9 @@ def serve(options: flags.Flags, others: ranks.Others | None) -> None:
     _open_many_files()
     metrics = Metrics(options.served_model_name)
     started = time.monotonic()
-    loaded = load(options)
+    loaded = loading.load(
+        options.model_dir, dtype=options.dtype, attention=options.attention, quantization=options.quantization
+    )
     load_s = time.monotonic() - started
     metrics.load.set(load_s)
     for choice in loaded.choices:
@@ -72,8 +70,6 @@ def serve(options: flags.Flags, others: ranks.Others | None) -> None:
 
     server.on_failure = end
     http.run()
-    if others is not None:
-        others.release()
     generation.stop(STOP_S)
     if server.failure is not None:
         raise EngineError(
@@ -81,28 +77,6 @@ def serve(options: flags.Flags, others: ranks.Others | None) -> None:
             "an engine that lives",
             "Its traceback stands above; whoever supervises this process starts it again.",
         )
-
-
-def load(options: flags.Flags) -> Any:
-    from qwen_runtime.engine import loading
-
-    return loading.load(
-        options.model_dir,
-        dtype=options.dtype,
-        attention=options.attention,
-        quantization=options.quantization,
-        tensor_parallel=options.tensor_parallel,
-        expert_parallel=options.expert_parallel,
-    )
-
-
-def follow(options: flags.Flags) -> None:
-    """Computes what rank 0 is asked for, until it ends."""
-    from qwen_runtime.engine.transformers.generation import make_manager
-
-    manager = make_manager(load(options).model, options.limits, options.max_batch_tokens, lambda *_: None)
-    manager.start()
-    manager.join(stop_trigger_time=time.perf_counter())
 
 
 def end_tokens(loaded: Any) -> frozenset[int]:

@@ -15,6 +15,7 @@ SEQUENCES = 8
 """Requests of the whole context that have a place in the KV cache where neither plan nor flag says otherwise."""
 MAX_BATCH_TOKENS = 512
 """A long prompt passes in steps of so many tokens, so that answers beside it go on; plans say more for GPUs."""
+PARALLEL = {"--tp-size": "tensor", "--pp-size": "pipeline", "--ep-size": "expert"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,6 @@ class Flags:
     limits: Limits
     max_batch_tokens: int
     request_timeout_s: float
-    tensor_parallel: int
-    expert_parallel: int
 
 
 def parse(arguments: Sequence[str]) -> Flags:
@@ -51,11 +50,17 @@ def parse(arguments: Sequence[str]) -> Flags:
     parser.add_argument("--max-batch-tokens", type=_positive, default=MAX_BATCH_TOKENS, help="most tokens of one step")
     parser.add_argument("--max-waiting", type=int, default=256, help="requests that wait; more get 429")
     parser.add_argument("--request-timeout-s", type=float, default=600.0, help="from arrival to the last token")
-    parser.add_argument("--tp-size", type=_positive, default=1, help="ranks that share every layer")
-    parser.add_argument("--ep-size", type=_positive, default=1, help="ranks that share the experts: 1 or --tp-size")
-    parser.add_argument("--pp-size", type=_positive, default=1, help="1: continuous batching knows no stages")
+    for flag, kind in PARALLEL.items():
+        parser.add_argument(flag, type=_positive, default=1, help=f"{kind} parallelism")
     options = parser.parse_args(arguments)
-    _check_ranks(options)
+    for flag, kind in PARALLEL.items():
+        size = getattr(options, flag.strip("-").replace("-", "_"))
+        if size != 1:
+            raise UsageError(
+                f"{flag} {size}",
+                f"1: this engine runs a model in one process and has no {kind} parallelism",
+                "Plan for one GPU, or serve with engine vllm.",
+            )
     context_pages = -(-options.max_model_len // options.page_size)
     pages = SEQUENCES * context_pages if options.num_blocks is None else options.num_blocks
     if pages < context_pages:
@@ -75,8 +80,6 @@ def parse(arguments: Sequence[str]) -> Flags:
         limits=Limits(options.max_model_len, pages, options.page_size, options.max_waiting),
         max_batch_tokens=options.max_batch_tokens,
         request_timeout_s=options.request_timeout_s,
-        tensor_parallel=options.tp_size,
-        expert_parallel=options.ep_size,
     )
 
 
@@ -85,24 +88,3 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is too small; give a whole number above 0")
     return number
-
-
-def _check_ranks(options: argparse.Namespace) -> None:
-    if options.pp_size != 1:
-        raise UsageError(
-            f"--pp-size {options.pp_size}",
-            "1: transformers' continuous batching knows no pipeline stages",
-            "Plan with tensor parallelism, or serve with engine vllm.",
-        )
-    if options.ep_size not in (1, options.tp_size):
-        raise UsageError(
-            f"--ep-size {options.ep_size} with --tp-size {options.tp_size}",
-            "1, or as many ranks as share the layers",
-            "Correct the one or the other.",
-        )
-    if options.quantization is not None and options.tp_size > 1:
-        raise UsageError(
-            f"--quantization {options.quantization} with --tp-size {options.tp_size}",
-            "one of them: only plain weights are divided over ranks",
-            "Leave one of them out.",
-        )
