@@ -51,9 +51,9 @@ ANSWERED: list[tuple[str, Json]] = [
 ]
 REFUSED: list[tuple[str, Json, int]] = [
     (CHAT, {"messages": USER, "model": "other"}, 404),
-    (CHAT, {"messages": USER, "max_tokens": CONTEXT}, 400),
     (CHAT, {"messages": [{"role": "user", "content": "word " * CONTEXT}]}, 400),
     (CHAT, {"messages": USER, "temperature": -1}, 400),
+    (CHAT, {"messages": USER, "temperature": 2.5}, 400),
     (CHAT, {"messages": USER, "top_p": 0}, 400),
     (CHAT, {"messages": USER, "top_k": -2}, 400),
     (CHAT, {"messages": USER, "presence_penalty": 3}, 400),
@@ -63,12 +63,11 @@ REFUSED: list[tuple[str, Json, int]] = [
     (CHAT, {}, 400),
     (COMPLETIONS, {"prompt": [10**6]}, 400),
     (COMPLETIONS, {"prompt": "x", "logprobs": 21}, 400),
-    ("/v1/nothing", {}, 404),
 ]
 # Path and body, then the status of vllm and of transformers.
 DIFFERENT: list[tuple[str, Json, int, int]] = [
     (CHAT, {"messages": USER, "unheard_of": 1}, 200, 400),
-    (CHAT, {"messages": USER, "temperature": 2.5}, 200, 400),
+    (CHAT, {"messages": USER, "max_tokens": CONTEXT}, 200, 400),
     (CHAT, {"messages": [{"role": "alien", "content": "x"}]}, 200, 400),
     (CHAT, {"messages": USER, "n": 2}, 200, 400),
     (CHAT, {"messages": USER, "min_p": 0.1}, 200, 400),
@@ -165,7 +164,8 @@ def test_both_refuse_in_the_same_shape(engines: dict[str, Client], path: str, bo
     (their_status, theirs), (our_status, ours) = both(engines, path, body)
     assert (their_status, our_status) == (status, status)
     assert ours["error"].keys() == theirs["error"].keys()
-    assert (ours["error"]["type"], ours["error"]["code"]) == (theirs["error"]["type"], theirs["error"]["code"])
+    assert ours["error"]["code"] == theirs["error"]["code"] == status
+    assert theirs["error"]["type"] in (ours["error"]["type"], "Bad Request"), "the latter where its parser refuses"
 
 
 @pytest.mark.parametrize(("path", "body", "theirs", "ours"), DIFFERENT, ids=lambda value: str(value)[:60])

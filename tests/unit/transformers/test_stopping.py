@@ -26,8 +26,14 @@ def test_what_may_become_a_stop_string_is_held_back_until_it_is_known() -> None:
     assert [stops.feed(piece) for piece in ("xE", "N", "x")] == ["x", "", "ENx"]
 
 
-def test_the_earliest_stop_string_counts() -> None:
+def test_the_stop_string_counts_that_is_complete_first() -> None:
     assert shown(["abcd"], ["cd", "bc"]) == ("a", "bc")
+    assert shown(["abcd"], ["abcd", "bc"]) == ("a", "bc")
+
+
+def test_of_two_that_end_together_the_first_that_was_asked_for_counts() -> None:
+    assert shown(["the capital of"], [" of", "capital of"]) == ("the capital", " of")
+    assert shown(["the capital of"], ["capital of", " of"]) == ("the ", "capital of")
 
 
 def test_nothing_follows_a_stop_string() -> None:

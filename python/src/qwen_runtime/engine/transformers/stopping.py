@@ -18,11 +18,12 @@ class StopStrings:
         if self.found is not None:
             return ""
         text = self._held + text
-        hits = [(start, stop) for stop in self._stops if (start := text.find(stop)) >= 0]
-        if hits:
-            start, self.found = min(hits, key=lambda hit: hit[0])
+        ends = {stop: start + len(stop) for stop in self._stops if (start := text.find(stop)) >= 0}
+        if ends:
+            # The first that is complete; of those that end together the first that was asked for, as with vLLM.
+            self.found = min(ends, key=ends.__getitem__)
             self._held = ""
-            return text[:start]
+            return text[: ends[self.found] - len(self.found)]
         held = max((_overlap(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]
