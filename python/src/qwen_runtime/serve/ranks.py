@@ -25,7 +25,7 @@ def run(
     """
     processes.adopt_orphans()
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    shared = {**_meeting_point(), **environment, "WORLD_SIZE": str(count)}
+    shared = {**environment, **_meeting_point(), "WORLD_SIZE": str(count)}
     started: list[subprocess.Popen[bytes]] = []
     try:
         started.extend(_start(command, {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(count))

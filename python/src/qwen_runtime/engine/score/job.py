@@ -84,10 +84,12 @@ def choose_engine(
         if stages is not None and stages > 1:
             raise UsageError(f"--stages {stages} with engine transformers", "one process", "Use engine deepspeed.")
         return engine, 1
-    if quantization:
+    if quantization or config.get("quantization_config"):
         raise UsageError(
-            f"--quantization {quantization} with engine deepspeed",
-            "weights as they are stored: its stages read them straight from the shards",
+            f"--quantization {quantization} with engine deepspeed"
+            if quantization
+            else "a checkpoint that is quantized",
+            "weights in bfloat16, float16 or float32: the stages take them from the shards as they are",
             "Use --engine transformers.",
         )
     family, layers = config.get("model_type"), int(config.get("num_hidden_layers", 0))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen_runtime import weights
-from qwen_runtime.engine import loading
+from qwen_runtime.engine import loading, quantization
 from qwen_runtime.engine.score import batches, document, texts
 from qwen_runtime.engine.score.job import Job, decode
 from qwen_runtime.errors import Error, UsageError
@@ -62,9 +62,11 @@ def _whole(
     """Beside a quantized model the unquantized one is scored too, first: what it costs is a difference."""
     from qwen_runtime.engine.score import whole
 
+    # What cannot be quantized is refused before the unquantized model is scored.
+    quantization.choose(job.quantization, config, loading.choose_device(None).value)
     runs = []
-    for quantization in dict.fromkeys((None, job.quantization)):
-        loaded = loading.load(job.model_dir, dtype=job.dtype, attention=job.attention, quantization=quantization)
+    for method in dict.fromkeys((None, job.quantization)):
+        loaded = loading.load(job.model_dir, dtype=job.dtype, attention=job.attention, quantization=method)
         started = time.perf_counter()
         scored = whole.score(loaded.model, spans, planned)
         figures = document.summary(items, spans, scored)
