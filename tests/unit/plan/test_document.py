@@ -49,7 +49,7 @@ def test_a_plan_that_fits_has_the_promised_surface(run: Run) -> None:
     assert {"output_tokens_per_s", "output_tokens_per_s_per_gpu", "ttft_s", "inter_token_s"} <= set(at_16)
     assert all(entry["layout"] and entry["reason"] for entry in document["refused"])
     assert document["nearest_fit"] is None
-    assert set(document["launch"]) == {"vllm", "transformers"}
+    assert set(document["launch"]) == {"vllm"}
     assert document["kubernetes"]["termination_grace_period_seconds"] > document["kubernetes"]["drain_seconds"]
     assert document["kubernetes"]["spare_nodes_for_max_surge"] == 1
 

@@ -100,7 +100,9 @@ def test_several_things_are_changed_where_no_single_one_is_enough() -> None:
 def test_other_engines_get_the_layouts_that_they_take() -> None:
     drawn = draw(CODER, "h200-141gb")
     assert drawn.launch["deepspeed"][:4] == ["--engine", "deepspeed", "--stages", "8"]
-    assert drawn.launch["transformers"][:2] == ["--tp-size", "8"]
+    assert "894.4 GiB of weights" in drawn.unusable["transformers"]
+    small = draw("Qwen2.5-Coder-7B-Instruct", "h200-141gb", context_tokens=32768)
+    assert small.launch["transformers"][:2] == ["--dtype", "bfloat16"]
     assert "bf16 only" in draw(FP8, "h100-80gb").unusable["deepspeed"]
     assert "unpacks FP8 to bf16" in draw(FP8, "a100-80gb", context_tokens=65536).unusable["transformers"]
 
@@ -109,8 +111,7 @@ def test_other_engines_get_the_layouts_that_they_take() -> None:
     ("engine", "gpu", "layout", "reason"),
     [
         ("vllm", "cpu", Layout(2, expert_parallel=2), "dies at the first request with expert parallelism"),
-        ("transformers", "h100-80gb", Layout(2, 2), "tensor and pipeline parallelism together"),
-        ("transformers", "h100-80gb", Layout(2, 1, 4, 2), "no attention groups"),
+        ("transformers", "h100-80gb", Layout(2), "in one process, on one GPU"),
         ("deepspeed", "h100-80gb", Layout(2), "AutoTP leaves experts whole on every rank"),
     ],
 )

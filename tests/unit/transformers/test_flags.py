@@ -55,12 +55,6 @@ def test_what_stands_after_the_border_wins(write: Write) -> None:
     assert read.dtype == "float32"
 
 
-@pytest.mark.parametrize("flag", ["--tp-size", "--pp-size", "--ep-size"])
-def test_a_model_over_several_ranks_is_refused(flag: str) -> None:
-    with pytest.raises(UsageError, match=f"{flag} 2; needed: 1: this engine runs a model in one process"):
-        flags.parse([*OWN, flag, "2"])
-
-
 def test_one_of_several_nodes_is_refused() -> None:
     rank = Rank(nodes=2, rank=0, leader_address="a", rendezvous_port=1)
     with pytest.raises(UsageError, match="engine transformers on 2 nodes; needed: one node"):
@@ -77,7 +71,7 @@ def test_without_a_plan_eight_contexts_have_a_place() -> None:
     assert flags.parse(OWN).limits.pages * flags.PAGE_TOKENS == 8 * 4096
 
 
-@pytest.mark.parametrize("flag", ["--num-blocks", "--page-size", "--max-batch-tokens", "--tp-size"])
+@pytest.mark.parametrize("flag", ["--num-blocks", "--page-size", "--max-batch-tokens"])
 def test_nothing_of_which_none_is_needed_is_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         flags.parse([*OWN, flag, "0"])

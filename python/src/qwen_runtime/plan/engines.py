@@ -2,7 +2,7 @@
 
 vllm         arguments of `vllm serve DIR`. Over several hosts each also gets --node-rank, --master-addr and, all but
              the first, --headless from whoever starts the group.
-transformers keyword arguments of DistributedConfig, from_pretrained and ContinuousBatchingConfig, spelt as flags.
+transformers keyword arguments of from_pretrained and ContinuousBatchingConfig, spelt as flags.
 deepspeed    arguments of `qwen-runtime score --model DIR --input FILE --output FILE`.
 """
 
@@ -44,10 +44,8 @@ def _forbidden_vllm(gpu: Gpu, layout: Layout) -> str | None:
 
 
 def _forbidden_transformers(layout: Layout) -> str | None:
-    if layout.attention_groups > 1:
-        return "transformers has no attention groups inside one engine"
-    if layout.tensor_parallel > 1 and layout.pipeline_parallel > 1:
-        return "transformers fails with tensor and pipeline parallelism together (KeyError while sharding)"
+    if layout.gpus_per_replica > 1:
+        return "engine transformers runs a model in one process, on one GPU"
     return None
 
 
@@ -124,10 +122,7 @@ def tool_parser(shape: Shape) -> str | None:
 
 
 def _transformers(request: Request, layout: Layout, memory: Memory) -> list[str]:
-    words = ["--tp-size", str(layout.tensor_parallel)]
-    words += ["--ep-size", str(layout.expert_parallel)] if layout.expert_parallel > 1 else []
-    words += ["--pp-size", str(layout.pipeline_parallel)] if layout.pipeline_parallel > 1 else []
-    words += ["--dtype", "bfloat16", "--attn-implementation", attention(request.gpu)[0]]
+    words = ["--dtype", "bfloat16", "--attn-implementation", attention(request.gpu)[0]]
     words += ["--page-size", str(TRANSFORMERS_PAGE_TOKENS)]
     words += ["--num-blocks", str(memory.kv_tokens // TRANSFORMERS_PAGE_TOKENS)]
     return [*words, "--max-batch-tokens", str(BATCHED_TOKENS)]

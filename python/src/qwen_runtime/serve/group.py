@@ -214,19 +214,30 @@ class Follower(Group):
 
     async def _live(self) -> None:
         try:
-            reader, writer = await asyncio.wait_for(self._connect(), self._join_s)
+            reader, writer, first = await asyncio.wait_for(self._join(), self._join_s)
         except (TimeoutError, asyncio.TimeoutError):
             at = f"{self._address}:{self._port}"
             self._lose(f"rank {self._rank} did not reach its leader at {at} within {self._join_s:g} s")
             return
+        if "end" in first:
+            self._hear_end(0, first)
+            return
         self._peers[0] = writer
-        _send(writer, {"rank": self._rank, "nodes": self._nodes, "model": self._model})
+        self._hear(first)
         await self._converse(0, reader, writer, self._hear)
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _join(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Message]:
+        """The connection, and the leader's first word on it: without one nobody has joined, and another try is due."""
         while True:
-            with contextlib.suppress(OSError):  # not there yet, or its name is not
-                return await asyncio.open_connection(self._address, self._port, limit=MAX_LINE_BYTES)
+            # Not there yet, or its name is not, or strangers hold all of its places.
+            with contextlib.suppress(OSError, Lost):
+                reader, writer = await asyncio.open_connection(self._address, self._port, limit=MAX_LINE_BYTES)
+                with contextlib.ExitStack() as stack:
+                    stack.callback(writer.close)
+                    _send(writer, {"rank": self._rank, "nodes": self._nodes, "model": self._model})
+                    first = await _receive(reader, SILENCE_S, "rank 0")
+                    stack.pop_all()
+                    return reader, writer, first
             await asyncio.sleep(HEARTBEAT_S)
 
     def _hear(self, message: Message) -> None:

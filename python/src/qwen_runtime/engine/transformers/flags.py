@@ -15,7 +15,6 @@ SEQUENCES = 8
 """Requests of the whole context that have a place in the KV cache where neither plan nor flag says otherwise."""
 MAX_BATCH_TOKENS = 512
 """A long prompt passes in steps of so many tokens, so that answers beside it go on; plans say more for GPUs."""
-PARALLEL = {"--tp-size": "tensor", "--pp-size": "pipeline", "--ep-size": "expert"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +49,7 @@ def parse(arguments: Sequence[str]) -> Flags:
     parser.add_argument("--max-batch-tokens", type=_positive, default=MAX_BATCH_TOKENS, help="most tokens of one step")
     parser.add_argument("--max-waiting", type=int, default=256, help="requests that wait; more get 429")
     parser.add_argument("--request-timeout-s", type=float, default=600.0, help="from arrival to the last token")
-    for flag, kind in PARALLEL.items():
-        parser.add_argument(flag, type=_positive, default=1, help=f"{kind} parallelism")
     options = parser.parse_args(arguments)
-    for flag, kind in PARALLEL.items():
-        size = getattr(options, flag.strip("-").replace("-", "_"))
-        if size != 1:
-            raise UsageError(
-                f"{flag} {size}",
-                f"1: this engine runs a model in one process and has no {kind} parallelism",
-                "Plan for one GPU, or serve with engine vllm.",
-            )
     context_pages = -(-options.max_model_len // options.page_size)
     pages = SEQUENCES * context_pages if options.num_blocks is None else options.num_blocks
     if pages < context_pages:
