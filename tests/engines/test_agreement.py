@@ -15,7 +15,8 @@ import pytest
 
 from lab import store
 from lab.paths import CACHE
-from tests.engines.transformers.served import PYTHON, Client, Json, Process, free_port, wait_until
+from tests.engines.transformers.served import PYTHON, Client, Json, Process, wait_until
+from tests.unit.runtime_process import free_port
 
 pytestmark = [pytest.mark.contract, pytest.mark.long]
 MODEL, CONTEXT = "smollm2-135m-instruct", 512

@@ -10,9 +10,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.fakes.vllm_site import write_vllm_site
 
 SOURCE = Path(__file__).parents[2] / "python/src"
 PATIENCE_S = 120
@@ -25,13 +28,13 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
+def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         if result := condition():
             return result
         time.sleep(0.02)
-    raise AssertionError(f"{what} did not happen within {PATIENCE_S} s")
+    raise AssertionError(f"{what} did not happen within {patience_s:g} s")
 
 
 def get(port: int, path: str, method: str = "GET", timeout_s: float = PATIENCE_S) -> tuple[int, str]:
@@ -100,3 +103,23 @@ class Runtime:
 
     def wait(self) -> int:
         return self.process.wait(PATIENCE_S)
+
+
+@contextmanager
+def runtimes(folder: Path, model_dir: Path, *ended_by: signal.Signals) -> Iterator[Callable[..., Runtime]]:
+    """Starts runtimes with the stand-in engine; what still runs afterwards gets these signals."""
+    write_vllm_site(folder / "site")
+    started: list[Runtime] = []
+
+    def start(*flags: str, engine: tuple[str, ...] = (), within: tuple[str, ...] = ()) -> Runtime:
+        log = folder / f"log{len(started)}"
+        started.append(Runtime(folder / "site", model_dir, log, *flags, engine=engine, within=within))
+        return started[-1]
+
+    yield start
+    for runtime in started:
+        if runtime.process.poll() is None:
+            for number in ended_by:
+                runtime.signal(number)
+            runtime.wait()
+        print(*runtime.log(), runtime.errors(), sep="\n")  # pytest shows it beside a failure

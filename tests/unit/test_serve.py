@@ -12,29 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.vllm_site import write_vllm_site
-from tests.unit.runtime_process import Runtime, get, runs, wait_until
+from tests.unit.runtime_process import Runtime, get, runs, runtimes, wait_until
 
 Start = Callable[..., Runtime]
 
 
 @pytest.fixture
 def start(tmp_path: Path, model_dir: Path) -> Iterator[Start]:
-    write_vllm_site(tmp_path / "site")
-    started: list[Runtime] = []
-
-    def make(*flags: str, engine: tuple[str, ...] = ()) -> Runtime:
-        log = tmp_path / f"log{len(started)}"
-        started.append(Runtime(tmp_path / "site", model_dir, log, *flags, engine=engine))
-        return started[-1]
-
-    yield make
-    for runtime in started:
-        if runtime.process.poll() is None:
-            runtime.signal(signal.SIGTERM)
-            runtime.signal(signal.SIGTERM)
-            runtime.wait()
-        print(*runtime.log(), runtime.errors(), sep="\n")  # pytest shows it beside a failure
+    with runtimes(tmp_path, model_dir, signal.SIGTERM, signal.SIGTERM) as make:
+        yield make
 
 
 def stream(runtime: Runtime, seconds: float) -> tuple[threading.Thread, list[str]]:

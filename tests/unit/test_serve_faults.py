@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.model_files import SHARDS
-from tests.fakes.vllm_site import write_vllm_site
-from tests.unit.runtime_process import Runtime, get, runs, wait_until
+from tests.unit.runtime_process import Runtime, get, runs, runtimes, wait_until
 
 Start = Callable[..., Runtime]
 ROOT_OF_ITS_OWN = ("unshare", "--user", "--map-root-user", "--mount")
@@ -32,20 +31,8 @@ NAMESPACES = pytest.mark.skipif(
 
 @pytest.fixture
 def start(tmp_path: Path, model_dir: Path) -> Iterator[Start]:
-    write_vllm_site(tmp_path / "site")
-    started: list[Runtime] = []
-
-    def make(*flags: str, engine: tuple[str, ...] = (), within: tuple[str, ...] = ()) -> Runtime:
-        log = tmp_path / f"log{len(started)}"
-        started.append(Runtime(tmp_path / "site", model_dir, log, *flags, engine=engine, within=within))
-        return started[-1]
-
-    yield make
-    for runtime in started:
-        if runtime.process.poll() is None:
-            runtime.signal(signal.SIGKILL)
-            runtime.wait()
-        print(*runtime.log(), runtime.errors(), sep="\n")  # pytest shows it beside a failure
+    with runtimes(tmp_path, model_dir, signal.SIGKILL) as make:
+        yield make
 
 
 @NAMESPACES

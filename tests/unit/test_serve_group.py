@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.vllm_site import write_vllm_site
-from tests.unit.runtime_process import Runtime, free_port, get, runs, wait_until
+from tests.unit.runtime_process import Runtime, free_port, get, runs, runtimes, wait_until
 
 Start = Callable[..., Runtime]
 LEADER, FOLLOWER = 0, 1
@@ -23,24 +22,17 @@ BOTH = pytest.mark.parametrize("failing", [LEADER, FOLLOWER], ids=["leader", "fo
 @pytest.fixture
 def start(tmp_path: Path, model_dir: Path) -> Iterator[Start]:
     """Starts one rank of a group of two."""
-    write_vllm_site(tmp_path / "site")
-    started: list[Runtime] = []
     group_port = free_port()
 
     def make(rank: int, *flags: str, engine: tuple[str, ...] = ()) -> Runtime:
         group = ("--nodes", "2", "--node-rank", str(rank), "--leader-address", "127.0.0.1")
         ports = ("--group-port", str(group_port), "--rendezvous-port", str(free_port()))
-        log = tmp_path / f"log{len(started)}"
-        started.append(Runtime(tmp_path / "site", model_dir, log, *group, *ports, *flags, engine=engine))
-        started[-1].group_port = group_port
-        return started[-1]
+        runtime = start_runtime(*group, *ports, *flags, engine=engine)
+        runtime.group_port = group_port
+        return runtime
 
-    yield make
-    for runtime in started:
-        if runtime.process.poll() is None:
-            runtime.signal(signal.SIGKILL)
-            runtime.wait()
-        print(*runtime.log(), runtime.errors(), sep="\n")  # pytest shows it beside a failure
+    with runtimes(tmp_path, model_dir, signal.SIGKILL) as start_runtime:
+        yield make
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from lab.paths import REPO
-from tests.engines.transformers.served import PYTHON, Client, Process, free_port, wait_until
+from tests.engines.transformers.served import PYTHON, Client, Process, wait_until
+from tests.unit.runtime_process import free_port
 
 CONTEXT, PAGE_TOKENS, PAGES, WAITING, TIMEOUT_S = 1024, 32, 64, 4, 120
 NAME = "tiny"

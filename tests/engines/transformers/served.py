@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lab.paths import REPO
 from lab.serving import ENVIRONMENT
+from tests.unit import runtime_process
 
 PYTHON = ENVIRONMENT / "bin/python"
 PATIENCE_S = 600
 """How long a test waits for what must happen; no test asserts that it takes long or short."""
 Json = dict[str, Any]
 
-
-def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if result := condition():
-            return result
-        time.sleep(0.1)
-    raise AssertionError(f"{what} did not happen within {PATIENCE_S} s")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+wait_until = functools.partial(runtime_process.wait_until, patience_s=PATIENCE_S)
 
 
 class Process:

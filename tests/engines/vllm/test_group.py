@@ -14,7 +14,8 @@ import pytest
 
 from lab.paths import REPO
 from tests.engines.transformers import served
-from tests.engines.transformers.served import PYTHON, Client, Process, free_port, wait_until
+from tests.engines.transformers.served import PYTHON, Client, Process, wait_until
+from tests.unit.runtime_process import free_port
 
 pytestmark = [pytest.mark.contract, pytest.mark.long]
 PROMPTS = ("def add(a, b):", "class Queue:\n", "SELECT name FROM")

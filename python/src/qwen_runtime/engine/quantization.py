@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qwen_runtime.errors import HostError, UsageError
+from qwen_runtime.plan.engines import FP8_FROM
 
 if TYPE_CHECKING:
     import torch
-
-FP8_FROM = (8, 9)
-"""Compute capability of the first NVIDIA GPUs with arithmetic in FP8."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+# Of every engine, unless the environment says otherwise: nothing is fetched, reported or asked for outside the site.
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "DO_NOT_TRACK": "1",
+    # A fork after the tokenizer's threads started would only warn and serialise; on a CPU the model needs their cores.
+    "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONUNBUFFERED": "1",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Rank:

@@ -7,18 +7,8 @@ import sys
 from collections.abc import Mapping
 
 from qwen_runtime.engine import counters
-from qwen_runtime.engine.spec import EngineSpec, Progress, Rank
+from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress, Rank
 from qwen_runtime.errors import HostError
-
-# Set unless the environment already says otherwise: nothing is fetched, reported or asked for outside the site.
-ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "TOKENIZERS_PARALLELISM": "false",  # a fork after the tokenizer's threads started would only warn and serialise
-    "PYTHONUNBUFFERED": "1",
-}
 
 
 def check_installed() -> str:
@@ -71,4 +61,4 @@ def read_progress(metrics: str) -> Progress:
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
-    return {**ENVIRONMENT, **base}
+    return {**ENVIRONMENT, "VLLM_NO_USAGE_STATS": "1", **base}

@@ -16,7 +16,7 @@ from qwen_runtime.plan.shape import Shape
 from qwen_runtime.units import GIB
 
 ENGINES = ("vllm", "transformers", "deepspeed")
-WEIGHT_ONLY_BEFORE = (8, 9)
+FP8_FROM = (8, 9)
 """Compute capability of the first NVIDIA GPUs with arithmetic in FP8."""
 TRANSFORMERS_PAGE_TOKENS = 32
 _TOOL_PARSERS = (("qwen3-coder", "qwen3_coder"), ("qwen2.5", "hermes"), ("qwen3", "hermes"))
@@ -61,7 +61,7 @@ def _forbidden_deepspeed(shape: Shape, layout: Layout) -> str | None:
 
 def weight_only(shape: Shape, gpu: Gpu) -> bool:
     """Whether FP8 saves memory here but no arithmetic."""
-    return bool(shape.fp8_block) and gpu.vendor == "nvidia" and gpu.capability < WEIGHT_ONLY_BEFORE
+    return bool(shape.fp8_block) and gpu.vendor == "nvidia" and gpu.capability < FP8_FROM
 
 
 def attention(gpu: Gpu) -> tuple[str, str]:

@@ -8,21 +8,12 @@ import sys
 from collections.abc import Mapping
 
 from qwen_runtime.engine import counters
-from qwen_runtime.engine.spec import EngineSpec, Progress
+from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress
 from qwen_runtime.errors import HostError, UsageError
 
 PREFIX = "transformers"
 """Of the names of all its metrics; the rest of each name is vLLM's."""
 NEEDED = ("transformers", "torch", "fastapi", "uvicorn", "prometheus-client")
-
-# Set unless the environment already says otherwise: nothing is fetched, reported or asked for outside the site.
-ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "DO_NOT_TRACK": "1",
-    "TOKENIZERS_PARALLELISM": "false",  # prompts are tokenized one at a time beside the model, which needs the cores
-    "PYTHONUNBUFFERED": "1",
-}
 
 
 def check_installed() -> str:
@@ -50,7 +41,7 @@ def command(spec: EngineSpec) -> list[str]:
     if spec.rank is not None:
         raise UsageError(
             f"engine transformers on {spec.rank.nodes} nodes",
-            "one node: its ranks have been tried on one host only",
+            "one node: this engine runs a model in one process",
             "Plan for one node, or serve with engine vllm.",
         )
     return [
