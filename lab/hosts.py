@@ -107,7 +107,7 @@ def _boot(host: str, address: str, peers: dict[str, str]) -> None:
     addresses = {network.MIRROR_NAME: network.MIRROR, **peers}
     output(
         *podman.RUN, "--detach", "--name", PREFIX + host, "--privileged", "--cgroupns", "private", "--systemd=always",
-        "--hostname", host, "--network", network.NAME, "--ip", address, "--label", f"{ADDRESS}={address}",
+        "--hostname", host, *network.at(address), "--label", f"{ADDRESS}={address}",
         *(f"--add-host={name}:{ip}" for name, ip in addresses.items()),
         "--rootfs", DISKS / host, "/sbin/init",
     )  # fmt: skip

@@ -87,7 +87,7 @@ def _start(mirror_tar: Path, repository: Path) -> None:
     output(
         *podman.RUN, "--detach", "--name", CONTAINER, "--label", f"content={repository.name}",
         "--privileged", "--cgroupns", "private", "--systemd=always", "--hostname", "mirror",
-        "--network", network.NAME, "--ip", network.MIRROR,
+        *network.at(network.MIRROR),
         "--volume", f"{repository}:/srv/apt:ro", "--volume", f"{MODELS}:/srv/models:ro",
         "--volume", f"{MIRROR_DATA}/registry:/srv/registry",
         "--volume", f"{(BIN / 'registry').resolve()}:/usr/local/bin/registry:ro",

@@ -33,6 +33,10 @@ def ensure() -> str | None:
         output("ip", "link", "add", bridge, "type", "bridge")
         output("ip", "link", "set", bridge, "up")
         changed = True
+    # A bridge without an address of its own takes another with each host that comes or goes.
+    if Path(f"/sys/class/net/{bridge}/address").read_text().strip() != hardware_address(GATEWAY):
+        output("ip", "link", "set", bridge, "address", hardware_address(GATEWAY))
+        changed = True
     if f"inet {GATEWAY}/" not in output("ip", "-4", "addr", "show", "dev", bridge):
         output("ip", "addr", "add", f"{GATEWAY}/24", "dev", bridge)
         changed = True
@@ -53,6 +57,19 @@ def refuse_forwarding() -> bool:
         attempt("iptables", "-D", "FORWARD", *rule)
         output("iptables", "-I", "FORWARD", *rule)
     return True
+
+
+def at(address: str) -> tuple[str, ...]:
+    """What podman needs to be told to put a container at an address."""
+    return "--network", NAME, "--ip", address, "--mac-address", hardware_address(address)
+
+
+def hardware_address(address: str) -> str:
+    """An Ethernet address made from an IPv4 address, as real hosts keep theirs.
+
+    With another at each boot, whoever knew the old one would send to nobody for most of a minute.
+    """
+    return "02:00:" + ":".join(f"{int(part):02x}" for part in address.split("."))
 
 
 def bridge_name() -> str:
