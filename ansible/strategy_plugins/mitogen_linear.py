@@ -6,10 +6,14 @@ place. The class has to come from Mitogen's own module, which keeps state that m
 
 from __future__ import annotations
 
+import functools
+
 from ansible.errors import AnsibleError
+from ansible.plugins.loader import filter_loader, test_loader
 
 try:
     import ansible_mitogen.loaders
+    import ansible_mitogen.module_finder
     import ansible_mitogen.strategy
 except ImportError as error:
     raise AnsibleError(
@@ -17,9 +21,18 @@ except ImportError as error:
         "(pip install --require-hashes -r locks/controller.txt), or set ANSIBLE_STRATEGY=linear to go without."
     ) from error
 
+# Mitogen compiles a module with all that it imports to see what a host needs; most of that is the same for every module.
+ansible_mitogen.module_finder.compile = functools.cache(compile)
+
 
 class StrategyModule(  # type: ignore[misc]
     ansible_mitogen.strategy.StrategyMixin,
     ansible_mitogen.loaders.strategy_loader.get("linear", class_only=True),
 ):
     """Tasks run in the inventory's order, on all hosts at a time, as without it."""
+
+    def run(self, iterator, play_context):  # type: ignore[no-untyped-def]
+        # Each task of each host is a fork of this process: what is loaded here is not loaded three hundred times.
+        for loader in (filter_loader, test_loader):
+            list(loader.all())
+        return super().run(iterator, play_context)
