@@ -6,6 +6,8 @@ probes, and in a group of nodes one keeps in touch with the others.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import queue
 import signal
@@ -30,8 +32,8 @@ PROBE_PATIENCE_S = (1.0, 2.0)
 """The longest look at a silent engine is the latter, and towards the end of the stall limit the former: with the pause
 after it, a stall is found within the limit plus 2 s, and a stopped process within 5 s."""
 WAKE_S = 1.0
-"""Python runs a signal's handler in the main thread only; should the kernel give the signal to another thread, the main
-thread finds out at its next wake."""
+"""Python runs a signal's handler in the main thread only, between two of its steps. A signal that reaches another
+thread, or the main one just before it sleeps, is heard at the next wake."""
 EXIT_S = 5.0
 """Time from the engine's own SIGTERM, sent when it has nothing left to do, to SIGKILL."""
 
@@ -109,8 +111,8 @@ class Supervisor:
                 journal.event("orphans", f"processes {survivors} did not end after SIGKILL")
 
     def _wait(self, child: subprocess.Popen[bytes]) -> None:
-        while (event := self._next_event(WAKE_S)) is None:
-            pass
+        event = self._next_event(math.inf)
+        assert event is not None
         kind, reason = event
         if kind == _EXIT and self._health.state is not State.DRAINING:
             reason = self._describe_death(child.pid, reason)
@@ -199,12 +201,13 @@ class Supervisor:
         return self._read_progress(metrics) if metrics is not None else None
 
     def _next_event(self, timeout_s: float) -> Event | None:
-        try:
-            event = self._events.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-        self._signals += event[0] == _STOP
-        return event
+        deadline = time.monotonic() + timeout_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                event = self._events.get(timeout=min(left_s, WAKE_S))
+                self._signals += event[0] == _STOP
+                return event
+        return None
 
     def _next_change(self, timeout_s: float) -> Event | None:
         """The next event that asks for more than the end that is under way: all pods of a group may hear SIGTERM."""
