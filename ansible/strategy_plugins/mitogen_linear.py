@@ -7,6 +7,7 @@ place. The class has to come from Mitogen's own module, which keeps state that m
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import filter_loader, test_loader
@@ -21,7 +22,7 @@ except ImportError as error:
         "(pip install --require-hashes -r locks/controller.txt), or set ANSIBLE_STRATEGY=linear to go without."
     ) from error
 
-# Mitogen compiles a module with all that it imports to see what a host needs; most of that is the same for every module.
+# Mitogen compiles a module with all that it imports to see what a host needs: mostly the same files for every module.
 ansible_mitogen.module_finder.compile = functools.cache(compile)
 
 
@@ -31,7 +32,7 @@ class StrategyModule(  # type: ignore[misc]
 ):
     """Tasks run in the inventory's order, on all hosts at a time, as without it."""
 
-    def run(self, iterator, play_context):  # type: ignore[no-untyped-def]
+    def run(self, iterator: Any, play_context: Any) -> Any:
         # Each task of each host is a fork of this process: what is loaded here is not loaded three hundred times.
         for loader in (filter_loader, test_loader):
             list(loader.all())
