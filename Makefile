@@ -7,7 +7,7 @@ BENCH ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status check molecule vm contract fuzz bench test lock clean-cache
+.PHONY: help up down status check _unit _lint _static molecule vm contract fuzz bench test lock clean-cache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,13 +22,22 @@ status: ## hosts, nodes, pods, stack and endpoint
 	@$(LAB) status
 
 check: ## lint, static rules, unit and Pulumi tests; needs no lab
+	@echo "unit tests, lint and static rules, two at a time; each prints when it has ended"
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target _unit _lint _static
+
+_unit:
+	@$(RUN) pytest -q tests/unit
+
+_lint:
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) yamllint --strict .
 	@$(RUN) mypy lab images python/src pulumi
 	@$(RUN) ansible-lint --offline -q ansible
 	@$(RUN) python images/render.py --check
-	@$(RUN) pytest -q tests/unit tests/static tests/pulumi
+
+_static:
+	@$(RUN) pytest -q tests/static tests/pulumi
 
 molecule: ## try roles on bare scratch hosts beside a lab that is up; SCENARIO=one of molecule/*-*
 	@$(RUN) molecule --base-config molecule/shared/base.yml test $(if $(SCENARIO),-s $(SCENARIO),--all --exclude nvme-vm)
