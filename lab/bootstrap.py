@@ -5,9 +5,12 @@ Standard library only: the rest of the lab runs inside the environment that this
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from lab.paths import CACHE, CONTROLLER_ENV, REPO
@@ -20,6 +23,16 @@ SERVICES = {"haproxy", "prometheus", "prometheus-alertmanager"}
 UV_LOCK = REPO / "locks/uv.txt"
 
 
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One installation at a time: `make check` starts commands side by side, and the first on a machine installs."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "install.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@_alone()
 def packages(listed: Path = PACKAGES) -> str | None:
     """Install what a list names and the machine lacks."""
     wanted = [w for line in listed.read_text().splitlines() if (w := line.split("#")[0].strip())]
@@ -40,6 +53,7 @@ def packages(listed: Path = PACKAGES) -> str | None:
     return f"installed {len(missing)}"
 
 
+@_alone()
 def environment() -> str | None:
     """Make the controller's environment from its lock; keep it while the lock is the same."""
     stamp = CONTROLLER_ENV / "lock.sha256"
