@@ -56,17 +56,17 @@ def converge(inventory: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def wait_for_kubeadm(run: subprocess.Popen[bytes]) -> None:
+def wait_for_kubeadm(run: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while attempt("podman", "exec", CONTAINER, "pgrep", "--full", "^kubeadm join").returncode:
-        assert run.poll() is None, "the run ended before the host was seen joining"
+        assert run.poll() is None, f"the run ended before the host was seen joining: {log.read_text()[-2000:]}"
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
 def test_a_host_that_died_while_joining_is_joined_by_the_next_run(inventory: Path) -> None:
     run = converge(inventory)
-    wait_for_kubeadm(run)
+    wait_for_kubeadm(run, inventory / "log")
     output("podman", "kill", CONTAINER)
     assert run.wait(PATIENCE_S) != 0, "a run whose host died says so"
 
