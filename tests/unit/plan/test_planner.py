@@ -111,6 +111,7 @@ def test_other_engines_get_the_layouts_that_they_take() -> None:
     ("engine", "gpu", "layout", "reason"),
     [
         ("vllm", "cpu", Layout(2, expert_parallel=2), "dies at the first request with expert parallelism"),
+        ("vllm", "cpu", Layout(1, pipeline_parallel=2), "dies at the first request with pipeline stages"),
         ("transformers", "h100-80gb", Layout(2), "in one process, on one GPU"),
         ("deepspeed", "h100-80gb", Layout(2), "AutoTP leaves experts whole on every rank"),
     ],

@@ -40,6 +40,8 @@ def forbidden(engine: str, shape: Shape, gpu: Gpu, site: Site, layout: Layout) -
 def _forbidden_vllm(gpu: Gpu, layout: Layout) -> str | None:
     if gpu.vendor == "cpu" and layout.expert_parallel > 1:
         return "vLLM 0.32 for CPUs dies at the first request with expert parallelism"
+    if gpu.vendor == "cpu" and layout.pipeline_parallel > 1:
+        return "vLLM 0.32 for CPUs dies at the first request with pipeline stages"
     return None
 
 
