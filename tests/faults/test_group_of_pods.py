@@ -26,13 +26,13 @@ SPLIT = {
     "nodesPerReplica": 3,
     "extraArgs": ["--enforce-eager", "--tensor-parallel-size", "3"],
     "startupSeconds": PATIENCE_S,
-}
-SPLIT_ENV = {
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "OMP_NUM_THREADS": "1",
-    # vLLM's tensor parallel code compiles some of itself also in eager mode, and the image has no compiler.
-    "TORCH_COMPILE_DISABLE": "1",
+    "env": {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": "1",
+        # vLLM's tensor parallel code compiles some of itself also in eager mode, and the image has no compiler.
+        "TORCH_COMPILE_DISABLE": "1",
+    },
 }
 
 
@@ -42,7 +42,7 @@ def group() -> Iterator[None]:
     kept = stack.CONFIG.read_text()
     settings = yaml.safe_load(kept)
     config = settings["config"]
-    config["qwen-onprem:variants"].append({**config["qwen-onprem:model"], **SPLIT, "env": SPLIT_ENV})
+    config["qwen-onprem:variants"].append({**config["qwen-onprem:model"], **SPLIT})
     stack.CONFIG.write_text(yaml.safe_dump(settings, sort_keys=False))
     try:
         stack.up()

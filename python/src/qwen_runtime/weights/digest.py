@@ -50,14 +50,9 @@ def _feed_direct(digest: hashlib._Hash, descriptor: int, progress: Progress | No
     with mmap.mmap(-1, DIRECT_BYTES) as block, memoryview(block) as view:  # begins at a page, as such reads must
         try:
             fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT)
-            count = DIRECT_BYTES
-            while count == DIRECT_BYTES:
-                count = os.readv(descriptor, [block])
-                digest.update(view[:count])
-                if progress:
-                    progress.advance(count)
+            _feed_by(view, digest, descriptor, progress)
         except OSError as error:
-            if error.errno != errno.EINVAL:
+            if error.errno != errno.EINVAL:  # no such reads here, or none from behind a last part of a block
                 raise
         finally:
             fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
@@ -66,11 +61,13 @@ def _feed_direct(digest: hashlib._Hash, descriptor: int, progress: Progress | No
 def feed(digest: hashlib._Hash, descriptor: int, progress: Progress | None = None) -> int:
     """Updates the digest with the file from its current position to its end; returns the bytes read."""
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-    buffer = bytearray(CHUNK_BYTES)
-    view = memoryview(buffer)
+    return _feed_by(memoryview(bytearray(CHUNK_BYTES)), digest, descriptor, progress)
+
+
+def _feed_by(block: memoryview, digest: hashlib._Hash, descriptor: int, progress: Progress | None) -> int:
     total = 0
-    while count := os.readv(descriptor, [buffer]):
-        digest.update(view[:count])
+    while count := os.readv(descriptor, [block]):
+        digest.update(block[:count])
         total += count
         if progress:
             progress.advance(count)
