@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import http.client
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,9 @@ PATIENCE_S = 600
 """How long a test waits for what must happen; no test asserts that it takes long or short."""
 Json = dict[str, Any]
 
-wait_until = functools.partial(runtime_process.wait_until, patience_s=PATIENCE_S)
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    return runtime_process.wait_until(condition, what, PATIENCE_S)  # as it is now: a slower test sets another
 
 
 class Process:
