@@ -1,18 +1,21 @@
-"""Digests of files, read from the disk where the file system allows it."""
+"""Digests are of whole files, and neither they nor what is fetched fills the kernel's cache."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from qwen_runtime.weights import digest
-
-BLOCK = digest.DIRECT_BYTES
+from qwen_runtime.weights.manifest import FileEntry
+from qwen_runtime.weights.part import Part
+from qwen_runtime.weights.passing import STEP_BYTES, WINDOW_BYTES
+from qwen_runtime.weights.progress import Progress
+from qwen_runtime.weights.sources import DirectorySource
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -25,21 +28,46 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-@pytest.mark.parametrize("size", [0, 1, 4096, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 513])
+@pytest.mark.parametrize("size", [0, 1, 4096, STEP_BYTES - 1, STEP_BYTES, 3 * STEP_BYTES + 513])
 def test_the_digest_is_of_the_whole_file(place: Path, size: int) -> None:
     content = os.urandom(size)
     (place / "file").write_bytes(content)
     assert digest.sha256_of(place / "file") == hashlib.sha256(content).hexdigest()
 
 
-def test_a_file_system_that_refuses_direct_reads_is_read_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(_: int, command: int, flags: int = 0) -> int:
-        if command == digest.fcntl.F_SETFL and flags & os.O_DIRECT:
-            raise OSError(errno.EINVAL, "Invalid argument")
-        return 0
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A folder that lies on a disk wherever /tmp lies in memory, too."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        yield Path(folder)
 
-    monkeypatch.setattr(digest.fcntl, "fcntl", refuse)
-    (tmp_path / "file").write_bytes(b"x" * (BLOCK + 1))
-    assert digest.sha256_of(tmp_path / "file") == hashlib.sha256(b"x" * (BLOCK + 1)).hexdigest()
+
+def cached_bytes(path: Path) -> int:
+    """Of the file, in the kernel's cache."""
+    words = ("fincore", "--bytes", "--noheadings", "--output", "RES", path)
+    return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+
+def test_what_was_digested_does_not_stay_in_the_kernels_cache(disk: Path) -> None:
+    path = disk / "file"
+    with path.open("wb") as file:
+        file.write(bytes(2 * WINDOW_BYTES))
+        os.fsync(file.fileno())
+    assert cached_bytes(path) > WINDOW_BYTES
+    digest.sha256_of(path)
+    assert cached_bytes(path) < STEP_BYTES
+
+
+def test_what_was_fetched_does_not_stay_in_the_kernels_cache(disk: Path) -> None:
+    size = 2 * WINDOW_BYTES
+    part = Part(disk / "part", size, Progress("", 0))
+    with (disk / "source").open("wb") as file:
+        file.truncate(size)
+    entry = FileEntry("source", size, "")
+    body = DirectorySource(disk).open(entry, 0)
+    part.take(body, "there", stall_s=60)
+    body.close()
+    part.keep_as(disk / "whole")
+    part.close()
+    assert (disk / "whole").stat().st_size == size
+    assert cached_bytes(disk / "whole") < STEP_BYTES

@@ -10,6 +10,7 @@ from itertools import cycle
 from pathlib import Path
 
 from qwen_runtime.weights import digest
+from qwen_runtime.weights.passing import Passing
 from qwen_runtime.weights.progress import Progress
 from qwen_runtime.weights.sources import Body, SourceFault, Unreachable
 
@@ -47,6 +48,7 @@ class Part:
         self.givers.add(giver)
         blocks = [memoryview(bytearray(BLOCK_BYTES)) for _ in range(2)]
         digested: list[Future[None] | None] = [None, None]
+        passing = Passing(self._descriptor, self.size_bytes)
         with ThreadPoolExecutor(max_workers=1) as digester:
             for turn in cycle(range(2)):
                 if previous := digested[turn]:
@@ -55,6 +57,7 @@ class Part:
                 self._write(blocks[turn][:count])
                 digested[turn] = digester.submit(self._digest.update, blocks[turn][:count])
                 self.size_bytes += count
+                passing.advance(count)
                 self._progress.advance(count)
                 if fault:
                     raise fault
@@ -72,6 +75,7 @@ class Part:
         """Puts the whole file under its name, readable by all; it is on the disk before it has the name."""
         os.fchmod(self._descriptor, 0o644)
         os.fsync(self._descriptor)
+        Passing(self._descriptor, self.size_bytes).let_go()
         self.path.rename(path)
 
     def close(self) -> None:
