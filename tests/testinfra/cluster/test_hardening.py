@@ -55,8 +55,13 @@ def test_apt_does_nothing_by_itself(host: Host, expected: Expected) -> None:
     assert host.check_output("apt-config shell enabled APT::Periodic::Enable") == "enabled='0'"
 
 
-def test_changes_of_identity_are_logged(host: Host, expected: Expected) -> None:
+def test_every_audit_rule_is_in_force(host: Host, expected: Expected) -> None:
     if not expected["hardening_auditd"]:
         pytest.skip("the kernel's audit is not this host's")
     assert host.service("auditd").is_running
-    assert "-w /etc/shadow -p wa -k identity" in host.check_output("auditctl -l")
+    written = host.file("/etc/audit/rules.d/50-hardening.rules").content_string.splitlines()
+    in_force = host.check_output("auditctl -l").splitlines()
+    for kind in ("-w", "-a"):
+        of_a_kind = [line for line in written if line.startswith(f"{kind} ")]
+        assert len([line for line in in_force if line.startswith(f"{kind} ")]) == len(of_a_kind)
+    assert "-w /var/lib/kubelet/config.yaml -p wa -k cluster" in in_force
