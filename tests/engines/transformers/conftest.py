@@ -17,17 +17,21 @@ from tests.unit.runtime_process import free_port
 
 CONTEXT, PAGE_TOKENS, PAGES, WAITING, TIMEOUT_S = 1024, 32, 64, 4, 120
 NAME = "tiny"
+Oracle = tuple[Path, list[dict[str, Any]]]
 Serve = Callable[..., tuple[Process, Client]]
 
 
 @pytest.fixture(scope="session")
-def oracle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
     """The tiny model's directory, and what transformers' own `generate` answers with it."""
+    return make_oracle(tmp_path_factory.mktemp("tiny"), "llama")
+
+
+def make_oracle(directory: Path, family: str) -> Oracle:
     if not PYTHON.exists():
         pytest.skip("no serving environment on this machine: `make contract` installs one")
-    directory = tmp_path_factory.mktemp("tiny")
     script = Path(__file__).with_name("oracle.py")
-    said = subprocess.run([PYTHON, script, directory], check=True, text=True, stdout=subprocess.PIPE).stdout
+    said = subprocess.run([PYTHON, script, directory, family], check=True, text=True, stdout=subprocess.PIPE).stdout
     sys.path.insert(0, str(REPO / "python/src"))
     from qwen_runtime import weights
 
@@ -36,20 +40,22 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[st
 
 
 @pytest.fixture(scope="session")
-def serve(oracle: tuple[Path, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+def serve(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Starts `qwen-runtime serve --engine transformers` and waits until it is ready."""
     started: list[Process] = []
 
-    def start(*engine: str, flags: tuple[str, ...] = (), sabotage: Path | None = None) -> tuple[Process, Client]:
+    def start(
+        *engine: str, flags: tuple[str, ...] = (), sabotage: Path | None = None, model: Path = oracle[0]
+    ) -> tuple[Process, Client]:
         port, health_port = free_port(), free_port()
         own = ["--page-size", PAGE_TOKENS, "--num-blocks", PAGES, "--max-waiting", WAITING]
         own += ["--request-timeout-s", TIMEOUT_S, *engine]
         common = ["--max-model-len", CONTEXT, "--dtype", "float32", "--port", port]
         if sabotage is None:
-            command = ["-m", "qwen_runtime", "serve", "--engine", "transformers", "--model", oracle[0], *common]
+            command = ["-m", "qwen_runtime", "serve", "--engine", "transformers", "--model", model, *common]
             command += ["--health-port", health_port, "--settle-seconds", 1, *flags, "--", *own]
         else:
-            command = [sabotage, oracle[0], "--served-model-name", NAME, *common, *own]
+            command = [sabotage, model, "--served-model-name", NAME, *common, *own]
         started.append(Process(tmp_path_factory.mktemp("log") / "log", command))
         process, client, ready = started[-1], Client(port), Client(port if sabotage else health_port)
         path = "/health" if sabotage else "/health/ready"

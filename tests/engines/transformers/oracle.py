@@ -1,9 +1,10 @@
 """Run by the serving environment's Python: makes a tiny model and says what transformers' own `generate` answers.
 
-    python oracle.py DIR
+    python oracle.py DIR llama|qwen3_moe
 
-DIR gets a Llama of random weights whose tokens are bytes, with a chat template. The last line of stdout is JSON: a list
-of {"prompt": [tokens], "answer": [tokens], "text": the answer's}, each greedy, in float32, alone, ANSWER_TOKENS long.
+DIR gets a model of that family with random weights whose tokens are bytes, and a chat template. The last line of
+stdout is JSON: a list of {"prompt": [tokens], "answer": [tokens], "text": the answer's}, each greedy, in float32, alone
+and ANSWER_TOKENS long.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+)
 
 CONTEXT = 4096
 ANSWER_TOKENS = 40
@@ -40,21 +47,26 @@ def tokenizer() -> Any:
     return made
 
 
-def model(vocabulary: int, end_token: int) -> Any:
+def model(family: str, vocabulary: int, end_token: int) -> Any:
     torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=CONTEXT,
-        initializer_range=0.3,  # far from ties, so that rounding never decides
-        eos_token_id=end_token,
-        bos_token_id=None,
-    )
-    made = LlamaForCausalLM(config).eval()
+    shape = {
+        "vocab_size": vocabulary,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": CONTEXT,
+        "initializer_range": 0.3,  # far from ties, so that rounding never decides
+        "eos_token_id": end_token,
+        "bos_token_id": None,
+    }
+    if family == "llama":
+        made = LlamaForCausalLM(LlamaConfig(**shape)).eval()
+    else:
+        # Halves of 68 are refused by torch's grouped product: two ranks must share out the experts whole.
+        experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 68, "head_dim": 16}
+        made = Qwen3MoeForCausalLM(Qwen3MoeConfig(**shape, **experts)).eval()
     with torch.no_grad():  # its likeliest answer is always of letters, so that texts can be compared
         made.lm_head.weight[LETTERS:] = 0.0
     return made
@@ -63,7 +75,7 @@ def model(vocabulary: int, end_token: int) -> Any:
 def main() -> None:
     directory = Path(sys.argv[1])
     words = tokenizer()
-    tiny = model(len(words), words.eos_token_id)
+    tiny = model(sys.argv[2], len(words), words.eos_token_id)
     words.save_pretrained(directory)
     tiny.save_pretrained(directory)
     chance = random.Random(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,4 +18,4 @@ def die(logits: Any, states: Sequence[Any]) -> Any:
 
 
 sampler.choose = die
-sys.exit(server.main())
+server.main()

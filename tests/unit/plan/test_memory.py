@@ -40,6 +40,14 @@ def test_what_vllm_said_of_its_memory_is_met_and_never_overestimated(row: Memory
         assert 0.85 * row.kv_gib <= memory.kv_bytes / GIB <= row.kv_gib
 
 
+def test_an_embedding_is_whole_on_every_rank_of_an_engine_that_does_not_divide_it() -> None:
+    layout = Layout(8, expert_parallel=8)
+    more = weights_bytes(BF16, layout, whole_embedding=True) - weights_bytes(BF16, layout)
+    assert more == pytest.approx(BF16.vocabulary * BF16.hidden * 2 * 7 / 8, rel=1e-6)
+    tied = models.get("SmolLM2-135M-Instruct")
+    assert weights_bytes(tied, Layout(3), whole_embedding=True) == weights_bytes(tied, Layout(3))
+
+
 def test_key_value_heads_are_repeated_beyond_their_number() -> None:
     h100 = gpus.get("h100-80gb")
     by_8, by_16 = (account(BF16, h100, Layout(ranks)).kv_bytes_per_token for ranks in (8, 16))

@@ -100,8 +100,9 @@ def test_several_things_are_changed_where_no_single_one_is_enough() -> None:
 def test_other_engines_get_the_layouts_that_they_take() -> None:
     drawn = draw(CODER, "h200-141gb")
     assert drawn.launch["deepspeed"][:4] == ["--engine", "deepspeed", "--stages", "8"]
-    assert "894.4 GiB of weights" in drawn.unusable["transformers"]
-    small = draw("Qwen2.5-Coder-7B-Instruct", "h200-141gb", context_tokens=32768)
+    assert drawn.launch["transformers"][:3] == ["--tp-size", "8", "--dtype"]
+    assert "449.1 GiB of weights" in draw(FP8, "h100-80gb").unusable["transformers"]
+    small = draw("Qwen2.5-Coder-0.5B-Instruct", "h200-141gb", 1, context_tokens=32768)
     assert small.launch["transformers"][:2] == ["--dtype", "bfloat16"]
     assert "bf16 only" in draw(FP8, "h100-80gb").unusable["deepspeed"]
     assert "unpacks FP8 to bf16" in draw(FP8, "a100-80gb", context_tokens=65536).unusable["transformers"]
@@ -112,7 +113,8 @@ def test_other_engines_get_the_layouts_that_they_take() -> None:
     [
         ("vllm", "cpu", Layout(2, expert_parallel=2), "dies at the first request with expert parallelism"),
         ("vllm", "cpu", Layout(1, pipeline_parallel=2), "dies at the first request with pipeline stages"),
-        ("transformers", "h100-80gb", Layout(2), "in one process, on one GPU"),
+        ("transformers", "h100-80gb", Layout(1, pipeline_parallel=2), "knows no pipeline stages"),
+        ("transformers", "h100-80gb", Layout(2, 1, 4, 2), "shares experts among all ranks that share the layers"),
         ("deepspeed", "h100-80gb", Layout(2), "AutoTP leaves experts whole on every rank"),
     ],
 )

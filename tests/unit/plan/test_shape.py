@@ -76,6 +76,11 @@ def test_fp8_keeps_embedding_output_norms_and_router_and_counts_scales() -> None
     assert size_bytes == parameters + parameters // (128 * 128) * 4
 
 
+def test_a_mixture_that_transformers_has_saved_is_the_same_mixture() -> None:
+    renamed = {("num_local_experts" if key == "num_experts" else key): value for key, value in MOE.items()}
+    assert from_config("m", renamed, "config.json") == from_config("m", MOE, "config.json")
+
+
 def test_layers_without_experts_are_counted_as_dense() -> None:
     sparse = from_config("m", MOE, "config.json")
     mixed = from_config("m", {**MOE, "mlp_only_layers": [0]}, "config.json")

@@ -15,6 +15,21 @@ from qwen_runtime.errors import UsageError
 from qwen_runtime.serve import planned
 
 OWN = ("m", "--served-model-name", "m", "--port", "8080", "--max-model-len", "4096", "--dtype", "bfloat16")
+MOE = {
+    "model_type": "qwen3_moe",
+    "num_hidden_layers": 2,
+    "hidden_size": 96,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 4,
+    "head_dim": 8,
+    "vocab_size": 1000,
+    "max_position_embeddings": 2048,
+    "intermediate_size": 128,
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 128,
+}
+FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
 Write = Callable[..., Path]
 
 
@@ -31,8 +46,12 @@ def write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Write:
 
 def server_words(settings: planned.Settings, *extra: str) -> list[str]:
     """What the server is started with, after the interpreter and the module."""
-    spec = EngineSpec(Path("m"), "m", 8080, settings.max_model_len, settings.dtype, settings.arguments, extra)
-    return transformers.command(spec)[3:]
+    return transformers.command(spec(settings, Path("m"), *extra))[3:]
+
+
+def spec(settings: planned.Settings, model_dir: Path, *extra: str) -> EngineSpec:
+    assert settings.max_model_len is not None
+    return EngineSpec(model_dir, "m", 8080, settings.max_model_len, settings.dtype, settings.arguments, extra)
 
 
 @pytest.mark.parametrize("gpu", ["cpu", "h100-80gb"])
@@ -53,6 +72,52 @@ def test_what_stands_after_the_border_wins(write: Write) -> None:
     read = flags.parse(server_words(settings, "--max-batch-tokens", "64", "--num-blocks", "32"))
     assert (read.max_batch_tokens, read.limits.pages, read.limits.context_tokens) == (64, 32, 1024)
     assert read.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--pp-size", "2"], "--pp-size 2; needed: 1: transformers' continuous batching knows no pipeline stages"),
+        (["--tp-size", "4", "--ep-size", "2"], "--ep-size 2 with --tp-size 4; needed: 1, or as many ranks"),
+        (["--ep-size", "2"], "--ep-size 2 with --tp-size 1; needed: 1, or as many ranks"),
+        (["--tp-size", "2", "--quantization", "int8"], "--quantization int8 with --tp-size 2; needed: one of the two"),
+    ],
+)
+def test_ranks_that_cannot_work_together_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        flags.parse([*OWN, *words])
+
+
+def test_a_planned_group_of_ranks_is_started_as_planned(write: Write, tmp_path: Path) -> None:
+    path = write("--model", "Qwen3-Coder-30B-A3B-Instruct", "--gpu", "l40s-48gb", "--gpus-per-node", "4")
+    layout = json.loads(path.read_text())["layout"]
+    settings = planned.settings(path, "transformers", None, None)
+    read = flags.parse(server_words(settings))
+    assert (read.tensor_parallel, read.expert_parallel) == (layout["tensor_parallel"], layout["expert_parallel"])
+    (tmp_path / "config.json").write_text(json.dumps(MOE))
+    assert transformers.ranks(spec(settings, tmp_path)) == layout["tensor_parallel"] > 1
+
+
+@pytest.mark.parametrize(
+    ("words", "change", "message"),
+    [
+        (("--tp-size", "3"), {}, "over 3 ranks: transformers repeats no key/value heads: 4 are not divisible by TP 3"),
+        (("--tp-size", "4"), {"vocab_size": 1002}, "pads no vocabulary: 1002 tokens are not divisible by TP 4"),
+        (("--tp-size", "4", "--ep-size", "4"), {"num_experts": 6}, "6 experts are not divisible by EP 4"),
+        (("--tp-size", "4"), {"moe_intermediate_size": 144}, "experts of 144 / TP 4 = 36, and torch's grouped product"),
+        (("--tp-size", "2"), {"quantization_config": FP8}, "divides weights in bf16 over ranks, not FP8"),
+    ],
+)
+def test_a_model_that_ranks_cannot_share_is_refused_before_it_is_loaded(
+    tmp_path: Path, words: tuple[str, ...], change: dict[str, object], message: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(MOE | change))
+    with pytest.raises(UsageError, match=message):
+        transformers.ranks(spec(planned.Settings(2048, "float32"), tmp_path, *words))
+
+
+def test_without_ranks_any_model_is_one_process() -> None:
+    assert transformers.ranks(spec(planned.Settings(2048, "float32"), Path("m"))) == 1
 
 
 def test_one_of_several_nodes_is_refused() -> None:

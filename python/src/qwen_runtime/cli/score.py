@@ -92,7 +92,7 @@ def run(options: Options) -> None:
             output=options.output,
             failures=Path(failures),
         )
-        ranks.run(job.command(wanted), stages, job.environment(os.environ, stages), wanted.explain)
+        ranks.run(job.command(wanted), stages, job.environment(os.environ), wanted.explain)
     _report(options.output)
 
 

@@ -79,7 +79,7 @@ def add_to(commands: Commands) -> None:
 
 def run(options: Options) -> None:
     from qwen_runtime.engine.spec import EngineSpec
-    from qwen_runtime.serve import journal, planned, preflight
+    from qwen_runtime.serve import journal, planned, preflight, ranks
     from qwen_runtime.serve.supervisor import Supervisor
     from qwen_runtime.serve.witness import Witness
     from qwen_runtime.weights import places
@@ -115,6 +115,8 @@ def run(options: Options) -> None:
         extra=options.extra,
         rank=rank,
     )
+    command, count = engine.command(spec), engine.ranks(spec)
+    environment = engine.environment({**settings.environment, **os.environ})
     journal.event(
         "verified",
         f"{manifest.model} {manifest.revision} agrees with its manifest ({options.verify})",
@@ -123,8 +125,8 @@ def run(options: Options) -> None:
         verify_s=round(time.monotonic() - started, 3),
     )
     Supervisor(
-        engine.command(spec),
-        engine.environment({**settings.environment, **os.environ}),
+        command,
+        ranks.environments(environment, count) if count > 1 else [environment],
         port=spec.port if rank is None or rank.leads else None,
         health_port=options.health_port,
         served_model_name=spec.served_model_name,

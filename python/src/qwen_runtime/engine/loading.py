@@ -40,7 +40,7 @@ class Choice:
 @dataclass(frozen=True, slots=True)
 class Loaded:
     model: PreTrainedModel
-    """In evaluation mode, on one device."""
+    """In evaluation mode, on one device. Of several ranks, this one's part."""
     tokenizer: PreTrainedTokenizerBase
     choices: tuple[Choice, ...]
     """revision, device, dtype, attention and quantization."""
@@ -57,11 +57,14 @@ def load(
     attention: str | None = None,
     quantization: str | None = None,
     device: str | None = None,
+    tensor_parallel: int = 1,
+    expert_parallel: int = 1,
 ) -> Loaded:
     """The model of a directory with a manifest, which is checked first (fast).
 
     dtype: one of DTYPES; attention: one of ATTENTIONS; quantization: one of quantization.METHODS; device: "cpu", "cuda"
-    or "cuda:N"; what is None is chosen. Raises WeightsError, UsageError or HostError.
+    or "cuda:N"; what is None is chosen. With tensor_parallel above 1 this process is one of so many ranks, which
+    torchrun's variables tell apart; each reads its own part. Raises WeightsError, UsageError or HostError.
     """
     manifest = weights.verify(model_dir, full=False)
     _import()
@@ -70,8 +73,10 @@ def load(
     kind = choose_dtype(dtype, config, where.value)
     how = choose_attention(attention, kind.value, where.value)
     recipe, method = quantize.choose(quantization, config, where.value)
+    # Among ranks transformers itself takes the device: the CPU, or the GPU whose number is LOCAL_RANK.
+    placed = _divided(tensor_parallel, expert_parallel) if tensor_parallel > 1 else {"device_map": where.value}
     model = _from_pretrained(
-        model_dir, dtype=kind.value, attn_implementation=how.value, device_map=where.value, quantization_config=recipe
+        model_dir, dtype=kind.value, attn_implementation=how.value, quantization_config=recipe, **placed
     )
     revision = Choice("revision", manifest.revision, f"the manifest of {model_dir}, whose files were verified")
     stored_bytes = sum(tensor.size_bytes for tensors in manifest.tensors.values() for tensor in tensors.values())
@@ -79,6 +84,12 @@ def load(
     return Loaded(
         model, read_tokenizer(model_dir), (revision, where, kind, how, quantized), size_bytes(model), stored_bytes
     )
+
+
+def _divided(tensor_parallel: int, expert_parallel: int) -> dict[str, Any]:
+    from transformers import DistributedConfig
+
+    return {"distributed_config": DistributedConfig(tp_size=tensor_parallel, ep_size=expert_parallel)}
 
 
 def read_config(model_dir: Path) -> dict[str, Any]:
@@ -107,6 +118,8 @@ def choose_device(wanted: str | None) -> Choice:
     import torch
 
     found = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted is None and found == "cuda" and "LOCAL_RANK" in os.environ:
+        return Choice("device", f"cuda:{os.environ['LOCAL_RANK']}", "this rank's GPU")
     if wanted is None:
         return Choice("device", found, "torch sees a GPU" if found == "cuda" else "torch sees no GPU")
     if wanted != "cpu" and found == "cpu":

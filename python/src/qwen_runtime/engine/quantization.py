@@ -118,12 +118,16 @@ def _check_float8(what: str, device: str) -> None:
 
 
 def tensor_bytes(tensor: torch.Tensor) -> int:
-    """Memory of a tensor, inside of those that wrap several (torchao's) too, and with the scales of bitsandbytes."""
+    """Memory of a tensor, inside of those that wrap several (torchao's) too, and with the scales of bitsandbytes.
+
+    Of a tensor that is divided over ranks, this rank's part.
+    """
+    import torch
     from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
     if is_traceable_wrapper_subclass(tensor):
-        names, _ = tensor.__tensor_flatten__()
-        return sum(tensor_bytes(getattr(tensor, name)) for name in names)
+        parts = [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
+        return sum(tensor_bytes(part) for part in parts if isinstance(part, torch.Tensor))
     size_bytes: int = tensor.numel() * tensor.element_size()
     scales = getattr(tensor, "SCB", None)
     return size_bytes if scales is None else size_bytes + tensor_bytes(scales)

@@ -69,6 +69,9 @@ class Engine(Protocol):
 
     def command(self, spec: EngineSpec) -> list[str]: ...
 
+    def ranks(self, spec: EngineSpec) -> int:
+        """How often the command is to be started on this host, each time as another rank."""
+
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """Of the engine's process; what `base` says wins."""
 

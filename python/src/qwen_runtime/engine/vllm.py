@@ -49,6 +49,10 @@ def command(spec: EngineSpec) -> list[str]:
     ]
 
 
+def ranks(spec: EngineSpec) -> int:
+    return 1  # vLLM starts its workers itself
+
+
 def _rank(rank: Rank) -> list[str]:
     """Ranks of vLLM's own multiprocessing; no Ray."""
     words = ["--nnodes", str(rank.nodes), "--node-rank", str(rank.rank)]

@@ -2,7 +2,7 @@
 
 vllm         arguments of `vllm serve DIR`. Over several hosts each also gets --node-rank, --master-addr and, all but
              the first, --headless from whoever starts the group.
-transformers keyword arguments of from_pretrained and ContinuousBatchingConfig, spelt as flags.
+transformers keyword arguments of DistributedConfig, from_pretrained and ContinuousBatchingConfig, spelt as flags.
 deepspeed    arguments of `qwen-runtime score --model DIR --input FILE --output FILE`.
 """
 
@@ -19,6 +19,8 @@ ENGINES = ("vllm", "transformers", "deepspeed")
 FP8_FROM = (8, 9)
 """Compute capability of the first NVIDIA GPUs with arithmetic in FP8."""
 TRANSFORMERS_PAGE_TOKENS = 32
+GROUPED_WIDTH = 8
+"""Numbers in bf16 that make the 16 bytes of which the rows of torch.nn.functional.grouped_mm are multiples."""
 _TOOL_PARSERS = (("qwen3-coder", "qwen3_coder"), ("qwen2.5", "hermes"), ("qwen3", "hermes"))
 
 
@@ -33,7 +35,7 @@ def forbidden(engine: str, shape: Shape, gpu: Gpu, site: Site, layout: Layout) -
     if engine == "transformers":
         if weight_only(shape, gpu):
             return "transformers unpacks FP8 to bf16 on GPUs without arithmetic in FP8, which takes twice the memory"
-        return _forbidden_transformers(layout)
+        return forbidden_transformers(shape, layout)
     return _forbidden_deepspeed(shape, layout)
 
 
@@ -45,9 +47,25 @@ def _forbidden_vllm(gpu: Gpu, layout: Layout) -> str | None:
     return None
 
 
-def _forbidden_transformers(layout: Layout) -> str | None:
-    if layout.gpus_per_replica > 1:
-        return "engine transformers runs a model in one process, on one GPU"
+def forbidden_transformers(shape: Shape, layout: Layout) -> str | None:
+    """Of transformers 5.19, whatever the hardware."""
+    tensor = layout.tensor_parallel
+    if layout.pipeline_parallel > 1:
+        return "transformers' continuous batching knows no pipeline stages"
+    if layout.expert_parallel not in (1, tensor):
+        return "transformers shares experts among all ranks that share the layers, or among none"
+    if tensor > 1 and shape.fp8_block:
+        return "engine transformers divides weights in bf16 over ranks, not FP8"
+    if shape.kv_heads % tensor:
+        return f"transformers repeats no key/value heads: {shape.kv_heads} are not divisible by TP {tensor}"
+    if shape.vocabulary % tensor:
+        return f"transformers pads no vocabulary: {shape.vocabulary} tokens are not divisible by TP {tensor}"
+    width = shape.moe_intermediate // tensor
+    if tensor > 1 and layout.expert_parallel == 1 and width % GROUPED_WIDTH:
+        return (
+            f"experts of {shape.moe_intermediate} / TP {tensor} = {width}, and torch's grouped product takes multiples "
+            f"of {GROUPED_WIDTH}; expert parallelism keeps experts whole"
+        )
     return None
 
 
@@ -124,7 +142,9 @@ def tool_parser(shape: Shape) -> str | None:
 
 
 def _transformers(request: Request, layout: Layout, memory: Memory) -> list[str]:
-    words = ["--dtype", "bfloat16", "--attn-implementation", attention(request.gpu)[0]]
+    words = ["--tp-size", str(layout.tensor_parallel)] if layout.tensor_parallel > 1 else []
+    words += ["--ep-size", str(layout.expert_parallel)] if layout.expert_parallel > 1 else []
+    words += ["--dtype", "bfloat16", "--attn-implementation", attention(request.gpu)[0]]
     words += ["--page-size", str(TRANSFORMERS_PAGE_TOKENS)]
     words += ["--num-blocks", str(memory.kv_tokens // TRANSFORMERS_PAGE_TOKENS)]
     return [*words, "--max-batch-tokens", str(BATCHED_TOKENS)]

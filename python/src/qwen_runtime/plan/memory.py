@@ -64,25 +64,29 @@ class Memory:
         return max(0, self.weights_bytes + self.headroom_bytes - self.usable_bytes)
 
 
-def account(shape: Shape, gpu: Gpu, layout: Layout, utilization: float = UTILIZATION) -> Memory:
+def account(
+    shape: Shape, gpu: Gpu, layout: Layout, utilization: float = UTILIZATION, *, whole_embedding: bool = False
+) -> Memory:
+    """whole_embedding: every rank holds all of an embedding that is not the output projection too."""
     stage_layers = -(-shape.layers // layout.pipeline_parallel)
     kv_heads = max(shape.kv_heads // layout.tensor_parallel, 1)
     return Memory(
         usable_bytes=int(gpu.usable_bytes * utilization),
-        weights_bytes=weights_bytes(shape, layout),
+        weights_bytes=weights_bytes(shape, layout, whole_embedding),
         headroom_bytes=sum(headroom_parts(shape, gpu, layout).values()),
         kv_bytes_per_token=2 * stage_layers * kv_heads * shape.head_dim * BF16_BYTES,
         kv_unit_bytes=GIB if gpu.vendor == "cpu" else 1,  # VLLM_CPU_KVCACHE_SPACE counts in GiB
     )
 
 
-def weights_bytes(shape: Shape, layout: Layout) -> int:
+def weights_bytes(shape: Shape, layout: Layout, whole_embedding: bool = False) -> int:
     """On the fullest GPU: the stage with most layers, together with the larger of the two ends."""
     stage_layers = -(-shape.layers // layout.pipeline_parallel)
     ends: dict[str, float] = {"embedding": 0.0, "output": 0.0, "norms": 0.0}
     inside = 0.0
     for tensor in shape.tensors():
-        size_bytes = tensor.size_bytes(shape.fp8_block) * share(tensor, shape, layout)
+        whole = whole_embedding and tensor.part == "embedding" and not shape.tied
+        size_bytes = tensor.size_bytes(shape.fp8_block) * (1.0 if whole else share(tensor, shape, layout))
         if tensor.in_layer:
             inside += size_bytes * stage_layers / shape.layers
         else:

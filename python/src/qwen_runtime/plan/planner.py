@@ -81,7 +81,8 @@ def plan(request: Request) -> Plan:
 def consider(request: Request, engine: str) -> Iterator[Candidate]:
     """Every division of the model over the site, with the reason where it cannot be."""
     for layout in candidates(request.shape, request.site):
-        memory = account(request.shape, request.gpu, layout, request.utilization)
+        whole = engine == "transformers"  # whose plans for tensor parallelism divide no embedding
+        memory = account(request.shape, request.gpu, layout, request.utilization, whole_embedding=whole)
         refusal = (
             engines.forbidden(engine, request.shape, request.gpu, request.site, layout)
             or misfit(request.shape, layout)

@@ -191,7 +191,8 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
         context_tokens=reader.number("max_position_embeddings"),
         intermediate=reader.number("intermediate_size"),
         tied=config.get("tie_word_embeddings") is True,
-        experts=reader.number("num_experts") if sparse else 0,
+        # transformers 5 writes the second name, and the models that Qwen published have the first.
+        experts=reader.number("num_experts", config.get("num_local_experts")) if sparse else 0,
         experts_per_token=reader.number("num_experts_per_tok") if sparse else 0,
         moe_intermediate=reader.number("moe_intermediate_size") if sparse else 0,
         dense_layers=_dense_layers(config, layers, reader) if sparse else 0,

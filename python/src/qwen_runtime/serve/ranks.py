@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -25,16 +26,29 @@ def run(
     """
     processes.adopt_orphans()
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    shared = {**environment, **_meeting_point(), "WORLD_SIZE": str(count)}
     started: list[subprocess.Popen[bytes]] = []
     try:
-        started.extend(_start(command, {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(count))
+        started.extend(_start(command, own) for own in environments(environment, count))
         _wait(started, explain)
     finally:
         processes.end_all(os.getpid())
         for process in started:
             process.wait()
         signal.signal(signal.SIGTERM, before)
+
+
+def environments(base: Mapping[str, str], count: int) -> list[dict[str, str]]:
+    """Of each of `count` ranks of this host, which torchrun's variables tell apart."""
+    shared = {
+        # The CPUs are divided, since ranks compute at the same time; what `base` says wins.
+        "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // count)),
+        # Ranks that each decide for themselves must decide alike, and sets of strings are walked in the hash's order.
+        "PYTHONHASHSEED": str(secrets.randbelow(2**32)),
+        **base,
+        **_meeting_point(),
+        "WORLD_SIZE": str(count),
+    }
+    return [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
 
 
 def _meeting_point() -> dict[str, str]:

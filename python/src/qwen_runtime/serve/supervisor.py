@@ -41,13 +41,14 @@ LOOK = "Read the engine's last lines above; they name the cause."
 # What happens, beside what a group reports; each with a reason.
 _STOP, _EXIT, _STALL, _CHANGE = "stop", "exit", "stall", "change"
 Event = tuple[str, str]
+Ranks = Sequence[subprocess.Popen[bytes]]
 
 
 class Supervisor:
     def __init__(
         self,
         command: Sequence[str],
-        environment: Mapping[str, str],
+        environments: Sequence[Mapping[str, str]],
         *,
         port: int | None,
         health_port: int,
@@ -59,9 +60,10 @@ class Supervisor:
         find_change: Callable[[], str | None],
         group: Leader | Follower | None = None,
     ) -> None:
-        """port: of the engine's API; None for a follower's engine, which has none. find_change: what is no longer as it
-        was verified."""
-        self._command, self._environment = list(command), dict(environment)
+        """environments: of each rank of the engine on this host; the first one, told to end, ends the others. port: of
+        the engine's API; None for a follower's engine, which has none. find_change: what is no longer as it was
+        verified."""
+        self._command, self._environments = list(command), list(environments)
         self._port, self._served_model_name, self._read_progress = port, served_model_name, read_progress
         self._stall_s, self._settle_s, self._drain_s = stall_s, settle_s, drain_s
         self._find_change = find_change
@@ -73,49 +75,58 @@ class Supervisor:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     def run(self) -> None:
-        """Returns after an orderly end; EngineError with the reason where the engine ended by itself."""
+        """Returns after an orderly end; EngineError with the reason where the engine, or one of its ranks, ended by
+        itself."""
         processes.adopt_orphans()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: self._events.put((_STOP, signal.Signals(number).name)))
         started = time.monotonic()
         # Before any thread exists, so that the code between fork and exec is safe to run.
-        child = subprocess.Popen(
-            self._command,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=processes.end_with_parent,
-        )
-        journal.event("engine-started", f"the engine runs as process {child.pid}")
-        assert child.stdout is not None
-        reader = threading.Thread(target=journal.pass_through, args=(child.stdout,), name="log", daemon=True)
-        reader.start()
-        threading.Thread(target=self._reap, args=(child,), name="reaper", daemon=True).start()
+        ranks = [self._start(environment) for environment in self._environments]
+        pids = ", ".join(str(rank.pid) for rank in ranks)
+        journal.event("engine-started", f"the engine runs as process{'es' if len(ranks) > 1 else ''} {pids}")
+        readers = [
+            threading.Thread(target=journal.pass_through, args=(rank.stdout,), name="log", daemon=True)
+            for rank in ranks
+        ]
+        for reader in readers:
+            reader.start()
+        threading.Thread(target=self._reap, args=(ranks,), name="reaper", daemon=True).start()
         threading.Thread(target=self._watch, args=(started,), name="probe", daemon=True).start()
         self._health_server.start()
         if self._group:
             self._group.start(self._health, lambda kind, reason: self._events.put((kind, reason)))
         try:
-            self._wait(child)
+            self._wait(ranks)
         except Error as error:
             if self._group:
                 self._group.end(error.found, orderly=False)
             raise
         finally:
             survivors = processes.end_all(os.getpid())
-            reader.join(timeout=2)
+            for reader in readers:
+                reader.join(timeout=2)
             self._health_server.stop()
             if survivors:
                 journal.event("orphans", f"processes {survivors} did not end after SIGKILL")
 
-    def _wait(self, child: subprocess.Popen[bytes]) -> None:
+    def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=processes.end_with_parent,
+        )
+
+    def _wait(self, ranks: Ranks) -> None:
         event = self._next_event(math.inf)
         assert event is not None
         kind, reason = event
         if kind == _EXIT and self._health.state is not State.DRAINING:
-            reason = self._describe_death(child.pid, reason)
+            reason = self._describe_death(reason)
             raise self._failure("engine-died", EngineError(reason, "an engine that runs until SIGTERM", LOOK))
         if kind == _STALL:
             remedy = f"{LOOK} If it was only slow, raise --stall-seconds."
@@ -129,12 +140,12 @@ class Supervisor:
         if kind == _STOP:
             reason += " was received"
         if isinstance(self._group, Follower):
-            self._follow(child, self._group, kind, reason)
+            self._follow(ranks, self._group, kind, reason)
         else:
-            self._drain(child, reason)
+            self._drain(ranks, reason)
 
-    def _describe_death(self, pid: int, end: str) -> str:
-        reason = f"engine process {pid} {end} without being asked to"
+    def _describe_death(self, end: str) -> str:
+        reason = f"{end} without being asked to"
         if self._health.state is State.READY and self._health.obstacle:
             reason += f" (before that, {self._health.obstacle})"
         if processes.shared_memory_is_full():
@@ -147,7 +158,7 @@ class Supervisor:
         journal.event(name, error.found)
         return error
 
-    def _follow(self, child: subprocess.Popen[bytes], group: Follower, kind: str, reason: str) -> None:
+    def _follow(self, ranks: Ranks, group: Follower, kind: str, reason: str) -> None:
         """A follower knows of no requests: the leader lets them end, and says when."""
         started = time.monotonic()
         self._health.move(State.DRAINING, reason)
@@ -158,9 +169,9 @@ class Supervisor:
             kind, reason = self._next_event(self._settle_s + self._drain_s + EXIT_S) or silence
         if kind in (END, LOST):
             journal.event("group-ended", reason)
-        self._stop(child, (kind, reason) if kind in (_STOP, _EXIT) else None, started)
+        self._stop(ranks, (kind, reason) if kind in (_STOP, _EXIT) else None, started)
 
-    def _drain(self, child: subprocess.Popen[bytes], reason: str) -> None:
+    def _drain(self, ranks: Ranks, reason: str) -> None:
         """Lets requests end before the engine hears of it: an engine that shuts down answers late ones with errors."""
         was_ready = self._health.state is State.READY
         self._health.move(State.DRAINING, reason)
@@ -169,18 +180,22 @@ class Supervisor:
         ended = self._wait_idle(started) if was_ready else None
         if self._group:
             self._group.end(reason, orderly=True)
-        self._stop(child, ended, started)
+        self._stop(ranks, ended, started)
 
-    def _stop(self, child: subprocess.Popen[bytes], ended: Event | None, started: float) -> None:
+    def _stop(self, ranks: Ranks, ended: Event | None, started: float) -> None:
         """The engine's end; `ended` is what has ended the wait for it already, if anything."""
         if ended is None:
-            child.send_signal(signal.SIGTERM)
-            ended = self._next_change(EXIT_S)
+            ranks[0].send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + EXIT_S
+            for _ in ranks:
+                ended = self._next_change(deadline - time.monotonic())
+                if ended is None or ended[0] != _EXIT:
+                    break
         drain_s = round(time.monotonic() - started, 3)
         if ended is None:
             journal.event("killed", f"the engine did not end within {EXIT_S:g} s of SIGTERM", drain_s=drain_s)
         elif ended[0] == _EXIT:
-            journal.event("stopped", f"the engine {ended[1]}", drain_s=drain_s)
+            journal.event("stopped", ended[1], drain_s=drain_s)
         else:
             journal.event("cut", f"the engine is ended at once ({ended[1]})", drain_s=drain_s)
 
@@ -218,16 +233,18 @@ class Supervisor:
                 return event
         return None
 
-    def _reap(self, child: subprocess.Popen[bytes]) -> None:
+    def _reap(self, ranks: Ranks) -> None:
         """Collects every child, the adopted ones too; Popen must not wait for its own, or it would miss the status."""
         while True:
             try:
                 pid, status = os.waitpid(-1, 0)
             except ChildProcessError:
                 return
-            if pid == child.pid:
-                child.returncode = os.waitstatus_to_exitcode(status)
-                self._events.put((_EXIT, processes.describe_exit(status)))
+            for number, rank in enumerate(ranks):
+                if pid == rank.pid:
+                    rank.returncode = os.waitstatus_to_exitcode(status)
+                    who = f"rank {number} of the engine (process {pid})" if len(ranks) > 1 else f"engine process {pid}"
+                    self._events.put((_EXIT, f"{who} {processes.describe_exit(status)}"))
 
     def _watch(self, started: float) -> None:
         """Looks at the engine until it is to end. A process that a signal has stopped computes nothing, on any rank."""

@@ -67,10 +67,9 @@ def command(job: Job) -> list[str]:
     return [sys.executable, "-m", "qwen_runtime.engine.score.rank", job.encode()]
 
 
-def environment(base: Mapping[str, str], stages: int) -> dict[str, str]:
-    """Of each rank: the CPUs are divided, since ranks compute at the same time; what `base` says wins."""
-    threads = max(1, len(os.sched_getaffinity(0)) // stages)
-    return {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **base}
+def environment(base: Mapping[str, str]) -> dict[str, str]:
+    """Of every rank; what `base` says wins."""
+    return {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **base}
 
 
 def choose_engine(

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 
 from qwen_runtime.engine import counters
 from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress
+from qwen_runtime.engine.transformers import flags
 from qwen_runtime.errors import HostError, UsageError
+from qwen_runtime.plan import engines, models
+from qwen_runtime.plan.layout import Layout, misfit
 
 PREFIX = "transformers"
 """Of the names of all its metrics; the rest of each name is vLLM's."""
@@ -41,13 +44,29 @@ def command(spec: EngineSpec) -> list[str]:
     if spec.rank is not None:
         raise UsageError(
             f"engine transformers on {spec.rank.nodes} nodes",
-            "one node: this engine runs a model in one process",
+            "one node: this engine's ranks are processes of one host",
             "Plan for one node, or serve with engine vllm.",
         )
+    return [sys.executable, "-m", "qwen_runtime.engine.transformers", *_arguments(spec)]
+
+
+def ranks(spec: EngineSpec) -> int:
+    """UsageError where the model cannot be divided as its arguments say."""
+    options = flags.parse(_arguments(spec))
+    if options.tensor_parallel > 1:
+        shape = models.read(spec.model_dir)
+        layout = Layout(options.tensor_parallel, expert_parallel=options.expert_parallel)
+        if reason := engines.forbidden_transformers(shape, layout) or misfit(shape, layout):
+            raise UsageError(
+                f"{spec.model_dir} over {options.tensor_parallel} ranks: {reason}",
+                "a number of ranks that divides the model",
+                "Correct --tp-size and --ep-size, or ask `qwen-runtime plan --engine transformers` what fits.",
+            )
+    return options.tensor_parallel
+
+
+def _arguments(spec: EngineSpec) -> list[str]:
     return [
-        sys.executable,
-        "-m",
-        "qwen_runtime.engine.transformers",
         str(spec.model_dir),
         *spec.planned,
         "--served-model-name",

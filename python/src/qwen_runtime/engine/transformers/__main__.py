@@ -1,13 +1,18 @@
-"""The server's process: loads the model, answers until SIGTERM, or ends with the reason why it can't any more."""
+"""The server's process: loads the model, answers until SIGTERM, or ends with the reason why it can't any more.
+
+Where several ranks hold the model, this is one of them: rank 0 answers and tells the others what to compute.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from qwen_runtime.engine.transformers import flags
 from qwen_runtime.errors import EngineError, Error
@@ -15,23 +20,32 @@ from qwen_runtime.errors import EngineError, Error
 STREAMS_END_S = 2
 """Whoever sends SIGTERM has waited for the streams; what is left is cut off after so many seconds."""
 STOP_S = 1.0
+PULSE_S = 0.5
+"""How often a rank other than 0 looks whether its engine still runs."""
 DEFAULTS = ("temperature", "top_p", "top_k", "repetition_penalty")
 """What vLLM takes from generation_config.json for requests that do not say it."""
 
 
-def main() -> int:
+def main() -> NoReturn:
+    code = 0
     try:
-        serve(flags.parse(sys.argv[1:]))
+        options = flags.parse(sys.argv[1:])
+        rank = int(os.environ["RANK"]) if options.tensor_parallel > 1 else 0
+        if rank:
+            follow(options, rank)
+        else:
+            serve(options)
     except Error as error:
         print(f"qwen-runtime: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+        code = error.exit_code
+    sys.stdout.flush()
+    # Not sys.exit: that waits for the engine's thread, and it may wait for ever for a rank that is gone.
+    os._exit(code)
 
 
 def serve(options: flags.Flags) -> None:
     import uvicorn
 
-    from qwen_runtime.engine import loading
     from qwen_runtime.engine.transformers.generation import Generation
     from qwen_runtime.engine.transformers.metrics import Metrics
     from qwen_runtime.engine.transformers.prompts import Prompts
@@ -40,9 +54,7 @@ def serve(options: flags.Flags) -> None:
     _open_many_files()
     metrics = Metrics(options.served_model_name)
     started = time.monotonic()
-    loaded = loading.load(
-        options.model_dir, dtype=options.dtype, attention=options.attention, quantization=options.quantization
-    )
+    loaded = load(options)
     load_s = time.monotonic() - started
     metrics.load.set(load_s)
     for choice in loaded.choices:
@@ -69,6 +81,8 @@ def serve(options: flags.Flags) -> None:
         http.should_exit = True
 
     server.on_failure = end
+    # uvicorn stops at SIGTERM, and then sends it once more to whoever listened before.
+    signal.signal(signal.SIGTERM, lambda *_: end())
     http.run()
     generation.stop(STOP_S)
     if server.failure is not None:
@@ -77,6 +91,38 @@ def serve(options: flags.Flags) -> None:
             "an engine that lives",
             "Its traceback stands above; whoever supervises this process starts it again.",
         )
+
+
+def follow(options: flags.Flags, rank: int) -> None:
+    """Computes its part of what rank 0 is asked for, until that one ends."""
+    from qwen_runtime.engine.transformers.generation import make_manager
+
+    loaded = load(options)
+    print(f"rank {rank} loaded {loaded.weights_bytes:,} bytes of weights")
+    manager = make_manager(loaded.model, options.limits, options.max_batch_tokens, lambda *_: None)
+    manager.start()
+    status = manager.background_thread_status
+    while manager.is_running() and status.fatal_error is None:
+        manager.get_result(timeout=PULSE_S)  # every rank gets all tokens, and only rank 0 has somebody to tell
+    if status.fatal_error is not None:
+        raise EngineError(
+            f"transformers' continuous batching died on rank {rank}: {status.fatal_error!r}",
+            "ranks that all live",
+            "Its traceback stands above; whoever supervises this process starts all of them again.",
+        )
+
+
+def load(options: flags.Flags) -> Any:
+    from qwen_runtime.engine import loading
+
+    return loading.load(
+        options.model_dir,
+        dtype=options.dtype,
+        attention=options.attention,
+        quantization=options.quantization,
+        tensor_parallel=options.tensor_parallel,
+        expert_parallel=options.expert_parallel,
+    )
 
 
 def end_tokens(loaded: Any) -> frozenset[int]:
@@ -99,4 +145,4 @@ def _open_many_files() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

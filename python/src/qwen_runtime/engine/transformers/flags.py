@@ -29,6 +29,9 @@ class Flags:
     limits: Limits
     max_batch_tokens: int
     request_timeout_s: float
+    tensor_parallel: int
+    """Ranks that share every layer: all ranks there are."""
+    expert_parallel: int
 
 
 def parse(arguments: Sequence[str]) -> Flags:
@@ -49,7 +52,11 @@ def parse(arguments: Sequence[str]) -> Flags:
     parser.add_argument("--max-batch-tokens", type=_positive, default=MAX_BATCH_TOKENS, help="most tokens of one step")
     parser.add_argument("--max-waiting", type=int, default=256, help="requests that wait; more get 429")
     parser.add_argument("--request-timeout-s", type=float, default=600.0, help="from arrival to the last token")
+    parser.add_argument("--tp-size", type=_positive, default=1, help="ranks that share every layer")
+    parser.add_argument("--ep-size", type=_positive, default=1, help="ranks that share the experts: 1 or --tp-size")
+    parser.add_argument("--pp-size", type=_positive, default=1, help="only 1; more is refused with the reason")
     options = parser.parse_args(arguments)
+    _check_ranks(options)
     context_pages = -(-options.max_model_len // options.page_size)
     pages = SEQUENCES * context_pages if options.num_blocks is None else options.num_blocks
     if pages < context_pages:
@@ -69,7 +76,30 @@ def parse(arguments: Sequence[str]) -> Flags:
         limits=Limits(options.max_model_len, pages, options.page_size, options.max_waiting),
         max_batch_tokens=options.max_batch_tokens,
         request_timeout_s=options.request_timeout_s,
+        tensor_parallel=options.tp_size,
+        expert_parallel=options.ep_size,
     )
+
+
+def _check_ranks(options: argparse.Namespace) -> None:
+    if options.pp_size > 1:
+        raise UsageError(
+            f"--pp-size {options.pp_size}",
+            "1: transformers' continuous batching knows no pipeline stages",
+            "Divide the layers with --tp-size, or serve with engine vllm.",
+        )
+    if options.ep_size not in (1, options.tp_size):
+        raise UsageError(
+            f"--ep-size {options.ep_size} with --tp-size {options.tp_size}",
+            "1, or as many ranks as share the layers",
+            "Correct the one or the other.",
+        )
+    if options.quantization is not None and options.tp_size > 1:
+        raise UsageError(
+            f"--quantization {options.quantization} with --tp-size {options.tp_size}",
+            "one of the two: only weights as they are stored are divided over ranks",
+            "Leave one of them out.",
+        )
 
 
 def _positive(text: str) -> int:

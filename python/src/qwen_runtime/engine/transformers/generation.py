@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,25 @@ from qwen_runtime.engine.transformers.sampler import KEYWORD, Sampler
 
 PULSE_S = 0.25
 """How often the manager's thread is looked at."""
+
+
+def make_manager(model: Any, limits: Limits, max_batch_tokens: int, on_step: Callable[[int, int], None]) -> Any:
+    """A ContinuousBatchingManager whose tokens the Sampler chooses. All ranks of a model come together here."""
+    manager = model.init_continuous_batching(
+        # A token ends an answer only where the request says so, and the choice of tokens is the sampler's.
+        GenerationConfig(do_sample=False, eos_token_id=-1),
+        ContinuousBatchingConfig(
+            page_size=limits.page_tokens,
+            num_blocks=limits.pages,
+            max_batch_tokens=max_batch_tokens,
+            safety_margin=0.0,  # every request that it sees has all its pages already
+            auto_switch_to_flash=False,  # which attention runs was chosen, with a reason, when the model was loaded
+            use_cuda_graph=False,
+            use_async_batching=False,
+        ),
+    )
+    manager.logit_processor = Sampler(on_step, manager.distributed_helper)
+    return manager
 
 
 @dataclass(slots=True)
@@ -39,20 +59,7 @@ class Generation:
         self._answers: dict[str, Answer] = {}
         self._clocks: dict[str, Clock] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._manager = model.init_continuous_batching(
-            # A token ends an answer only where the request says so, and the choice of tokens is the sampler's.
-            GenerationConfig(do_sample=False, eos_token_id=-1),
-            ContinuousBatchingConfig(
-                page_size=limits.page_tokens,
-                num_blocks=limits.pages,
-                max_batch_tokens=max_batch_tokens,
-                safety_margin=0.0,  # every request that it sees has all its pages already
-                auto_switch_to_flash=False,  # which attention runs was chosen, with a reason, when the model was loaded
-                use_cuda_graph=False,
-                use_async_batching=False,
-            ),
-        )
-        self._manager.logit_processor = Sampler(self._note_step)
+        self._manager = make_manager(model, limits, max_batch_tokens, self._note_step)
         metrics.watch("num_requests_running", "Requests that are being answered.", lambda: self._admission.running)
         metrics.watch("num_requests_waiting", "Requests that wait for a place.", lambda: self._admission.waiting)
         metrics.watch("kv_cache_usage_perc", "Share of the KV cache that holds tokens; 1 is full.", self._used_share)

@@ -27,9 +27,10 @@ class Sampler:
     do_processing = True
     tensors_required = 0  # settings travel with the requests, not in a tensor
 
-    def __init__(self, on_step: Callable[[int, int], None]) -> None:
-        """on_step is told, on the engine's thread, how many requests and tokens each step computed."""
-        self._on_step = on_step
+    def __init__(self, on_step: Callable[[int, int], None], ranks: Any) -> None:
+        """on_step is told, on the engine's thread, how many requests and tokens each step computed. ranks:
+        transformers' DistributedHelper."""
+        self._on_step, self._ranks = on_step, ranks
         self._states: list[Any] = []
         self._step = (0, 0)
 
@@ -50,11 +51,20 @@ class Sampler:
         """logits (R or more, V) float32; the result has 0 for each row's chosen token and -inf for all others."""
         states = self._states
         if states:
-            chosen = choose(logits[: len(states)], states)
+            chosen = self._agree(logits[: len(states)], states)
             logits = torch.full_like(logits, -torch.inf)
             logits[torch.arange(len(states), device=logits.device), chosen] = 0.0
         self._on_step(*self._step)
         return logits
+
+    def _agree(self, logits: torch.Tensor, states: Sequence[Any]) -> torch.Tensor:
+        """Rank 0 chooses and the other ranks are told: a single token of difference and they would compute different
+        batches ever after, waiting for one another in vain."""
+        if self._ranks.is_tp_driver:
+            chosen = choose(logits, states)
+        else:
+            chosen = torch.empty(len(states), dtype=torch.int64, device=logits.device)
+        return self._ranks.tp_broadcast_from_rank_0(chosen)
 
 
 def choose(logits: torch.Tensor, states: Sequence[Any]) -> torch.Tensor:

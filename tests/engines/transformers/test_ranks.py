@@ -1,0 +1,161 @@
+"""One model over two ranks: one process's tokens, and one end for both."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engines.transformers.conftest import CONTEXT, NAME, Oracle, Serve, make_oracle
+from tests.engines.transformers.served import PATIENCE_S, Client, Json, Process, wait_until
+from tests.unit.runtime_process import free_port, runs
+
+pytestmark = [pytest.mark.contract, pytest.mark.long]
+COMPLETIONS = "/v1/completions"
+LONG: Json = {"prompt": "x", "max_tokens": CONTEXT - 1, "ignore_eos": True}
+HOT: Json = {"prompt": "To be, or not", "temperature": 1.5, "max_tokens": 24, "ignore_eos": True}
+RUNNING = "transformers:num_requests_running"
+Group = tuple[Process, Client, list[Json]]
+
+
+@pytest.fixture(scope="module", params=["llama", "qwen3_moe"])
+def group(
+    request: pytest.FixtureRequest, serve: Serve, oracle: Oracle, tmp_path_factory: pytest.TempPathFactory
+) -> Group:
+    """A dense model by tensor parallelism, a mixture of experts by expert parallelism too."""
+    if request.param == "llama":
+        return *serve("--tp-size", "2"), oracle[1]
+    directory, known = make_oracle(tmp_path_factory.mktemp("moe"), request.param)
+    return *serve("--tp-size", "2", "--ep-size", "2", model=directory), known
+
+
+def ranks(process: Process) -> list[int]:
+    """Process ids, as the log has them."""
+    [told] = re.findall(r"the engine runs as processes (\d+), (\d+)", process.log())
+    return [int(pid) for pid in told]
+
+
+def at_once(client: Client, bodies: list[Json]) -> list[str]:
+    with ThreadPoolExecutor(len(bodies)) as threads:
+        answers = list(threads.map(lambda body: client.ask(COMPLETIONS, body), bodies))
+    assert [status for status, _ in answers] == [200] * len(bodies), answers
+    return [answer["choices"][0]["text"] for _, answer in answers]
+
+
+def greedy(known: list[Json]) -> list[Json]:
+    asked = [{"prompt": each["prompt"], "max_tokens": len(each["answer"])} for each in known]
+    return [{**body, "temperature": 0, "ignore_eos": True} for body in asked]
+
+
+def test_requests_together_get_the_tokens_of_one_process(group: Group) -> None:
+    _, client, known = group
+    asked, expected = greedy(known), [each["text"] for each in known]
+    assert at_once(client, asked[:5]) == expected[:5]
+    assert at_once(client, asked[1:]) == expected[1:], "the second time their prompts are in the cache"
+
+
+def test_a_seed_gives_the_same_answer_alone_and_in_a_batch(group: Group) -> None:
+    _, client, known = group
+    [alone] = at_once(client, [{**HOT, "seed": 7}])
+    together = at_once(client, [{**HOT, "seed": 7}, HOT, *greedy(known[:1]), {**HOT, "seed": 7}, {**HOT, "seed": 8}])
+    assert together[0] == together[3] == alone
+    assert together[2] == known[0]["text"]
+    assert len({together[0], together[1], together[4]}) == 3
+
+
+@pytest.mark.parametrize("group", ["llama"], indirect=True)
+def test_a_seed_gives_the_answer_of_one_process(group: Group, client: Client) -> None:
+    penalized = {**HOT, "repetition_penalty": 1.3, "presence_penalty": 0.5, "top_p": 0.9, "logprobs": 2}
+    for body in ({**HOT, "seed": 7}, {**penalized, "seed": 8}):
+        assert at_once(group[1], [body]) == at_once(client, [body])
+
+
+def test_answers_that_are_cancelled_leave_the_ranks_in_step(group: Group) -> None:
+    _, client, known = group
+    asked, expected = greedy(known[:3]), [each["text"] for each in known[:3]]
+    for events_read in (1, 3):
+        streams = [client.stream(COMPLETIONS, {**LONG, "prompt": prompt}) for prompt in "ab"]
+        for stream in streams:
+            assert len(list(itertools.islice(stream, events_read))) == events_read
+        with ThreadPoolExecutor(1) as beside:
+            answers = beside.submit(at_once, client, asked)
+            for stream in streams:
+                stream.close()  # type: ignore[attr-defined]
+            assert answers.result() == expected
+    wait_until(lambda: client.metric(RUNNING) == 0, "the end of every request")
+    assert at_once(client, asked) == expected
+
+
+def test_each_rank_holds_a_part_of_the_weights(group: Group) -> None:
+    process, _, _ = group
+    parts = [int(told.replace(",", "")) for told in re.findall(r"loaded ([\d,]+) bytes of weights", process.log())]
+    [stored] = [int(told) for told in re.findall(r'"size_bytes": (\d+)', process.log())]
+    assert len(parts) == 2
+    assert max(parts) < 0.75 * stored  # the embedding is whole on each
+
+
+@pytest.mark.parametrize(
+    ("number", "rank", "reason"),
+    [
+        (signal.SIGKILL, 1, "rank 1 of the engine (process {}) was killed by SIGKILL without being asked to"),
+        (signal.SIGKILL, 0, "rank 0 of the engine (process {}) was killed by SIGKILL without being asked to"),
+        (signal.SIGSTOP, 1, "process {} of the engine has been stopped by a signal"),
+    ],
+)
+def test_a_rank_that_fails_ends_them_all_with_the_reason(
+    serve: Serve, number: signal.Signals, rank: int, reason: str
+) -> None:
+    process, client = serve("--tp-size", "2")
+    pids = ranks(process)
+    running = client.stream(COMPLETIONS, LONG)
+    next(running)
+    os.kill(pids[rank], number)
+    assert process.process.wait(PATIENCE_S) == 5
+    assert not [pid for pid in pids if runs(pid)]
+    assert f"qwen-runtime: {reason.format(pids[rank])}" in process.log()
+
+
+def test_sigterm_lets_streams_end_and_then_every_rank_in_order(serve: Serve) -> None:
+    process, client = serve("--tp-size", "2")
+    pids = ranks(process)
+    events = client.stream(COMPLETIONS, {**LONG, "max_tokens": 100})
+    next(events)
+    process.process.send_signal(signal.SIGTERM)
+    assert list(events)[-1] == "[DONE]"
+    assert process.process.wait(PATIENCE_S) == 0, process.log()
+    assert not [pid for pid in pids if runs(pid)]
+    assert re.search(
+        r'"stopped", "message": "rank [01] of the engine \(process \d+\) exited with code 0"', process.log()
+    )
+
+
+def test_an_error_of_the_engine_ends_each_rank_with_the_reason(
+    oracle: Oracle, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Rank 0 fails at a place where the other one waits for it: neither may wait for ever."""
+    from qwen_runtime.serve.ranks import environments
+
+    port = free_port()
+    words: list[Any] = [Path(__file__).with_name("sabotage.py"), oracle[0], "--served-model-name", NAME, "--port", port]
+    words += ["--max-model-len", CONTEXT, "--dtype", "float32", "--tp-size", 2]
+    pair = [Process(tmp_path / own["RANK"], words, **own) for own in environments({}, 2)]
+    for process in pair:
+        request.addfinalizer(process.end)
+    client = Client(port)
+    wait_until(lambda: pair[0].process.poll() is not None or client.answers("/health"), "ready")
+    answers: list[tuple[int, Json]] = []
+    body = {"prompt": "x", "max_tokens": 1, "seed": 666, "temperature": 1}
+    asking = threading.Thread(target=lambda: answers.append(client.ask(COMPLETIONS, body)))
+    asking.start()
+    assert [process.process.wait(PATIENCE_S) for process in pair] == [5, 5]
+    asking.join()
+    assert "sabotaged" in answers[0][1]["error"]["message"]
+    assert "continuous batching died: RuntimeError: sabotaged" in pair[0].log()
+    assert "continuous batching died on rank 1: " in pair[1].log()
