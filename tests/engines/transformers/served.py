@@ -28,19 +28,32 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
 
 
 class Process:
-    """Of the serving environment's Python, with this tree's package and its log in a file."""
+    """Of the serving environment's Python, unless another program is named, with this tree's package and a log file."""
 
-    def __init__(self, log: Path, command: Sequence[object], **environment: str) -> None:
+    def __init__(self, log: Path, command: Sequence[object], program: Path = PYTHON, **environment: str) -> None:
         self._log = log
         own = {"PYTHONPATH": str(REPO / "python/src"), "OMP_NUM_THREADS": "1"}
         with log.open("wb") as out:
-            words = [str(word) for word in (PYTHON, *command)]
+            words = [str(word) for word in (program, *command)]
             self.process = subprocess.Popen(
                 words, env={**os.environ, **own, **environment}, stdout=out, stderr=subprocess.STDOUT
             )
 
     def log(self) -> str:
         return self._log.read_text()
+
+    def wait_ready(self, health: Client) -> None:
+        wait_until(lambda: self.process.poll() is not None or health.answers("/health/ready"), "ready")
+        assert self.process.poll() is None, self.log()
+
+    def family(self) -> list[int]:
+        """It and all below it, in the order of their starts: the supervisor, the engine, what that has started."""
+        listed = subprocess.run(["ps", "-eo", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
+        parents = dict(map(int, line.split()) for line in listed.splitlines())
+        found = {self.process.pid}
+        while more := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= more
+        return sorted(found)
 
     def end(self) -> int:
         """SIGTERM, and a second one that waits for nothing."""

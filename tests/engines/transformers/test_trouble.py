@@ -3,13 +3,9 @@ process ends with the reason."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import itertools
 import json
-import resource
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.engines.clients import read_late, send, silent
 from tests.engines.transformers.conftest import CONTEXT, Serve
 from tests.engines.transformers.served import PATIENCE_S, Client, Json, wait_until
 
@@ -28,13 +25,6 @@ LONG: Json = {"prompt": "x", "max_tokens": CONTEXT - 1, "ignore_eos": True}
 RUNNING, WAITING = "transformers:num_requests_running", "transformers:num_requests_waiting"
 
 
-def send(client: Client, body: Json) -> http.client.HTTPConnection:
-    """A request whose answer nobody reads yet."""
-    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE_S)
-    connection.request("POST", COMPLETIONS, json.dumps(body), {"Content-Type": "application/json"})
-    return connection
-
-
 def aborted(client: Client) -> float:
     return client.metric("transformers:request_success_total", finished_reason="abort")
 
@@ -42,7 +32,7 @@ def aborted(client: Client) -> float:
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_takes_its_answer_with_it(idle: Client, stream: bool) -> None:
     before = aborted(idle)
-    connection = send(idle, {**LONG, "stream": stream})
+    connection = send(idle, COMPLETIONS, {**LONG, "stream": stream})
     wait_until(lambda: idle.metric(RUNNING) == 1, "the request's begin")
     connection.close()
     wait_until(lambda: aborted(idle) == before + 1, "the cancellation")
@@ -60,7 +50,7 @@ def test_a_client_that_leaves_after_the_first_event_takes_its_answer_with_it(idl
 
 def test_a_client_that_leaves_the_queue_gives_its_place_back(idle: Client) -> None:
     before = aborted(idle)
-    connections = [send(idle, {**LONG, "stream": stream}) for stream in (True, True, True, False)]
+    connections = [send(idle, COMPLETIONS, {**LONG, "stream": stream}) for stream in (True, True, True, False)]
     wait_until(lambda: (idle.metric(RUNNING), idle.metric(WAITING)) == (2, 2), "two that run and two that wait")
     for connection in reversed(connections):
         connection.close()
@@ -92,17 +82,11 @@ def test_a_small_request_behind_a_large_one_is_answered_in_its_turn(idle: Client
 
 
 def test_a_slow_reader_holds_up_nobody_and_gets_everything(idle: Client) -> None:
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.settimeout(PATIENCE_S)
-    connection.connect(("127.0.0.1", idle.port))
-    body = json.dumps({**LONG, "stream": True, "logprobs": 5}).encode()
-    head = f"POST {COMPLETIONS} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    wait_until(lambda: idle.metric(RUNNING) == 1, "the request's begin")
-    wait_until(lambda: idle.metric(RUNNING) == 0, "its end, though nobody reads")
-    with contextlib.closing(connection):
-        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    def wait() -> None:
+        wait_until(lambda: idle.metric(RUNNING) == 1, "the request's begin")
+        wait_until(lambda: idle.metric(RUNNING) == 0, "its end, though nobody reads")
+
+    received = read_late(idle, COMPLETIONS, {**LONG, "logprobs": 5}, wait)
     assert received.rstrip().endswith(b"data: [DONE]\n\n\r\n0") or b"data: [DONE]" in received[-200:]
     events = [json.loads(line[6:]) for line in received.splitlines() if line.startswith(b"data: {")]
     told = itertools.chain.from_iterable(
@@ -112,13 +96,8 @@ def test_a_slow_reader_holds_up_nobody_and_gets_everything(idle: Client) -> None
 
 
 def test_a_thousand_connections_that_say_nothing_change_nothing(client: Client) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with contextlib.ExitStack() as silent:
-        for _ in range(1000):
-            silent.enter_context(socket.create_connection(("127.0.0.1", client.port)))
+    with silent(client, 1000):
         assert client.ask(COMPLETIONS, SHORT)[0] == 200
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture(scope="module")

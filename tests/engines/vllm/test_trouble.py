@@ -1,0 +1,138 @@
+"""vLLM and bad company: requests that are none, clients that leave, read late or say nothing. It answers the next good
+request as it answered the first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.engines.clients import read_late, send, send_part, silent
+from tests.engines.conftest import CONTEXT
+from tests.engines.transformers.served import Client, Json, wait_until
+
+pytestmark = [pytest.mark.contract, pytest.mark.long]
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+USER = {"role": "user", "content": "Hello"}
+GOOD: Json = {"prompt": "def add(a, b):", "max_tokens": 8, "temperature": 0, "return_token_ids": True}
+LONG: Json = {"prompt": "x", "max_tokens": CONTEXT - 1, "ignore_eos": True}
+RUNNING, TOKENS = "vllm:num_requests_running", "vllm:generation_tokens_total"
+A_MEGABYTE = "x " * 500_000
+REFUSED: list[tuple[str, Json]] = [
+    (CHAT, {"messages": []}),
+    (CHAT, {"messages": [{"role": "user"}]}),
+    (CHAT, {"messages": [{"role": "user", "content": None}]}),
+    (CHAT, {"messages": [{**USER, "content": A_MEGABYTE}]}),
+    (COMPLETIONS, {"prompt": A_MEGABYTE}),
+    (COMPLETIONS, {"prompt": ""}),
+    (COMPLETIONS, {"prompt": [1] * CONTEXT, "max_tokens": 1}),
+    (COMPLETIONS, {"prompt": [1] * (CONTEXT + 1), "max_tokens": 1}),
+    (COMPLETIONS, {"prompt": [10**6]}),
+    (CHAT, {"messages": [{**USER, "content": "\ud800"}]}),
+    (COMPLETIONS, {"prompt": "\udfff\ud800 x"}),
+    (COMPLETIONS, {"prompt": "x", "model": "\ud83d"}),
+    (COMPLETIONS, {"prompt": "x", "\ud83d": 1}),
+]
+NO_REQUEST = [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"prompt": ' + b"[" * 100_000, b"9" * 5000]
+TAKEN: list[tuple[str, Json]] = [
+    (CHAT, {"messages": [{"role": "alien", "content": "x"}]}),
+    (CHAT, {"messages": [{**USER, "content": "".join(map(chr, range(32))) + "\x7f\u2028\ufeff\U0010ffff"}]}),
+    (COMPLETIONS, {"prompt": "".join(map(chr, range(32))) + "\x7f\u2028\ufeff\U0010ffff"}),
+]
+# A reason, and a request that vLLM answers with a 500 of its own.
+KNOWN_FAILURES: list[tuple[str, str, Json]] = [
+    ("a stop string that is no Unicode", COMPLETIONS, {"prompt": "x", "stop": "\ud83d"}),
+    ("one in a list", COMPLETIONS, {"prompt": "x", "stop": ["never", "\ud83d"]}),
+]
+
+
+def answer(client: Client) -> list[int]:
+    status, told = client.ask(COMPLETIONS, GOOD)
+    assert status == 200, told
+    return told["choices"][0]["token_ids"]
+
+
+@pytest.fixture(scope="module")
+def first_answer(client: Client) -> list[int]:
+    return answer(client)
+
+
+@pytest.fixture
+def vllm(client: Client, first_answer: list[int]) -> Iterator[Client]:
+    """After each test nothing runs any more, and the next good request is answered as the first."""
+    yield client
+    wait_until(lambda: client.metric(RUNNING) == 0, "the end of every request")
+    assert answer(client) == first_answer
+
+
+@pytest.mark.parametrize(("path", "body"), REFUSED, ids=lambda value: str(value)[:40].encode("unicode_escape").decode())
+def test_what_cannot_be_answered_is_refused(vllm: Client, path: str, body: Json) -> None:
+    status, told = vllm.ask(path, body)
+    assert (status, told["error"]["code"]) == (400, 400)
+
+
+@pytest.mark.parametrize("raw", NO_REQUEST, ids=lambda raw: repr(raw[:20]))
+def test_a_body_that_is_no_request_is_refused(vllm: Client, raw: bytes) -> None:
+    assert vllm.ask(COMPLETIONS, raw=raw)[0] == 400
+
+
+@pytest.mark.parametrize(("path", "body"), TAKEN, ids=lambda value: str(value)[:40])
+def test_strange_text_is_text(vllm: Client, path: str, body: Json) -> None:
+    assert vllm.ask(path, {**body, "max_tokens": 1})[0] == 200
+
+
+@pytest.mark.parametrize(("reason", "path", "body"), KNOWN_FAILURES, ids=lambda value: str(value)[:40])
+def test_a_known_failure_of_vllm_is_one_still(vllm: Client, reason: str, path: str, body: Json) -> None:
+    """Once a version mends it, its row and its line in the documentation go."""
+    assert vllm.ask(path, {**body, "max_tokens": 1})[0] == 500, reason
+
+
+@pytest.mark.parametrize("prompt_tokens", [CONTEXT - 2, CONTEXT - 1])
+def test_a_prompt_that_leaves_room_is_answered_to_the_very_end(vllm: Client, prompt_tokens: int) -> None:
+    status, told = vllm.ask(COMPLETIONS, {**LONG, "prompt": [1] * prompt_tokens, "max_tokens": CONTEXT - prompt_tokens})
+    assert status == 200, told
+    assert told["usage"]["total_tokens"] == CONTEXT
+
+
+@pytest.mark.parametrize("share", [0.3, 0.99], ids=["in the head", "in the body"])
+def test_a_client_that_leaves_before_it_has_asked_is_forgotten(vllm: Client, share: float) -> None:
+    before = vllm.metric(TOKENS)
+    send_part(vllm, COMPLETIONS, LONG, share)
+    assert vllm.metric(TOKENS) == before
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_before_the_first_byte_takes_its_answer_with_it(vllm: Client, stream: bool) -> None:
+    before = vllm.metric(TOKENS)
+    connection = send(vllm, COMPLETIONS, {**LONG, "stream": stream})
+    wait_until(lambda: vllm.metric(RUNNING) == 1, "the request's begin")
+    connection.close()
+    wait_until(lambda: vllm.metric(RUNNING) == 0, "its end")
+    assert vllm.metric(TOKENS) - before < LONG["max_tokens"]
+
+
+def test_a_client_that_leaves_a_stream_takes_its_answer_with_it(vllm: Client) -> None:
+    before = vllm.metric(TOKENS)
+    events = vllm.stream(COMPLETIONS, LONG)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    wait_until(lambda: vllm.metric(RUNNING) == 0, "its end")
+    assert vllm.metric(TOKENS) - before < LONG["max_tokens"]
+
+
+def test_a_slow_reader_holds_up_nobody_and_gets_everything(vllm: Client, first_answer: list[int]) -> None:
+    def wait() -> None:
+        wait_until(lambda: vllm.metric(RUNNING) == 1, "the request's begin")
+        assert answer(vllm) == first_answer
+        wait_until(lambda: vllm.metric(RUNNING) == 0, "its end, though nobody reads")
+
+    received = read_late(vllm, COMPLETIONS, {**LONG, "return_token_ids": True}, wait)
+    events = [json.loads(line[6:]) for line in received.splitlines() if line.startswith(b"data: {")]
+    assert sum(len(choice["token_ids"]) for event in events for choice in event["choices"]) == LONG["max_tokens"]
+    assert b"data: [DONE]" in received
+
+
+def test_a_thousand_connections_that_say_nothing_change_nothing(vllm: Client, first_answer: list[int]) -> None:
+    with silent(vllm, 1000):
+        assert answer(vllm) == first_answer
