@@ -1,0 +1,76 @@
+"""Over vLLM's own server: what its schema allows and what it does not gets an answer, and the next good request too.
+
+Asked are the paths that the gateway hands on. What vLLM is known to answer with a 500 stands in test_trouble.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis import GenerationMode
+
+from tests.engines.transformers.served import PATIENCE_S, Client, Json
+from tests.engines.vllm.test_trouble import CHAT, COMPLETIONS, GOOD, USER, answer
+
+pytestmark = [pytest.mark.contract, pytest.mark.long]
+EXAMPLES = 60
+OPERATIONS = ("GET /health", "GET /metrics", "GET /v1/models", f"POST {CHAT}", f"POST {COMPLETIONS}")
+REQUESTS: dict[str, Json] = {CHAT: {"messages": [USER], "max_tokens": 2}, COMPLETIONS: {**GOOD, "max_tokens": 2}}
+
+
+@pytest.fixture(scope="module")
+def operations(client: Client) -> dict[str, Any]:
+    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{client.port}/openapi.json")
+    return {operation.label: operation for operation in (found.ok() for found in schema.get_all_operations())}
+
+
+def for_examples(operation: Any, mode: GenerationMode, check: Callable[[Any], None]) -> None:
+    settings = hypothesis.settings(
+        max_examples=EXAMPLES if operation.body else 1,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    settings(hypothesis.given(operation.as_strategy(generation_mode=mode))(check))()
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+def test_every_request_gets_an_answer(
+    client: Client, operations: dict[str, Any], label: str, mode: GenerationMode
+) -> None:
+    operation, first = operations[label], answer(client)
+    if mode is GenerationMode.NEGATIVE and not operation.body:
+        return  # nothing in it can be wrong
+
+    def check(case: Any) -> None:
+        if isinstance(case.body, dict):
+            case.body.setdefault("max_tokens", 2)  # an answer is long enough to be one
+        response = case.call(timeout=PATIENCE_S)
+        assert response.status_code < 500, response.text
+        assert answer(client) == first
+
+    for_examples(operation, mode, check)
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+def test_a_good_request_with_any_field_of_the_schema_gets_an_answer(
+    client: Client, operations: dict[str, Any], path: str
+) -> None:
+    """Several random fields at once are nearly always refused; one beside good ones is often taken."""
+    first, statuses = answer(client), set()
+
+    def check(case: Any) -> None:
+        for field in case.body:
+            status, _, text = client.exchange(path, {**REQUESTS[path], field: case.body[field]})
+            statuses.add(status)
+            assert status < 500, text
+        assert answer(client) == first
+
+    for_examples(operations[f"POST {path}"], GenerationMode.POSITIVE, check)
+    assert statuses >= {200, 400}, "some are answered, some refused"
