@@ -16,10 +16,11 @@ def test_an_unknown_method_is_told_the_known_ones() -> None:
         quantization.choose("int3", {}, "cpu")
 
 
+@pytest.mark.parametrize("experts", ["num_experts", "num_local_experts"])
 @pytest.mark.parametrize("name", ["int8", "bitsandbytes-8bit"])
-def test_a_mixture_whose_experts_would_stay_whole_is_refused(name: str) -> None:
+def test_a_mixture_whose_experts_would_stay_whole_is_refused(name: str, experts: str) -> None:
     with pytest.raises(UsageError, match=f"quantization {name} of a mixture of experts; needed: linear layers"):
-        quantization.choose(name, {"num_experts": 8}, "cpu")
+        quantization.choose(name, {experts: 8}, "cpu")
 
 
 def test_a_method_whose_package_is_absent_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

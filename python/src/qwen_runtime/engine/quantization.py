@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwen_runtime.errors import HostError, UsageError
 from qwen_runtime.plan.engines import FP8_FROM
+from qwen_runtime.plan.shape import is_mixture
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +70,7 @@ def choose(name: str | None, config: dict[str, Any], device: str) -> tuple[Any, 
     if name not in METHODS:
         raise UsageError(f"quantization {name}", f"one of {', '.join(METHODS)}", "Correct it, or leave it out.")
     method = METHODS[name]
-    if config.get("num_experts") and not method.experts:
+    if is_mixture(config) and not method.experts:
         raise UsageError(
             f"quantization {name} of a mixture of experts",
             "linear layers: it leaves fused experts, nearly all weights of such a model, as they are",

@@ -14,6 +14,8 @@ from typing import Any
 
 from qwen_runtime.errors import UsageError
 
+EXPERTS, EXPERTS_RENAMED = "num_experts", "num_local_experts"
+"""How many experts a mixture has: as the models that Qwen published say it, and as transformers 5 writes it."""
 FAMILIES = {
     "qwen3_moe": "Qwen3MoeForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
@@ -161,6 +163,11 @@ class Shape:
         return sums
 
 
+def is_mixture(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of a mixture of experts."""
+    return bool(config.get(EXPERTS) or config.get(EXPERTS_RENAMED))
+
+
 def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
     """The shape that a config.json describes; `where` names the file in messages. Raises UsageError."""
     family = config.get("model_type")
@@ -191,8 +198,7 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
         context_tokens=reader.number("max_position_embeddings"),
         intermediate=reader.number("intermediate_size"),
         tied=config.get("tie_word_embeddings") is True,
-        # transformers 5 writes the second name, and the models that Qwen published have the first.
-        experts=reader.number("num_experts", config.get("num_local_experts")) if sparse else 0,
+        experts=reader.number(EXPERTS, config.get(EXPERTS_RENAMED)) if sparse else 0,
         experts_per_token=reader.number("num_experts_per_tok") if sparse else 0,
         moe_intermediate=reader.number("moe_intermediate_size") if sparse else 0,
         dense_layers=_dense_layers(config, layers, reader) if sparse else 0,

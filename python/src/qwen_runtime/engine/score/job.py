@@ -12,6 +12,7 @@ from typing import Any
 
 from qwen_runtime import errors
 from qwen_runtime.errors import UsageError
+from qwen_runtime.plan.shape import is_mixture
 
 FAMILIES = ("qwen3_moe", "qwen3", "qwen2", "llama")
 """Values of model_type that the pipeline takes: decoders of equal layers between an embedding, a norm and a head."""
@@ -106,7 +107,7 @@ def choose_engine(
 
 def _why_no_tensor_parallelism(config: dict[str, Any]) -> tuple[str, str]:
     """DeepSpeed's own tensor parallelism, AutoTP, replaces the linear layers that it finds and nothing else."""
-    if config.get("num_experts"):
+    if is_mixture(config):
         return (
             "layers that DeepSpeed's AutoTP divides: it leaves a mixture's experts, nearly all of its weights, "
             "whole on every rank",
