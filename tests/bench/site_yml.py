@@ -31,7 +31,12 @@ SITE_FILES = (
     *("etc/apt/keyrings/site.asc", "etc/apt/sources.list.d/site.sources", "etc/containerd"),
     *("etc/systemd/system/containerd.service.d", "etc/kubernetes"),
 )
+AUDIT_LOG = "var/log/kubernetes/audit"  # a directory that the API server asks for
 BARE = "bench-bare"
+# The settings that are at hand stay: dpkg would ask.
+INSTALL = (
+    "DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends -o Dpkg::Options::=--force-confold"
+)
 OF_A_CLUSTER = ("*.conf", "pki", "manifests", "tmp*")
 
 
@@ -139,13 +144,14 @@ def run_bare_commands(models: list[str], names: list[str], packages: list[list[s
 
     def install(name: str, wanted: list[str]) -> None:
         timed(name, "apt-get update -q")
-        timed(name, "DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends " + " ".join(wanted))
+        timed(name, f"{INSTALL} {' '.join(wanted)}")
+        timed(name, "sysctl -q -w net.ipv4.ip_forward=1")
 
     begun = time.monotonic()
     with ThreadPoolExecutor(len(names)) as pool:
         list(pool.map(install, names, packages))
     control, worker = names
-    timed(control, "kubeadm init --config=/etc/kubernetes/kubeadm-init.yaml --ignore-preflight-errors=all")
+    timed(control, "kubeadm init --config=/etc/kubernetes/kubeadm-init.yaml")
     join = timed(control, "KUBECONFIG=/etc/kubernetes/admin.conf kubeadm token create --print-join-command")
     timed(worker, f"{join} --ignore-preflight-errors=all")
     return round(time.monotonic() - begun, 1), round(sum_s, 1)
@@ -162,6 +168,7 @@ def copy_site_files(model: str, name: str, address: str) -> None:
             )
         elif (source / path).exists():
             shutil.copy(source / path, target / path)
+    (target / AUDIT_LOG).mkdir(parents=True, exist_ok=True)
     init = target / "etc/kubernetes/kubeadm-init.yaml"
     if init.exists():
         old = hosts.ensure_scratch([model], [])[model]
