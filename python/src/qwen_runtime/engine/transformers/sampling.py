@@ -21,6 +21,11 @@ class Sampling:
     """How many of the likeliest tokens are told beside the chosen one; None: no logprobs at all."""
 
     @property
+    def plain(self) -> bool:
+        """The token is the one with the model's largest logit, and nothing else is asked."""
+        return self.temperature == 0 and not self.penalizes and self.logprobs is None
+
+    @property
     def filters(self) -> bool:
         return self.top_p < 1 or self.top_k > 0
 
