@@ -53,7 +53,7 @@ def model(family: str, vocabulary: int, end_token: int) -> Any:
         "vocab_size": vocabulary,
         "hidden_size": 64,
         "intermediate_size": 128,
-        "num_hidden_layers": 2,
+        "num_hidden_layers": 4,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": CONTEXT,

@@ -1,4 +1,4 @@
-"""One model over two ranks: one process's tokens, and one end for both."""
+"""One model over several ranks: one process's tokens, and one end for all."""
 
 from __future__ import annotations
 
@@ -25,21 +25,28 @@ RUNNING = "transformers:num_requests_running"
 Group = tuple[Process, Client, list[Json]]
 
 
-@pytest.fixture(scope="module", params=["llama", "qwen3_moe"])
+DIVIDED = {
+    "llama": ("--tp-size", "2"),
+    "llama in stages": ("--pp-size", "2"),
+    "qwen3_moe": ("--tp-size", "2", "--ep-size", "2"),
+    "qwen3_moe in stages": ("--pp-size", "4"),
+}
+
+
+@pytest.fixture(scope="module", params=list(DIVIDED))
 def group(
     request: pytest.FixtureRequest, serve: Serve, oracle: Oracle, tmp_path_factory: pytest.TempPathFactory
 ) -> Group:
-    """A dense model by tensor parallelism, a mixture of experts by expert parallelism too."""
-    if request.param == "llama":
-        return *serve("--tp-size", "2"), oracle[1]
-    directory, known = make_oracle(tmp_path_factory.mktemp("moe"), request.param)
-    return *serve("--tp-size", "2", "--ep-size", "2", model=directory), known
+    """A dense model by tensor parallelism, a mixture of experts by expert parallelism too, and both by their layers."""
+    family = request.param.split()[0]
+    model = oracle if family == "llama" else make_oracle(tmp_path_factory.mktemp("moe"), family)
+    return *serve(*DIVIDED[request.param], model=model[0]), model[1]
 
 
 def ranks(process: Process) -> list[int]:
     """Process ids, as the log has them."""
-    [told] = re.findall(r"the engine runs as processes (\d+), (\d+)", process.log())
-    return [int(pid) for pid in told]
+    [told] = re.findall(r"the engine runs as processes ([\d, ]+)", process.log())
+    return [int(pid) for pid in told.split(", ")]
 
 
 def at_once(client: Client, bodies: list[Json]) -> list[str]:
@@ -70,7 +77,7 @@ def test_a_seed_gives_the_same_answer_alone_and_in_a_batch(group: Group) -> None
     assert len({together[0], together[1], together[4]}) == 3
 
 
-@pytest.mark.parametrize("group", ["llama"], indirect=True)
+@pytest.mark.parametrize("group", ["llama", "llama in stages"], indirect=True)
 def test_a_seed_gives_the_answer_of_one_process(group: Group, client: Client) -> None:
     penalized = {**HOT, "repetition_penalty": 1.3, "presence_penalty": 0.5, "top_p": 0.9, "logprobs": 2}
     for body in ({**HOT, "seed": 7}, {**penalized, "seed": 8}):
@@ -97,10 +104,11 @@ def test_each_rank_holds_a_part_of_the_weights(group: Group) -> None:
     process, _, _ = group
     parts = [int(told.replace(",", "")) for told in re.findall(r"loaded ([\d,]+) bytes of weights", process.log())]
     [stored] = [int(told) for told in re.findall(r'"size_bytes": (\d+)', process.log())]
-    assert len(parts) == 2
-    assert max(parts) < 0.75 * stored  # the embedding is whole on each
+    assert len(parts) == len(ranks(process))
+    assert max(parts) < 0.75 * stored  # the embedding is whole on each of those that share layers
 
 
+@pytest.mark.parametrize("divided", ["--tp-size", "--pp-size"])
 @pytest.mark.parametrize(
     ("number", "rank", "reason"),
     [
@@ -110,9 +118,9 @@ def test_each_rank_holds_a_part_of_the_weights(group: Group) -> None:
     ],
 )
 def test_a_rank_that_fails_ends_them_all_with_the_reason(
-    serve: Serve, number: signal.Signals, rank: int, reason: str
+    serve: Serve, divided: str, number: signal.Signals, rank: int, reason: str
 ) -> None:
-    process, client = serve("--tp-size", "2")
+    process, client = serve(divided, "2")
     pids = ranks(process)
     running = client.stream(COMPLETIONS, LONG)
     next(running)
@@ -122,8 +130,9 @@ def test_a_rank_that_fails_ends_them_all_with_the_reason(
     assert f"qwen-runtime: {reason.format(pids[rank])}" in process.log()
 
 
-def test_sigterm_lets_streams_end_and_then_every_rank_in_order(serve: Serve) -> None:
-    process, client = serve("--tp-size", "2")
+@pytest.mark.parametrize("divided", ["--tp-size", "--pp-size"])
+def test_sigterm_lets_streams_end_and_then_every_rank_in_order(serve: Serve, divided: str) -> None:
+    process, client = serve(divided, "2")
     pids = ranks(process)
     events = client.stream(COMPLETIONS, {**LONG, "max_tokens": 100})
     next(events)

@@ -113,7 +113,7 @@ def test_other_engines_get_the_layouts_that_they_take() -> None:
     [
         ("vllm", "cpu", Layout(2, expert_parallel=2), "dies at the first request with expert parallelism"),
         ("vllm", "cpu", Layout(1, pipeline_parallel=2), "dies at the first request with pipeline stages"),
-        ("transformers", "h100-80gb", Layout(1, pipeline_parallel=2), "knows no pipeline stages"),
+        ("transformers", "h100-80gb", Layout(2, pipeline_parallel=2), "by its layers or within each of them, not both"),
         ("transformers", "h100-80gb", Layout(2, 1, 4, 2), "shares experts among all ranks that share the layers"),
         ("deepspeed", "h100-80gb", Layout(2), "AutoTP leaves experts whole on every rank"),
     ],

@@ -53,6 +53,17 @@ def test_no_prediction_beats_the_memory_bandwidth() -> None:
     assert one.inter_token_s > shape.size_bytes / H100.bandwidth_bytes_per_s * 0.9
 
 
+def test_stages_that_wait_for_one_another_give_fewer_tokens_than_those_that_overlap() -> None:
+    shape = models.get("Qwen2.5-Coder-7B-Instruct")
+    overlapping, waiting = (
+        Roofline(shape, H100, Layout(1, 4), stages_overlap=overlap).predict(64, 1000, 1000, 64)
+        for overlap in (True, False)
+    )
+    assert waiting.output_tokens_per_s < overlapping.output_tokens_per_s
+    one = Roofline(shape, H100, Layout(1)).predict(64, 1000, 1000, 64)
+    assert waiting.output_tokens_per_s == one.output_tokens_per_s, "all layers follow one another, as on one GPU"
+
+
 def test_replicas_multiply_the_rate_of_one() -> None:
     shape = models.get("Qwen2.5-Coder-7B-Instruct")
     alone = Roofline(shape, H100, Layout(1)).predict(4, 1000, 1000, 64)

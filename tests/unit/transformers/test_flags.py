@@ -77,10 +77,11 @@ def test_what_stands_after_the_border_wins(write: Write) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--pp-size", "2"], "--pp-size 2; needed: 1: transformers' continuous batching knows no pipeline stages"),
+        (["--pp-size", "2", "--tp-size", "2"], "--pp-size 2 with --tp-size 2; needed: one of the two"),
         (["--tp-size", "4", "--ep-size", "2"], "--ep-size 2 with --tp-size 4; needed: 1, or as many ranks"),
         (["--ep-size", "2"], "--ep-size 2 with --tp-size 1; needed: 1, or as many ranks"),
-        (["--tp-size", "2", "--quantization", "int8"], "--quantization int8 with --tp-size 2; needed: one of the two"),
+        (["--tp-size", "2", "--quantization", "int8"], "--quantization int8 over 2 ranks; needed: one of the two"),
+        (["--pp-size", "2", "--quantization", "int8"], "--quantization int8 over 2 ranks; needed: one of the two"),
     ],
 )
 def test_ranks_that_cannot_work_together_are_refused(words: list[str], message: str) -> None:
@@ -106,6 +107,8 @@ def test_a_planned_group_of_ranks_is_started_as_planned(write: Write, tmp_path: 
         (("--tp-size", "4", "--ep-size", "4"), {"num_experts": 6}, "6 experts are not divisible by EP 4"),
         (("--tp-size", "4"), {"moe_intermediate_size": 144}, "experts of 144 / TP 4 = 36, and torch's grouped product"),
         (("--tp-size", "2"), {"quantization_config": FP8}, "divides weights in bf16 over ranks, not FP8"),
+        (("--pp-size", "2"), {"quantization_config": FP8}, "divides weights in bf16 over ranks, not FP8"),
+        (("--pp-size", "3"), {}, "over 3 ranks: 2 layers are not divisible by PP 3: transformers leaves the rest"),
     ],
 )
 def test_a_model_that_ranks_cannot_share_is_refused_before_it_is_loaded(
@@ -114,6 +117,11 @@ def test_a_model_that_ranks_cannot_share_is_refused_before_it_is_loaded(
     (tmp_path / "config.json").write_text(json.dumps(MOE | change))
     with pytest.raises(UsageError, match=message):
         transformers.ranks(spec(planned.Settings(2048, "float32"), tmp_path, *words))
+
+
+def test_stages_are_ranks_too(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(MOE))
+    assert transformers.ranks(spec(planned.Settings(2048, "float32"), tmp_path, "--pp-size", "2")) == 2
 
 
 def test_without_ranks_any_model_is_one_process() -> None:

@@ -59,12 +59,14 @@ def load(
     device: str | None = None,
     tensor_parallel: int = 1,
     expert_parallel: int = 1,
+    pipeline_parallel: int = 1,
 ) -> Loaded:
     """The model of a directory with a manifest, which is checked first (fast).
 
     dtype: one of DTYPES; attention: one of ATTENTIONS; quantization: one of quantization.METHODS; device: "cpu", "cuda"
-    or "cuda:N"; what is None is chosen. With tensor_parallel above 1 this process is one of so many ranks, which
-    torchrun's variables tell apart; each reads its own part. Raises WeightsError, UsageError or HostError.
+    or "cuda:N"; what is None is chosen. With tensor_parallel or pipeline_parallel above 1 this process is one of so
+    many ranks, which torchrun's variables tell apart; each reads its own part. Raises WeightsError, UsageError or
+    HostError.
     """
     manifest = weights.verify(model_dir, full=False)
     _import()
@@ -74,7 +76,10 @@ def load(
     how = choose_attention(attention, kind.value, where.value)
     recipe, method = quantize.choose(quantization, config, where.value)
     # Among ranks transformers itself takes the device: the CPU, or the GPU whose number is LOCAL_RANK.
-    placed = _divided(tensor_parallel, expert_parallel) if tensor_parallel > 1 else {"device_map": where.value}
+    if tensor_parallel * pipeline_parallel > 1:
+        placed = _divided(tensor_parallel, expert_parallel, pipeline_parallel)
+    else:
+        placed = {"device_map": where.value}
     model = _from_pretrained(
         model_dir, dtype=kind.value, attn_implementation=how.value, quantization_config=recipe, **placed
     )
@@ -86,10 +91,10 @@ def load(
     )
 
 
-def _divided(tensor_parallel: int, expert_parallel: int) -> dict[str, Any]:
+def _divided(tensor: int, expert: int, pipeline: int) -> dict[str, Any]:
     from transformers import DistributedConfig
 
-    return {"distributed_config": DistributedConfig(tp_size=tensor_parallel, ep_size=expert_parallel)}
+    return {"distributed_config": DistributedConfig(tp_size=tensor, ep_size=expert, pp_size=pipeline)}
 
 
 def read_config(model_dir: Path) -> dict[str, Any]:

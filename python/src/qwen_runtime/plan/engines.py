@@ -21,6 +21,8 @@ FP8_FROM = (8, 9)
 TRANSFORMERS_PAGE_TOKENS = 32
 GROUPED_WIDTH = 8
 """Numbers in bf16 that make the 16 bytes of which the rows of torch.nn.functional.grouped_mm are multiples."""
+STAGES_OVERLAP = {"vllm": True, "transformers": False, "deepspeed": True}
+"""Whether pipeline stages work on batches of their own at the same time, or wait for one another."""
 _TOOL_PARSERS = (("qwen3-coder", "qwen3_coder"), ("qwen2.5", "hermes"), ("qwen3", "hermes"))
 
 
@@ -50,11 +52,16 @@ def _forbidden_vllm(gpu: Gpu, layout: Layout) -> str | None:
 def forbidden_transformers(shape: Shape, layout: Layout) -> str | None:
     """Of transformers 5.19, whatever the hardware."""
     tensor = layout.tensor_parallel
-    if layout.pipeline_parallel > 1:
-        return "transformers' continuous batching knows no pipeline stages"
+    pipeline = layout.pipeline_parallel
+    if pipeline > 1 and tensor > 1:
+        return "engine transformers divides a model by its layers or within each of them, not both"
+    if shape.layers % pipeline:
+        return (
+            f"{shape.layers} layers are not divisible by PP {pipeline}: transformers leaves the rest to the last stage"
+        )
     if layout.expert_parallel not in (1, tensor):
         return "transformers shares experts among all ranks that share the layers, or among none"
-    if tensor > 1 and shape.fp8_block:
+    if tensor * pipeline > 1 and shape.fp8_block:
         return "engine transformers divides weights in bf16 over ranks, not FP8"
     if shape.kv_heads % tensor:
         return f"transformers repeats no key/value heads: {shape.kv_heads} are not divisible by TP {tensor}"
@@ -144,6 +151,7 @@ def tool_parser(shape: Shape) -> str | None:
 def _transformers(request: Request, layout: Layout, memory: Memory) -> list[str]:
     words = ["--tp-size", str(layout.tensor_parallel)] if layout.tensor_parallel > 1 else []
     words += ["--ep-size", str(layout.expert_parallel)] if layout.expert_parallel > 1 else []
+    words += ["--pp-size", str(layout.pipeline_parallel)] if layout.pipeline_parallel > 1 else []
     words += ["--dtype", "bfloat16", "--attn-implementation", attention(request.gpu)[0]]
     words += ["--page-size", str(TRANSFORMERS_PAGE_TOKENS)]
     words += ["--num-blocks", str(memory.kv_tokens // TRANSFORMERS_PAGE_TOKENS)]

@@ -72,7 +72,7 @@ def plan(request: Request) -> Plan:
         unknown = Target(False, None, "not predicted: DeepSpeed scores whole texts and does not stream")
         return replace(drawn, target=unknown)
     capacity = drawn.sequences_per_engine
-    roofline = Roofline(request.shape, request.gpu, best.layout)
+    roofline = _roofline(request, best.layout, request.engine)
     most = capacity * best.layout.replicas
     predicted = _predict(roofline, request, most, capacity)
     return replace(drawn, predicted=predicted, target=_target(roofline, request, most, capacity))
@@ -88,7 +88,7 @@ def consider(request: Request, engine: str) -> Iterator[Candidate]:
             or misfit(request.shape, layout)
             or _too_large(request, memory)
         )
-        yield Candidate(layout, memory, refusal, 0.0 if refusal else _rate(request, layout, memory))
+        yield Candidate(layout, memory, refusal, 0.0 if refusal else _rate(request, layout, memory, engine))
 
 
 def _too_large(request: Request, memory: Memory) -> str | None:
@@ -105,12 +105,16 @@ def _too_large(request: Request, memory: Memory) -> str | None:
     return None
 
 
-def _rate(request: Request, layout: Layout, memory: Memory) -> float:
+def _rate(request: Request, layout: Layout, memory: Memory, engine: str) -> float:
     wishes = request.wishes
     capacity = engines.sequences(request, layout, memory) * layout.attention_groups
-    roofline = Roofline(request.shape, request.gpu, layout)
+    roofline = _roofline(request, layout, engine)
     prediction = roofline.predict(wishes.concurrency, wishes.input_tokens, wishes.output_tokens, capacity)
     return prediction.output_tokens_per_s
+
+
+def _roofline(request: Request, layout: Layout, engine: str) -> Roofline:
+    return Roofline(request.shape, request.gpu, layout, stages_overlap=engines.STAGES_OVERLAP[engine])
 
 
 def _best(request: Request, considered: tuple[Candidate, ...]) -> Candidate | None:

@@ -87,8 +87,17 @@ class Prediction:
 class Roofline:
     """One engine of a layout. Its numbers are per rank, over all layers: stages work one after the other."""
 
-    def __init__(self, shape: Shape, gpu: Gpu, layout: Layout, efficiency: Efficiency = EFFICIENCY) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        gpu: Gpu,
+        layout: Layout,
+        efficiency: Efficiency = EFFICIENCY,
+        *,
+        stages_overlap: bool = True,
+    ) -> None:
         self._shape, self._gpu, self._layout, self._efficiency = shape, gpu, layout, efficiency
+        self._batches = layout.pipeline_parallel if stages_overlap else 1  # that are computed at the same time
         ranks = Layout(layout.tensor_parallel, 1, layout.expert_parallel, layout.attention_groups)
         self._dense_bytes = self._expert_bytes = 0.0
         dense_parameters = expert_parameters = 0.0
@@ -173,7 +182,7 @@ class Roofline:
         layout = self._layout
         users = max(1.0, concurrency / layout.replicas)
         running = min(users, max(1, capacity))
-        batch = max(1.0, running / layout.pipeline_parallel)  # stages work on batches of their own at the same time
+        batch = max(1.0, running / self._batches)
         context = input_tokens + output_tokens / 2
         decode_s = self.step_s(batch, context)
         inter_token_s = self._inter_token_s(decode_s, batch, context, input_tokens, output_tokens)

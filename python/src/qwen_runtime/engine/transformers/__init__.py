@@ -53,16 +53,16 @@ def command(spec: EngineSpec) -> list[str]:
 def ranks(spec: EngineSpec) -> int:
     """UsageError where the model cannot be divided as its arguments say."""
     options = flags.parse(_arguments(spec))
-    if options.tensor_parallel > 1:
+    if options.ranks > 1:
         shape = models.read(spec.model_dir)
-        layout = Layout(options.tensor_parallel, expert_parallel=options.expert_parallel)
+        layout = Layout(options.tensor_parallel, options.pipeline_parallel, options.expert_parallel)
         if reason := engines.forbidden_transformers(shape, layout) or misfit(shape, layout):
             raise UsageError(
-                f"{spec.model_dir} over {options.tensor_parallel} ranks: {reason}",
+                f"{spec.model_dir} over {options.ranks} ranks: {reason}",
                 "a number of ranks that divides the model",
-                "Correct --tp-size and --ep-size, or ask `qwen-runtime plan --engine transformers` what fits.",
+                "Correct --tp-size, --ep-size, --pp-size, or ask `qwen-runtime plan --engine transformers` what fits.",
             )
-    return options.tensor_parallel
+    return options.ranks
 
 
 def _arguments(spec: EngineSpec) -> list[str]:

@@ -30,7 +30,7 @@ def main() -> NoReturn:
     code = 0
     try:
         options = flags.parse(sys.argv[1:])
-        rank = int(os.environ["RANK"]) if options.tensor_parallel > 1 else 0
+        rank = int(os.environ["RANK"]) if options.ranks > 1 else 0
         if rank:
             follow(options, rank)
         else:
@@ -114,15 +114,20 @@ def follow(options: flags.Flags, rank: int) -> None:
 
 def load(options: flags.Flags) -> Any:
     from qwen_runtime.engine import loading
+    from qwen_runtime.engine.transformers import stages
 
-    return loading.load(
+    loaded = loading.load(
         options.model_dir,
         dtype=options.dtype,
         attention=options.attention,
         quantization=options.quantization,
         tensor_parallel=options.tensor_parallel,
         expert_parallel=options.expert_parallel,
+        pipeline_parallel=options.pipeline_parallel,
     )
+    if options.pipeline_parallel > 1:
+        stages.join(loaded.model)
+    return loaded
 
 
 def end_tokens(loaded: Any) -> frozenset[int]:

@@ -30,8 +30,14 @@ class Flags:
     max_batch_tokens: int
     request_timeout_s: float
     tensor_parallel: int
-    """Ranks that share every layer: all ranks there are."""
+    """Ranks that share every layer."""
     expert_parallel: int
+    pipeline_parallel: int
+    """Ranks that have whole layers, each some of them. One of this and tensor_parallel is 1."""
+
+    @property
+    def ranks(self) -> int:
+        return self.tensor_parallel * self.pipeline_parallel
 
 
 def parse(arguments: Sequence[str]) -> Flags:
@@ -54,7 +60,7 @@ def parse(arguments: Sequence[str]) -> Flags:
     parser.add_argument("--request-timeout-s", type=float, default=600.0, help="from arrival to the last token")
     parser.add_argument("--tp-size", type=_positive, default=1, help="ranks that share every layer")
     parser.add_argument("--ep-size", type=_positive, default=1, help="ranks that share the experts: 1 or --tp-size")
-    parser.add_argument("--pp-size", type=_positive, default=1, help="only 1; more is refused with the reason")
+    parser.add_argument("--pp-size", type=_positive, default=1, help="ranks that have whole layers, each some of them")
     options = parser.parse_args(arguments)
     _check_ranks(options)
     context_pages = -(-options.max_model_len // options.page_size)
@@ -78,15 +84,16 @@ def parse(arguments: Sequence[str]) -> Flags:
         request_timeout_s=options.request_timeout_s,
         tensor_parallel=options.tp_size,
         expert_parallel=options.ep_size,
+        pipeline_parallel=options.pp_size,
     )
 
 
 def _check_ranks(options: argparse.Namespace) -> None:
-    if options.pp_size > 1:
+    if options.pp_size > 1 and options.tp_size > 1:
         raise UsageError(
-            f"--pp-size {options.pp_size}",
-            "1: transformers' continuous batching knows no pipeline stages",
-            "Divide the layers with --tp-size, or serve with engine vllm.",
+            f"--pp-size {options.pp_size} with --tp-size {options.tp_size}",
+            "one of the two: engine transformers divides a model by its layers or within each of them",
+            "Leave one of them out, or serve with engine vllm.",
         )
     if options.ep_size not in (1, options.tp_size):
         raise UsageError(
@@ -94,9 +101,9 @@ def _check_ranks(options: argparse.Namespace) -> None:
             "1, or as many ranks as share the layers",
             "Correct the one or the other.",
         )
-    if options.quantization is not None and options.tp_size > 1:
+    if options.quantization is not None and options.tp_size * options.pp_size > 1:
         raise UsageError(
-            f"--quantization {options.quantization} with --tp-size {options.tp_size}",
+            f"--quantization {options.quantization} over {options.tp_size * options.pp_size} ranks",
             "one of the two: only weights as they are stored are divided over ranks",
             "Leave one of them out.",
         )
