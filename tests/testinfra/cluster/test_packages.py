@@ -15,6 +15,10 @@ def test_the_sites_repository_is_the_only_source(host: Host, expected: Expected)
     assert {uri.rstrip("/") for uri in uris} == {expected["base_apt_url"].rstrip("/")}
 
 
+def test_apt_looks_for_its_repository_without_service_records(host: Host) -> None:
+    assert host.check_output("apt-config dump Acquire::EnableSrvRecords") == 'Acquire::EnableSrvRecords "false";'
+
+
 @pytest.mark.parametrize("package", ["kubelet", "kubeadm", "kubectl"])
 def test_kubernetes_package_has_the_pinned_version(host: Host, expected: Expected, package: str) -> None:
     assert host.package(package).version == expected["kubernetes_package_version"]
