@@ -24,10 +24,10 @@ class Server:
     ) -> None:
         """model: its name in the API. command: what the program is given."""
         started = time.perf_counter()
-        self._process = Process(log, command, program, **ENVIRONMENT)
-        self._client, self.name, self._model = Client(port), name, model
-        wait_until(lambda: self._process.process.poll() is not None or self._client.answers("/health"), f"{name} ready")
-        assert self._process.process.poll() is None, self._process.log()
+        self.process = Process(log, command, program, **ENVIRONMENT)
+        self._client, self.port, self.name, self._model = Client(port), port, name, model
+        wait_until(lambda: self.process.process.poll() is not None or self._client.answers("/health"), f"{name} ready")
+        assert self.process.process.poll() is None, self.process.log()
         self._ask(-1)  # some load the model with the first request
         self.start_s = time.perf_counter() - started
 
@@ -61,7 +61,7 @@ class Server:
 
     @property
     def pid(self) -> int:
-        return self._process.process.pid
+        return self.process.process.pid
 
     def close(self) -> None:
-        self._process.end()
+        self.process.end()
