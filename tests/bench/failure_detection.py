@@ -31,6 +31,7 @@ from tests.engines.transformers.served import Client, Process
 from tests.fakes.vllm_site import write_vllm_site
 from tests.unit.runtime_process import Runtime, get, runs, wait_until
 
+CORE = "VLLM::EngineCore"
 STALL_S = 2
 LOOKED_S = 10.0
 """How long plain vLLM's /health is asked."""
@@ -38,8 +39,9 @@ EXPECTED_S = {"stalled, above the limit": 2.0, "rank killed": 5.0, "rank stopped
 
 
 def stall(directory: Path, scratch: Path) -> float:
-    write_vllm_site(scratch / "site")
-    runtime = Runtime(scratch / "site", directory, scratch / "stall", "--stall-seconds", str(STALL_S))
+    place = Path(tempfile.mkdtemp(dir=scratch))  # of each round
+    write_vllm_site(place / "site")
+    runtime = Runtime(place / "site", directory, place / "log", "--stall-seconds", str(STALL_S))
     runtime.wait_ready()
     address = f"http://127.0.0.1:{runtime.port}/stream?seconds=60"
     stream = subprocess.Popen(["curl", "-sN", address], stdout=subprocess.DEVNULL)
@@ -68,23 +70,18 @@ def rank(directory: Path, scratch: Path, fault: signal.Signals) -> float:
         return end_of_all(process, process.family()[-1], fault)
 
 
-def core_of(process: Process) -> int:
-    [found] = [p for p in process.family() if Path(f"/proc/{p}/cmdline").read_text().startswith("VLLM::EngineCore")]
-    return found
-
-
 def core(directory: Path, scratch: Path) -> float:
     with engines(directory, scratch) as start:
         process, _, health = start(engine="vllm")
         process.wait_ready(health)
-        return end_of_all(process, core_of(process), signal.SIGSTOP)
+        return end_of_all(process, process.titled(CORE), signal.SIGSTOP)
 
 
 def plain(directory: Path, scratch: Path) -> float:
     """For how long /health of a vLLM by itself goes on saying 200 with a stopped engine core; LOOKED_S at most."""
     server = plain_vllm(directory, scratch)
     try:
-        victim, client = core_of(server.process), Client(server.port)
+        victim, client = server.process.titled(CORE), Client(server.port)
         os.kill(victim, signal.SIGSTOP)
         begun = time.perf_counter()
         while (well_s := time.perf_counter() - begun) < LOOKED_S and client.answers("/health"):

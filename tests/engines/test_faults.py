@@ -22,11 +22,7 @@ MOUNTS_OF_ITS_OWN = ("unshare", "--user", "--map-root-user", "--mount")
 
 
 def find(process: Process, title: str | None) -> int:
-    _, engine, *below = process.family()
-    if title is None:
-        return engine
-    [found] = [pid for pid in below if Path(f"/proc/{pid}/cmdline").read_text().startswith(title)]
-    return found
+    return process.family()[1] if title is None else process.titled(title)
 
 
 def all_ended(family: list[int]) -> bool:

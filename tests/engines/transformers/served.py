@@ -55,6 +55,11 @@ class Process:
             found |= more
         return sorted(found)
 
+    def titled(self, title: str) -> int:
+        """The one of its family whose title begins so."""
+        [found] = [pid for pid in self.family() if Path(f"/proc/{pid}/cmdline").read_text().startswith(title)]
+        return found
+
     def end(self) -> int:
         """SIGTERM, and a second one that waits for nothing."""
         for _ in range(2):

@@ -101,9 +101,10 @@ def _check_ranks(options: argparse.Namespace) -> None:
             "1, or as many ranks as share the layers",
             "Correct the one or the other.",
         )
-    if options.quantization is not None and options.tp_size * options.pp_size > 1:
+    ranks = options.tp_size * options.pp_size
+    if options.quantization is not None and ranks > 1:
         raise UsageError(
-            f"--quantization {options.quantization} over {options.tp_size * options.pp_size} ranks",
+            f"--quantization {options.quantization} over {ranks} ranks",
             "one of the two: only weights as they are stored are divided over ranks",
             "Leave one of them out.",
         )
