@@ -62,3 +62,12 @@ def test_gpu_nodes_offer_their_gpus(nodes: dict[str, Any], expected: Expected) -
     for name in expected["gpu_device_plugin_nodes"]:
         offered = nodes[name]["status"]["allocatable"].get("nvidia.com/gpu")
         assert offered == str(expected["gpu_device_plugin_expected"])
+
+
+def test_no_pod_came_to_a_node_before_its_network(host: Host) -> None:
+    """The events of an hour tell; where flannel has been started anew, pods that were there already met none."""
+    flannel = get(host, "pods --namespace=kube-flannel")["items"]
+    steady = {pod["spec"]["nodeName"] for pod in flannel if not pod["status"]["containerStatuses"][0]["restartCount"]}
+    refused = get(host, "events --all-namespaces --field-selector=reason=FailedCreatePodSandBox")["items"]
+    early = [event for event in refused if "/run/flannel/subnet.env" in event["message"]]
+    assert not [event["message"] for event in early if event["source"]["host"] in steady]
