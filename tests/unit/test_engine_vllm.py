@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec, Progress
 
@@ -23,11 +24,24 @@ def test_the_engines_own_arguments_come_last_so_that_they_win() -> None:
     assert vllm.command(SPEC)[-3:] == ["--enforce-eager", "--dtype", "float32"]
 
 
+@pytest.fixture(params=["0.32.0", "0.32.0+cpu"])
+def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(vllm, "check_installed", lambda: request.param)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("version")
 def test_nothing_is_fetched_or_reported_unless_the_environment_says_so() -> None:
     environment = vllm.environment({"PATH": "/bin", "DO_NOT_TRACK": "0"})
     assert environment["PATH"] == "/bin"
     assert environment["DO_NOT_TRACK"] == "0"
     assert environment["HF_HUB_OFFLINE"] == environment["VLLM_NO_USAGE_STATS"] == "1"
+
+
+def test_only_the_build_for_cpus_leaves_its_graphs_to_torchs_cache(version: str) -> None:
+    found = vllm.environment({}).get("VLLM_USE_AOT_COMPILE")
+    assert found == ("0" if version.endswith("+cpu") else None)
+    assert vllm.environment({"VLLM_USE_AOT_COMPILE": "1"})["VLLM_USE_AOT_COMPILE"] == "1"
 
 
 def test_requests_and_tokens_are_those_of_every_engine_core() -> None:

@@ -65,4 +65,13 @@ def read_progress(metrics: str) -> Progress:
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
-    return {**ENVIRONMENT, "VLLM_NO_USAGE_STATS": "1", **base}
+    return {**ENVIRONMENT, "VLLM_NO_USAGE_STATS": "1", **_compile_cache(), **base}
+
+
+def _compile_cache() -> dict[str, str]:
+    """What has a second start find what the first one compiled.
+
+    vLLM 0.32 for CPUs writes whole graphs and then cannot read them ("no attribute 'finalize_loading'"), so that every
+    start compiles anew. Told to write none, it leaves caching to torch's compiler, which does.
+    """
+    return {"VLLM_USE_AOT_COMPILE": "0"} if check_installed().endswith("+cpu") else {}
