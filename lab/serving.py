@@ -18,7 +18,7 @@ def ensure() -> str | None:
     """Have the locked packages and those that are built here; None when they are there already."""
     built = wheels.built()
     done = [
-        _install("locked", wheels.locked(), "--require-hashes", "--no-compile", "-r", wheels.LOCK, anew=True),
+        _install("locked", wheels.locked(), "--require-hashes", "-r", wheels.LOCK, anew=True),
         _install("built", built, "--force-reinstall", *sorted(built.glob("*.whl")), anew=False),
     ]
     return f"installed into {ENVIRONMENT}" if any(done) else None
