@@ -71,12 +71,17 @@ ARMS: dict[str, Callable[[Path, Path], Arm]] = {
 
 
 def measure(running: dict[str, Arm], streams: int, rounds: int, numbers: Iterator[int]) -> dict[str, Figures]:
-    """The median of each figure. Every round has prompts of its own, the same for all: no cache knows them."""
+    """The median of each figure. Every round has prompts of its own, the same for all: no cache knows them.
+
+    Each round goes the other way round than the last one, so that nobody always follows the same neighbour.
+    """
     measured: dict[str, list[Figures]] = {name: [] for name in running}
+    order = list(running.items())
     for _ in range(rounds):
         prompts = list(itertools.islice(numbers, streams))
-        for name, arm in running.items():
+        for name, arm in order:
             measured[name].append(arm.measure(prompts))
+        order.reverse()
     return {
         name: {key: round(statistics.median(each[key] for each in found), 4) for key in found[0]}
         for name, found in measured.items()
@@ -138,7 +143,7 @@ def row(name: str, figures: Figures, digits: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, nargs="+", default=list(STREAMS))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--engines", nargs="+", choices=list(ARMS), default=list(ARMS))
     options = parser.parse_args()
     bandwidth = machine.bandwidth_bytes_per_s()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ import yaml
 from lab import hosts, mirror, podman, site
 from lab.paths import CONTROLLER_ENV, REPO
 from lab.shell import output
+from tests.bench.arms import machine
 
 EXPECTED = {"site_over_commands": 1.5, "second_run_s": 30, "hosts_16_over_2": 3}
 WITHOUT_CLUSTER = "hosts"  # the phase: every role that needs no cluster
@@ -53,11 +55,12 @@ def main() -> None:
 
 def measure_site() -> dict[str, float]:
     names, plain = ["bench-control", "bench-gpu"], ["plain-control", "plain-gpu"]
+    hosts.remove_scratch([*names, *plain])  # what a run that was killed has left is not bare
     try:
         addresses = hosts.ensure_scratch(names, names[1:])
-        first_s, _ = play(addresses, names[:1], names[1:])
-        print(f"site.yml on two bare hosts: {first_s} s", flush=True)
-        second_s, changed = play(addresses, names[:1], names[1:])
+        first_s, _, busy = play(addresses, names[:1], names[1:])
+        print(f"site.yml on two bare hosts: {first_s} s, {busy:.0%} of all cores busy", flush=True)
+        second_s, changed, _ = play(addresses, names[:1], names[1:])
         print(f"the same once more: {second_s} s, {changed} changed", flush=True)
         packages = [list_new_packages(name) for name in names]
         wall_s, sum_s = run_bare_commands(names, plain, packages)
@@ -76,20 +79,28 @@ def measure_site() -> dict[str, float]:
 
 
 def measure_scaling() -> dict[str, float]:
+    """How busy the cores were says whether it is they that hosts wait for."""
     took: dict[int, float] = {}
+    share: dict[int, float] = {}
     for count in (2, 16):
         names = [f"bench-{count}-{n}" for n in range(count)]
         try:
             addresses = hosts.ensure_scratch(names, names[1:])
-            took[count], _ = play(addresses, names[:1], names[1:], "--tags", WITHOUT_CLUSTER)
-            print(f"{WITHOUT_CLUSTER} on {count} hosts: {took[count]} s", flush=True)
+            took[count], _, share[count] = play(addresses, names[:1], names[1:], "--tags", WITHOUT_CLUSTER)
+            print(
+                f"{WITHOUT_CLUSTER} on {count} hosts: {took[count]} s, {share[count]:.0%} of all cores busy", flush=True
+            )
         finally:
             hosts.remove_scratch(names)
-    return {"hosts_2_s": took[2], "hosts_16_s": took[16], "hosts_16_over_2": round(took[16] / took[2], 2)}
+    return {
+        **{f"hosts_{count}_s": seconds for count, seconds in took.items()},
+        **{f"hosts_{count}_cores_busy": round(busy, 2) for count, busy in share.items()},
+        "hosts_16_over_2": round(took[16] / took[2], 2),
+    }
 
 
-def play(addresses: dict[str, str], control: list[str], gpu: list[str], *options: str) -> tuple[float, int]:
-    """Run site.yml on an inventory of these hosts; returns seconds and changed tasks."""
+def play(addresses: dict[str, str], control: list[str], gpu: list[str], *options: str) -> tuple[float, int, float]:
+    """Run site.yml on an inventory of these hosts; returns seconds, changed tasks, and the share of all cores used."""
     groups = {
         group: {"hosts": {name: {"ansible_host": addresses[name]} for name in names}}
         for group, names in (("control_plane", control), ("gpu", gpu))
@@ -101,7 +112,7 @@ def play(addresses: dict[str, str], control: list[str], gpu: list[str], *options
         # On a disk that goes with the host, and there for the second run: what that changed would count.
         kubeconfig = hosts.DISKS / control[0] / "root/kubeconfig"
         extra: dict[str, Any] = {"site_root": str(REPO), "kubernetes_kubeconfig_path": str(kubeconfig)}
-        begun = time.monotonic()
+        begun, before = time.monotonic(), machine.busy_cores_seconds()
         done = subprocess.run(
             [
                 CONTROLLER_ENV / "bin/ansible-playbook",
@@ -119,9 +130,10 @@ def play(addresses: dict[str, str], control: list[str], gpu: list[str], *options
             check=False,
         )
         took_s = round(time.monotonic() - begun, 1)
+        busy = (machine.busy_cores_seconds() - before) / (took_s * (os.cpu_count() or 1))
     if done.returncode:
         raise SystemExit(done.stdout[-4000:] + done.stderr[-1000:])
-    return took_s, sum(int(changed) for _, _, changed, _, _ in site.RECAP.findall(done.stdout))
+    return took_s, sum(int(changed) for _, _, changed, _, _ in site.RECAP.findall(done.stdout)), busy
 
 
 def list_new_packages(name: str) -> list[str]:

@@ -55,3 +55,9 @@ def cpu_seconds(pid: int) -> float:
     """That this process has used until now, without those below it."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def busy_cores_seconds() -> float:
+    """That all cores together have worked until now, whoever they worked for; proc(5), /proc/stat."""
+    user, nice, system, _idle, _iowait, irq, softirq = map(int, Path("/proc/stat").read_text().split()[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
