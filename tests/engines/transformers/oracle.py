@@ -1,6 +1,6 @@
 """Run by the serving environment's Python: makes a tiny model and says what transformers' own `generate` answers.
 
-    python oracle.py DIR llama|qwen3_moe
+    python oracle.py DIR llama|llama_tied|qwen3_moe
 
 DIR gets a model of that family with random weights whose tokens are bytes, and a chat template. The last line of
 stdout is JSON: a list of {"prompt": [tokens], "answer": [tokens], "text": the answer's}, each greedy, in float32, alone
@@ -61,8 +61,8 @@ def model(family: str, vocabulary: int, end_token: int) -> Any:
         "eos_token_id": end_token,
         "bos_token_id": None,
     }
-    if family == "llama":
-        made = LlamaForCausalLM(LlamaConfig(**shape)).eval()
+    if family.startswith("llama"):
+        made = LlamaForCausalLM(LlamaConfig(**shape, tie_word_embeddings=family == "llama_tied")).eval()
     else:
         # Halves of 68 are refused by torch's grouped product: two ranks must share out the experts whole.
         experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 68, "head_dim": 16}

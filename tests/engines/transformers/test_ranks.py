@@ -28,6 +28,7 @@ Group = tuple[Process, Client, list[Json]]
 DIVIDED = {
     "llama": ("--tp-size", "2"),
     "llama in stages": ("--pp-size", "2"),
+    "llama_tied in stages": ("--pp-size", "2"),  # the first stage's embedding is the last one's head
     "qwen3_moe": ("--tp-size", "2", "--ep-size", "2"),
     "qwen3_moe in stages": ("--pp-size", "4"),
 }
@@ -39,7 +40,7 @@ def group(
 ) -> Group:
     """A dense model by tensor parallelism, a mixture of experts by expert parallelism too, and both by their layers."""
     family = request.param.split()[0]
-    model = oracle if family == "llama" else make_oracle(tmp_path_factory.mktemp("moe"), family)
+    model = oracle if family == "llama" else make_oracle(tmp_path_factory.mktemp(family), family)
     return *serve(*DIVIDED[request.param], model=model[0]), model[1]
 
 
