@@ -35,8 +35,13 @@ class Process:
         own = {"PYTHONPATH": str(REPO / "python/src"), "OMP_NUM_THREADS": "1"}
         with log.open("wb") as out:
             words = [str(word) for word in (program, *command)]
+            # In a session of its own: Linux shares the processors out by session before it does so by process.
             self.process = subprocess.Popen(
-                words, env={**os.environ, **own, **environment}, stdout=out, stderr=subprocess.STDOUT
+                words,
+                env={**os.environ, **own, **environment},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def log(self) -> str:

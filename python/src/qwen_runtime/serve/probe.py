@@ -8,15 +8,18 @@ import json
 MAX_ANSWER_BYTES = 1 << 20
 
 
-def find_obstacle(port: int, served_model_name: str, timeout_s: float = 5.0) -> str | None:
+def find_obstacle(port: int, served_model_name: str | None, timeout_s: float = 5.0) -> str | None:
     """None once /health is 200 and /v1/models lists the model; otherwise what is in the way.
 
-    TimeoutError where the engine accepted the question and did not answer in time.
+    No name: the model was listed before, and only /health is asked. TimeoutError where the engine accepted the question
+    and did not answer in time.
     """
     try:
         status, _ = _get(port, "/health", timeout_s)
         if status != 200:
             return f"the engine's /health answers {status}"
+        if served_model_name is None:
+            return None
         status, body = _get(port, "/v1/models", timeout_s)
         names = [model["id"] for model in json.loads(body)["data"]] if status == 200 else []
     except TimeoutError:

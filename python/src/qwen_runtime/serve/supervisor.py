@@ -268,8 +268,10 @@ class Supervisor:
         """
         silent = False
         patience_s = sorted((*PROBE_PATIENCE_S, judge.left_s(time.monotonic())))[1]
+        # Each question takes a little of the engine's own time.
+        listed = self._health.state is State.READY and self._health.obstacle is None
         try:
-            obstacle = probe.find_obstacle(port, self._served_model_name, patience_s)
+            obstacle = probe.find_obstacle(port, None if listed else self._served_model_name, patience_s)
         except TimeoutError:
             obstacle, silent = self._health.obstacle, True
         if isinstance(self._group, Leader):

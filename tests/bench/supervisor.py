@@ -1,0 +1,101 @@
+"""What the supervisor costs an engine: the same process with its supervisor at work, and with it stopped by SIGSTOP.
+
+    make contract                                # installs the serving environment once; `make up` converts the model
+    make bench BENCH=supervisor [ARGS="--streams 1 4 --rounds 10 --engine transformers"]
+
+One process is compared with itself, so that nothing else differs. It is asked in turns, each round the other way round,
+for greedy answers of 64 tokens. Expected: nothing measurable, so that the ratio is 1 within what the rounds differ by.
+The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import signal
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.bench import engines
+from tests.bench.arms import machine, model
+from tests.bench.arms.server import Figures, Server
+
+
+@contextmanager
+def at_work(pid: int) -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def spread(found: list[float]) -> float:
+    """How far rounds lie apart, as a share of their median: the middle half of them."""
+    lower, middle, upper = statistics.quantiles(found, n=4)
+    return (upper - lower) / middle
+
+
+def compare(server: Server, numbers: Iterator[int], streams: int, rounds: int) -> Figures:
+    """How many times better with the supervisor at work: more tokens, fewer seconds; and how far rounds lie apart."""
+    measured: dict[str, list[Figures]] = {"at work": [], "stopped": []}
+    order = [("at work", at_work), ("stopped", stopped)]
+    for _ in range(rounds):
+        for name, surrounding in order:
+            with surrounding(server.pid):
+                measured[name].append(server.measure(list(itertools.islice(numbers, streams))))
+        order.reverse()
+
+    def median(name: str, key: str) -> float:
+        return statistics.median(each[key] for each in measured[name])
+
+    return {
+        "tokens_per_s": round(median("at work", "tokens_per_s") / median("stopped", "tokens_per_s"), 3),
+        "first_p50_s": round(median("stopped", "first_p50_s") / median("at work", "first_p50_s"), 3),
+        "rounds_differ_by": round(spread([each["tokens_per_s"] for each in measured["stopped"]]), 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=sorted(engines.SUPERVISED), default="vllm")
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--rounds", type=int, default=8)
+    options = parser.parse_args()
+    print(machine.describe())
+    gains: dict[str, Figures] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        server = engines.ARMS[options.engine](model.copy_to(Path(scratch)), Path(scratch))
+        assert isinstance(server, Server)
+        try:
+            numbers = itertools.count()
+            for streams in options.streams:
+                gains[str(streams)] = compare(server, numbers, streams, options.rounds)
+                print(engines.row(f"{streams:3} streams, at work over stopped", gains[str(streams)], 3), flush=True)
+        finally:
+            server.close()
+    print(
+        json.dumps(
+            {
+                "benchmark": "supervisor",
+                "engine": options.engine,
+                "machine": machine.describe(),
+                "rounds": options.rounds,
+                "gains": gains,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
