@@ -1,7 +1,7 @@
 """What the supervisor costs an engine: the same process with its supervisor at work, and with it stopped by SIGSTOP.
 
     make contract                                # installs the serving environment once; `make up` converts the model
-    make bench BENCH=supervisor [ARGS="--streams 1 4 --rounds 10 --engine transformers"]
+    make bench BENCH=supervisor [ARGS="--streams 1 --rounds 24 --engine transformers"]
 
 One process is compared with itself, so that nothing else differs. It is asked in turns, each round the other way round,
 for greedy answers of 64 tokens. Expected: nothing measurable, so that the ratio is 1 within what the rounds differ by.
