@@ -18,7 +18,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -45,6 +45,14 @@ INSTALL = (
 OF_A_CLUSTER = ("*.conf", "pki", "manifests", "tmp*")
 
 
+class Run(NamedTuple):
+    seconds: float
+    changed: int
+    """tasks"""
+    busy: float
+    """share of all cores: near 1, it is they that hosts wait for"""
+
+
 def main() -> None:
     figures = {**measure_site(), **measure_scaling()}
     print(f"{'':<22}{'expected':>10}{'measured':>10}")
@@ -55,52 +63,54 @@ def main() -> None:
 
 def measure_site() -> dict[str, float]:
     names, plain = ["bench-control", "bench-gpu"], ["plain-control", "plain-gpu"]
-    hosts.remove_scratch([*names, *plain])  # what a run that was killed has left is not bare
     try:
-        addresses = hosts.ensure_scratch(names, names[1:])
-        first_s, _, busy = play(addresses, names[:1], names[1:])
-        print(f"site.yml on two bare hosts: {first_s} s, {busy:.0%} of all cores busy", flush=True)
-        second_s, changed, _ = play(addresses, names[:1], names[1:])
-        print(f"the same once more: {second_s} s, {changed} changed", flush=True)
+        addresses = boot_bare(names, names[1:])
+        first = play(addresses, names[:1], names[1:])
+        print(f"site.yml on two bare hosts: {first.seconds} s, {first.busy:.0%} of all cores busy", flush=True)
+        second = play(addresses, names[:1], names[1:])
+        print(f"the same once more: {second.seconds} s, {second.changed} changed", flush=True)
         packages = [list_new_packages(name) for name in names]
         wall_s, sum_s = run_bare_commands(names, plain, packages)
         print(f"the bare commands: {sum_s} s, {wall_s} s where hosts install side by side", flush=True)
     finally:
         hosts.remove_scratch([*names, *plain])
     return {
-        "site_s": first_s,
-        "second_run_s": second_s,
-        "second_run_changed": changed,
+        "site_s": first.seconds,
+        "second_run_s": second.seconds,
+        "second_run_changed": second.changed,
         "commands_wall_s": wall_s,
         "commands_sum_s": sum_s,
-        "site_over_commands": round(first_s / sum_s, 2),
-        "site_over_commands_wall": round(first_s / wall_s, 2),
+        "site_over_commands": round(first.seconds / sum_s, 2),
+        "site_over_commands_wall": round(first.seconds / wall_s, 2),
     }
 
 
 def measure_scaling() -> dict[str, float]:
-    """How busy the cores were says whether it is they that hosts wait for."""
-    took: dict[int, float] = {}
-    share: dict[int, float] = {}
+    runs: dict[int, Run] = {}
     for count in (2, 16):
         names = [f"bench-{count}-{n}" for n in range(count)]
         try:
-            addresses = hosts.ensure_scratch(names, names[1:])
-            took[count], _, share[count] = play(addresses, names[:1], names[1:], "--tags", WITHOUT_CLUSTER)
-            print(
-                f"{WITHOUT_CLUSTER} on {count} hosts: {took[count]} s, {share[count]:.0%} of all cores busy", flush=True
-            )
+            addresses = boot_bare(names, names[1:])
+            run = runs[count] = play(addresses, names[:1], names[1:], "--tags", WITHOUT_CLUSTER)
+            busy = f"{run.busy:.0%} of all cores busy"
+            print(f"{WITHOUT_CLUSTER} on {count} hosts: {run.seconds} s, {busy}", flush=True)
         finally:
             hosts.remove_scratch(names)
     return {
-        **{f"hosts_{count}_s": seconds for count, seconds in took.items()},
-        **{f"hosts_{count}_cores_busy": round(busy, 2) for count, busy in share.items()},
-        "hosts_16_over_2": round(took[16] / took[2], 2),
+        **{f"hosts_{count}_s": run.seconds for count, run in runs.items()},
+        **{f"hosts_{count}_cores_busy": round(run.busy, 2) for count, run in runs.items()},
+        "hosts_16_over_2": round(runs[16].seconds / runs[2].seconds, 2),
     }
 
 
-def play(addresses: dict[str, str], control: list[str], gpu: list[str], *options: str) -> tuple[float, int, float]:
-    """Run site.yml on an inventory of these hosts; returns seconds, changed tasks, and the share of all cores used."""
+def boot_bare(names: list[str], with_gpus: list[str]) -> dict[str, str]:
+    """Without what a run that was killed has left on them; returns their addresses."""
+    hosts.remove_scratch(names)
+    return hosts.ensure_scratch(names, with_gpus)
+
+
+def play(addresses: dict[str, str], control: list[str], gpu: list[str], *options: str) -> Run:
+    """Run site.yml on an inventory of these hosts."""
     groups = {
         group: {"hosts": {name: {"ansible_host": addresses[name]} for name in names}}
         for group, names in (("control_plane", control), ("gpu", gpu))
@@ -133,12 +143,12 @@ def play(addresses: dict[str, str], control: list[str], gpu: list[str], *options
         busy = (machine.busy_cores_seconds() - before) / (took_s * (os.cpu_count() or 1))
     if done.returncode:
         raise SystemExit(done.stdout[-4000:] + done.stderr[-1000:])
-    return took_s, sum(int(changed) for _, _, changed, _, _ in site.RECAP.findall(done.stdout)), busy
+    return Run(took_s, sum(int(changed) for _, _, changed, _, _ in site.RECAP.findall(done.stdout)), busy)
 
 
 def list_new_packages(name: str) -> list[str]:
     """package=version of all that site.yml brought to a host."""
-    hosts.ensure_scratch([BARE], [])
+    boot_bare([BARE], [])
     bare = set(read_packages(hosts.DISKS / BARE))
     hosts.remove_scratch([BARE])
     return [package for package in read_packages(hosts.DISKS / name) if package not in bare]
@@ -151,7 +161,7 @@ def read_packages(disk: Path) -> list[str]:
 
 def run_bare_commands(models: list[str], names: list[str], packages: list[list[str]]) -> tuple[float, float]:
     """Do by hand on bare hosts what site.yml did on its own; returns wall-clock seconds and the sum over commands."""
-    addresses = hosts.ensure_scratch(names, [])
+    addresses = boot_bare(names, [])
     for model, name in zip(models, names, strict=True):
         copy_site_files(model, name, addresses[name])
     sum_s = 0.0
