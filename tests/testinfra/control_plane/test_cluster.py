@@ -58,6 +58,12 @@ def test_system_pods_run(host: Host) -> None:
         assert all(ready), f"{pod['metadata']['name']} is not ready"
 
 
+def test_flannel_asks_the_api_without_kube_proxy(host: Host, expected: Expected) -> None:
+    endpoint, _, port = expected["kubernetes_api_endpoint"].rpartition(":")
+    environment = host.check_output(f"{KUBECTL} --namespace=kube-flannel exec daemonset/kube-flannel -- env")
+    assert {f"KUBERNETES_SERVICE_HOST={endpoint}", f"KUBERNETES_SERVICE_PORT={port}"} <= set(environment.splitlines())
+
+
 def test_gpu_nodes_offer_their_gpus(nodes: dict[str, Any], expected: Expected) -> None:
     for name in expected["gpu_device_plugin_nodes"]:
         offered = nodes[name]["status"]["allocatable"].get("nvidia.com/gpu")
