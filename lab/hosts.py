@@ -117,10 +117,10 @@ def _boot(host: str, address: str, peers: dict[str, str]) -> None:
         podman.remove(PREFIX + host)
     addresses = {network.MIRROR_NAME: network.MIRROR, **peers}
     output(
-        *podman.RUN, "--detach", "--name", PREFIX + host, "--privileged", "--cgroupns", "private", "--systemd=always",
-        "--hostname", host, *network.at(address), "--label", f"{ADDRESS}={address}",
+        *podman.RUN, *podman.SYSTEMD, "--detach", "--name", PREFIX + host, "--hostname", host,
+        *network.at(address), "--label", f"{ADDRESS}={address}",
         *(f"--add-host={name}:{ip}" for name, ip in addresses.items()),
-        "--rootfs", DISKS / host, "/sbin/init",
+        "--rootfs", DISKS / host, *podman.INIT,
     )  # fmt: skip
 
 

@@ -85,15 +85,14 @@ def _start(mirror_tar: Path, repository: Path) -> None:
         (MIRROR_DATA / folder).mkdir(parents=True, exist_ok=True)
     output("podman", "import", "--quiet", mirror_tar, IMAGE)
     output(
-        *podman.RUN, "--detach", "--name", CONTAINER, "--label", f"content={repository.name}",
-        "--privileged", "--cgroupns", "private", "--systemd=always", "--hostname", "mirror",
-        *network.at(network.MIRROR),
+        *podman.RUN, *podman.SYSTEMD, "--detach", "--name", CONTAINER, "--hostname", "mirror",
+        "--label", f"content={repository.name}", *network.at(network.MIRROR),
         "--volume", f"{repository}:/srv/apt:ro", "--volume", f"{MODELS}:/srv/models:ro",
         "--volume", f"{MIRROR_DATA}/registry:/srv/registry",
         "--volume", f"{(BIN / 'registry').resolve()}:/usr/local/bin/registry:ro",
         "--volume", f"{settings}/registry.yml:/etc/registry.yml:ro",
         "--volume", f"{settings}/site.conf:/etc/nginx/sites-enabled/default:ro",
-        IMAGE, "/sbin/init",
+        IMAGE, *podman.INIT,
     )  # fmt: skip
 
 

@@ -15,6 +15,13 @@ RUN = (
     *("podman", "--runtime", "runc", "run", "--label", f"{LABEL}={REPO}"),
     *("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=1024:1024"),
 )
+SYSTEMD = ("--privileged", "--cgroupns", "private", "--systemd=always")
+# The first process of a SYSTEMD container. With cgroup v1, podman lays the machine's whole name=systemd hierarchy over
+# the container's own: each kubelet would find the pods of every other host in it, and remove what it can of them.
+INIT = (
+    *("/bin/sh", "-ec"),
+    "if [ -e /sys/fs/cgroup/systemd/release_agent ]; then umount --lazy /sys/fs/cgroup/systemd; fi; exec /sbin/init",
+)
 
 
 def containers() -> dict[str, dict[str, Any]]:

@@ -1,0 +1,15 @@
+"""The rack's hosts are machines of their own, as far as one kernel lets them."""
+
+from __future__ import annotations
+
+from lab import hosts
+from lab.shell import output
+
+FIND_PODS = ("find", "/sys/fs/cgroup/", "-path", "*kubepods*", "-name", "pod*", "-printf", "%f\n")
+
+
+def test_no_host_sees_the_pods_of_another() -> None:
+    """A kubelet removes those that it does not know."""
+    seen = {host: set(output("podman", "exec", hosts.PREFIX + host, *FIND_PODS).split()) for host in hosts.inventory()}
+    assert all(seen.values())
+    assert sum(map(len, seen.values())) == len(set.union(*seen.values()))
