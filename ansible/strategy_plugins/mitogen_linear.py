@@ -13,6 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.loader import filter_loader, test_loader
 
 try:
+    import ansible_mitogen.affinity
     import ansible_mitogen.loaders
     import ansible_mitogen.module_finder
     import ansible_mitogen.strategy
@@ -24,6 +25,9 @@ except ImportError as error:
 
 # Mitogen compiles a module with all that it imports to see what a host needs: mostly the same files for every module.
 ansible_mitogen.module_finder.compile = functools.cache(compile)
+
+# Mitogen pins this process and all of its forks to the processors that it leaves to them: to one, where there are two.
+ansible_mitogen.affinity.policy = ansible_mitogen.affinity.Policy()
 
 
 class StrategyModule(  # type: ignore[misc]
