@@ -38,6 +38,12 @@ def test_kubelet_serves_nobody_without_a_name(host: Host, expected: Expected) ->
     assert status(host, f"https://{expected['kubernetes_node_ip']}:10250/pods") == 401
 
 
+def test_kubelet_tells_of_a_change_within_seconds(host: Host) -> None:
+    settings = yaml.safe_load(host.file("/var/lib/kubelet/config.yaml").content_string)
+    assert settings["nodeStatusUpdateFrequency"] == "2s"
+    assert settings["nodeStatusReportFrequency"] == "5m0s"
+
+
 def test_kubelet_runs_with_its_protections(host: Host, expected: Expected) -> None:
     settings = yaml.safe_load(host.file("/var/lib/kubelet/config.yaml").content_string)
     assert settings["authentication"]["anonymous"]["enabled"] is False
