@@ -6,6 +6,8 @@ from lab import hosts
 from lab.shell import output
 
 FIND_PODS = ("find", "/sys/fs/cgroup/", "-path", "*kubepods*", "-name", "pod*", "-printf", "%f\n")
+CERTIFICATE = "/var/lib/kubelet/pki/kubelet-client-current.pem"
+UNIX_SECONDS = ("--value", "--timestamp=unix")
 
 
 def test_no_host_sees_the_pods_of_another() -> None:
@@ -13,3 +15,12 @@ def test_no_host_sees_the_pods_of_another() -> None:
     seen = {host: set(output("podman", "exec", hosts.PREFIX + host, *FIND_PODS).split()) for host in hosts.inventory()}
     assert all(seen.values())
     assert sum(map(len, seen.values())) == len(set.union(*seen.values()))
+
+
+def test_kubelets_began_with_their_certificates() -> None:
+    """One that began without is refused at first, and starts kube-proxy ten seconds late."""
+    for host in hosts.inventory():
+        on_host = ("podman", "exec", hosts.PREFIX + host)
+        certificate = output(*on_host, "stat", "--dereference", "--format=%Y", CERTIFICATE)
+        began = output(*on_host, "systemctl", "show", "kubelet", "--property=ActiveEnterTimestamp", *UNIX_SECONDS)
+        assert int(certificate) <= int(began.strip().removeprefix("@"))
