@@ -6,8 +6,8 @@ from lab import hosts
 from lab.shell import output
 
 FIND_PODS = ("find", "/sys/fs/cgroup/", "-path", "*kubepods*", "-name", "pod*", "-printf", "%f\n")
-CERTIFICATE = "/var/lib/kubelet/pki/kubelet-client-current.pem"
-UNIX_SECONDS = ("--value", "--timestamp=unix")
+CERTIFIED_AT = ("stat", "--dereference", "--format=%Y", "/var/lib/kubelet/pki/kubelet-client-current.pem")
+BEGAN_AT = ("systemctl", "show", "kubelet", "--property=ActiveEnterTimestamp", "--value", "--timestamp=unix")
 
 
 def test_no_host_sees_the_pods_of_another() -> None:
@@ -21,6 +21,5 @@ def test_kubelets_began_with_their_certificates() -> None:
     """One that began without is refused at first, and starts kube-proxy ten seconds late."""
     for host in hosts.inventory():
         on_host = ("podman", "exec", hosts.PREFIX + host)
-        certificate = output(*on_host, "stat", "--dereference", "--format=%Y", CERTIFICATE)
-        began = output(*on_host, "systemctl", "show", "kubelet", "--property=ActiveEnterTimestamp", *UNIX_SECONDS)
-        assert int(certificate) <= int(began.strip().removeprefix("@"))
+        certified, began = output(*on_host, *CERTIFIED_AT), output(*on_host, *BEGAN_AT)
+        assert int(certified) <= int(began.strip().removeprefix("@"))
