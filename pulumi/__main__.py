@@ -16,7 +16,15 @@ pulumi.runtime.register_stack_transformation(label_everything)
 namespace = Namespace(settings.namespace)
 
 servers = [
-    ModelServer(model.server, ModelServerArgs(namespace=namespace.name, model=model, image=settings.images.runtime))
+    ModelServer(
+        model.server,
+        ModelServerArgs(
+            namespace=namespace.name,
+            model=model,
+            image=settings.images.runtime,
+            runtime_class=settings.gpu_runtime_class,
+        ),
+    )
     for model in settings.models
 ]
 
@@ -39,6 +47,7 @@ monitoring = Monitoring(
         servers=[model.server for model in settings.models],
         monitoring=settings.monitoring,
         images=settings.images,
+        runtime_class=settings.gpu_runtime_class,
     ),
 )
 

@@ -15,7 +15,7 @@ from settings import Settings
 
 PROJECT = "qwen-onprem"
 PROGRAM = Path(__file__).parent
-TEXT_KEYS = {"namespace", "clusterDomain", "registry", "plan"}
+TEXT_KEYS = {"namespace", "clusterDomain", "registry", "gpuRuntimeClass", "plan"}
 
 
 class ConfigError(pulumi.RunError):

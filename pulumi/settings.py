@@ -125,7 +125,6 @@ class Monitoring(Section):
     storage_limit: MemoryQuantity = "8Gi"
     gpu_utilization_threshold: float = Field(default=0.9, gt=0, lt=1)
     alert_webhook_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
-    dcgm_runtime_class: DnsName | None = None
 
 
 class Settings(Section):
@@ -135,6 +134,7 @@ class Settings(Section):
     cluster_domain: DnsName = "cluster.local"
     registry: str = Field(pattern=r"^[^\s/@]+$")
     images: Images
+    gpu_runtime_class: DnsName | None = None
     model: Model
     variants: tuple[Variant, ...] = ()
     gateway: Gateway = Gateway()

@@ -18,6 +18,7 @@ class ModelServerArgs:
     namespace: pulumi.Input[str]
     model: Model
     image: str
+    runtime_class: str | None
 
 
 class ModelServer(pulumi.ComponentResource):
@@ -28,7 +29,7 @@ class ModelServer(pulumi.ComponentResource):
             discovery = model_group.discovery(args.model)
         else:
             create(
-                specs.deployment(args.model, args.image),
+                specs.deployment(args.model, args.image, args.runtime_class),
                 self,
                 args.namespace,
                 timeout_s=specs.rollout_seconds(args.model),
@@ -46,7 +47,7 @@ class ModelServer(pulumi.ComponentResource):
         for replica in range(args.model.replicas):
             create(model_group.meeting_point(args.model, replica), self, args.namespace)
             group = create(
-                model_group.stateful_set(args.model, args.image, replica),
+                model_group.stateful_set(args.model, args.image, replica, args.runtime_class),
                 self,
                 args.namespace,
                 depends_on=before,

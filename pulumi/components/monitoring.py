@@ -23,12 +23,13 @@ class MonitoringArgs:
     servers: Sequence[str]
     monitoring: MonitoringSettings
     images: Images
+    runtime_class: str | None
 
 
 class Monitoring(pulumi.ComponentResource):
     def __init__(self, name: str, args: MonitoringArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("qwen-onprem:monitoring:Monitoring", name, None, opts)
-        create(dcgm_exporter.daemon_set(args.monitoring, args.images.dcgm_exporter), self, args.namespace)
+        create(dcgm_exporter.daemon_set(args.images.dcgm_exporter, args.runtime_class), self, args.namespace)
         create(dcgm_exporter.discovery(), self, args.namespace)
         self._alertmanager(args)
         self.prometheus_service_name = self._prometheus(args)

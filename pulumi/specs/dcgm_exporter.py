@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from settings import Monitoring
-from specs.manifest import GPU_NODES, GPU_TOLERATIONS, Manifest, app, container_security, metadata, probe, service
+from specs.manifest import Manifest, app, container_security, gpu_pod, metadata, probe, service
 
 NAME = "dcgm-exporter"
 PORT = 9400
@@ -17,6 +16,8 @@ def container(image: str) -> Manifest:
             {"name": "DCGM_EXPORTER_LISTEN", "value": f":{PORT}"},
             # The exporter's Hostname label is the node's name, or else the pod's.
             {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            # It holds no GPU, and sees all of them.
+            {"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"},
         ],
         "ports": [{"name": "metrics", "containerPort": PORT}],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
@@ -27,19 +28,16 @@ def container(image: str) -> Manifest:
     }
 
 
-def daemon_set(monitoring: Monitoring, image: str) -> Manifest:
+def daemon_set(image: str, runtime_class: str | None) -> Manifest:
     pod: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "nodeSelector": GPU_NODES,
-        "tolerations": GPU_TOLERATIONS,
+        **gpu_pod(runtime_class),
         # DCGM's embedded engine opens the driver's device nodes as root; it needs no capability for these fields.
         "securityContext": {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container(image)],
         "volumes": [{"name": "tmp", "emptyDir": {}}],
     }
-    if monitoring.dcgm_runtime_class is not None:
-        pod["runtimeClassName"] = monitoring.dcgm_runtime_class
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",

@@ -12,6 +12,8 @@ PART_OF = {"app.kubernetes.io/part-of": "qwen-onprem", "app.kubernetes.io/manage
 GPU_NODES = {"nvidia.com/gpu.present": "true"}
 GPU_TOLERATIONS = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
 USER = 10001
+# Images that are built on NVIDIA's ask the runtime class for every GPU; a container that needs none says so.
+NO_GPUS = [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}]
 
 
 def app(name: str) -> dict[str, str]:
@@ -62,6 +64,12 @@ def disruption_budget(name: str) -> Manifest:
         "metadata": metadata(name),
         "spec": {"maxUnavailable": 1, "selector": {"matchLabels": app(name)}},
     }
+
+
+def gpu_pod(runtime_class: str | None) -> Manifest:
+    """Placement of a pod that uses GPUs, and the runtime class that brings the driver into its containers."""
+    driver = {} if runtime_class is None else {"runtimeClassName": runtime_class}
+    return {"nodeSelector": GPU_NODES, "tolerations": GPU_TOLERATIONS, **driver}
 
 
 def pod_security(user: int = USER) -> Manifest:

@@ -45,8 +45,8 @@ def container(model: Model, image: str, replica: int) -> Manifest:
     }
 
 
-def stateful_set(model: Model, image: str, replica: int) -> Manifest:
-    template = model_server.pod_template(model, image, container(model, image, replica))
+def stateful_set(model: Model, image: str, replica: int, runtime_class: str | None) -> Manifest:
+    template = model_server.pod_template(model, image, container(model, image, replica), runtime_class)
     template["metadata"]["labels"] |= labels(model, replica)
     return {
         "apiVersion": "apps/v1",

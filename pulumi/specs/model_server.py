@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from settings import Model
 from specs.manifest import (
-    GPU_NODES,
-    GPU_TOLERATIONS,
+    NO_GPUS,
     Manifest,
     apart,
     app,
     container_security,
+    gpu_pod,
     metadata,
     pod_security,
     probe,
@@ -58,6 +58,7 @@ def verification(model: Model, image: str) -> Manifest:
         "image": image,
         "command": ["qwen-runtime"],
         "args": ["weights", "verify", f"/models/{model.name}", *depth],
+        "env": NO_GPUS,
         "resources": {
             "requests": {"cpu": model.cpu_request, "memory": VERIFY_MEMORY},
             "limits": {"memory": VERIFY_MEMORY},
@@ -100,14 +101,13 @@ def container(model: Model, image: str) -> Manifest:
     }
 
 
-def pod_template(model: Model, image: str, server: Manifest) -> Manifest:
+def pod_template(model: Model, image: str, server: Manifest, runtime_class: str | None) -> Manifest:
     return {
         "metadata": {"labels": {**app(model.server), "qwen-onprem/model": model.name}},
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "nodeSelector": GPU_NODES,
-            "tolerations": GPU_TOLERATIONS,
+            **gpu_pod(runtime_class),
             "affinity": apart(model.server),
             "terminationGracePeriodSeconds": grace_seconds(model),
             "securityContext": pod_security(),
@@ -123,7 +123,7 @@ def pod_template(model: Model, image: str, server: Manifest) -> Manifest:
     }
 
 
-def deployment(model: Model, image: str) -> Manifest:
+def deployment(model: Model, image: str, runtime_class: str | None) -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -133,7 +133,7 @@ def deployment(model: Model, image: str) -> Manifest:
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "progressDeadlineSeconds": model.startup_seconds + grace_seconds(model),
             "selector": {"matchLabels": app(model.server)},
-            "template": pod_template(model, image, container(model, image)),
+            "template": pod_template(model, image, container(model, image), runtime_class),
         },
     }
 

@@ -15,7 +15,7 @@ def model(settings: Any) -> Any:
 
 @pytest.fixture
 def group(model: Any) -> dict[str, Any]:
-    return model_group.stateful_set(model, "image", 1)
+    return model_group.stateful_set(model, "image", 1, None)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_the_groups_port_is_the_one_that_is_named(container: dict[str, Any]) -> 
 
 
 def test_groups_do_not_select_each_others_pods(model: Any) -> None:
-    one, other = (model_group.stateful_set(model, "image", replica)["spec"] for replica in (0, 1))
+    one, other = (model_group.stateful_set(model, "image", replica, None)["spec"] for replica in (0, 1))
     assert one["selector"] == {"matchLabels": model_group.labels(model, 0)}
     assert not one["selector"]["matchLabels"].items() <= other["template"]["metadata"]["labels"].items()
 
@@ -82,4 +82,4 @@ def test_the_group_may_take_as_long_to_meet_as_it_may_to_start(container: dict[s
 
 
 def test_a_replica_on_one_host_is_told_nothing_of_groups(settings: Any) -> None:
-    assert "--nodes" not in str(model_server.deployment(settings.model, "image"))
+    assert "--nodes" not in str(model_server.deployment(settings.model, "image", None))

@@ -132,10 +132,3 @@ def test_amtool_accepts_the_configuration(tmp_path: Path, settings: Any, url: st
     path.write_text(alertmanager.alertmanager_config(monitoring))
     checked("amtool", "check-config", path)
     assert (url is not None) == ("webhook_configs" in yaml.safe_load(path.read_text())["receivers"][0])
-
-
-def test_the_exporter_takes_the_runtime_class_that_a_site_names(settings: Any) -> None:
-    for name in (None, "nvidia"):
-        monitoring = settings.monitoring.model_copy(update={"dcgm_runtime_class": name})
-        pod = dcgm_exporter.daemon_set(monitoring, "i")["spec"]["template"]["spec"]
-        assert pod.get("runtimeClassName") == name

@@ -105,3 +105,34 @@ def test_a_rollout_is_waited_for_as_long_as_it_may_take(settings: Any) -> None:
 
     model = settings.model
     assert model_server.rollout_seconds(model) >= (model.replicas + 1) * model.startup_seconds
+
+
+def pods(built: Objects) -> dict[str, Any]:
+    """The specification of each workload's pods."""
+    return {
+        name: args.inputs["spec"]["template"]["spec"]
+        for name, args in built.items()
+        if "template" in args.inputs.get("spec", {})
+    }
+
+
+@pytest.mark.parametrize("hosts_of_a_replica", [1, 2])
+def test_every_pod_that_uses_gpus_gets_the_driver_by_the_sites_runtime_class(
+    local: dict[str, Any], hosts_of_a_replica: int
+) -> None:
+    replica = {"gpusPerReplica": 2, "nodesPerReplica": hosts_of_a_replica, "extraArgs": ["--tensor-parallel-size=2"]}
+    built = pods(run_program({**local, "gpuRuntimeClass": "gpu-class", "model": {**local["model"], **replica}}))
+    on_gpu_hosts = {name for name, pod in built.items() if "nvidia.com/gpu" in json.dumps(pod)}
+    assert len(on_gpu_hosts) >= 3, "model servers, a variant and the exporter"
+    assert {name for name, pod in built.items() if pod.get("runtimeClassName") == "gpu-class"} == on_gpu_hosts
+
+
+def test_a_container_sees_the_gpus_that_it_holds_or_says_which(stack: Objects) -> None:
+    """What the device plugin says of a container is overruled by its environment, and that of images by both."""
+    for name, pod in pods(stack).items():
+        if "nvidia.com/gpu" not in json.dumps(pod):
+            continue
+        for container in [*pod.get("initContainers", []), *pod["containers"]]:
+            holds = "nvidia.com/gpu" in container["resources"]["limits"]
+            said = [entry["value"] for entry in container["env"] if entry["name"] == "NVIDIA_VISIBLE_DEVICES"]
+            assert len(said) == (0 if holds else 1), f"{name}: {container['name']}"
