@@ -15,11 +15,11 @@ LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.execut
 Cases = dict[str, dict[str, Any]]
 
 
-def refused(folder: Path, tasks: list[dict[str, Any]], cases: Cases, others: tuple[str, ...] = ()) -> dict[str, str]:
-    """The message to each case that was refused. A case is a host with its variables; `others` are only names."""
+def refused(folder: Path, tasks: list[dict[str, Any]], cases: Cases, others: Cases | None = None) -> dict[str, str]:
+    """The message to each case that was refused. A case is a host with its variables; `others` are not in the run."""
     groups = {
         "cases": {"hosts": {name: LOCAL | variables for name, variables in cases.items()}},
-        "others": {"hosts": dict.fromkeys(others)},
+        "others": {"hosts": others or {}},
     }
     (folder / "hosts.yml").write_text(json.dumps({"all": {"children": groups}}))
     (folder / "play.yml").write_text(json.dumps([{"hosts": "cases", "gather_facts": False, "tasks": tasks}]))

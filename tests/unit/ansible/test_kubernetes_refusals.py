@@ -15,7 +15,7 @@ from . import refusals
 def refused(folder: Path, tasks_from: str, cases: refusals.Cases) -> dict[str, str]:
     """Run one task file of the role; returns the message to each case that was refused."""
     tasks = [{"ansible.builtin.import_role": {"name": "kubernetes", "tasks_from": tasks_from}}]
-    return refusals.refused(folder, tasks, cases, others=("cp1", "cp2", "cp3"))
+    return refusals.refused(folder, tasks, cases, others={name: {} for name in ("cp1", "cp2", "cp3")})
 
 
 CONTROL_PLANES = {

@@ -29,6 +29,7 @@ NEEDED: dict[str, Any] = {
     "clock_sync_required": False,
     "ports": DEFAULTS["preflight_ports"],
     "plan": None,
+    "unseen": [],
     "known_gpus": VARIABLES["__preflight_known_gpus"],
     "known_nvswitches": VARIABLES["__preflight_nvswitches"],
 }

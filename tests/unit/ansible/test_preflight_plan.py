@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from .by_path import ROLES, load
+from .refusals import refused
 
 assess_plan = load("preflight/filter_plugins/preflight_plan.py").assess_plan
 KNOWN: dict[str, dict[str, Any]] = yaml.safe_load((ROLES / "preflight/vars/main.yml").read_text())[
@@ -34,9 +36,10 @@ def plan(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def assess(document: Any, hosts: int = 2) -> dict[str, bool]:
+def assess(document: Any, hosts: int = 2, unseen: int = 0) -> dict[str, bool]:
     found = {f"dgx{n}": DGX_H100 for n in range(1, hosts + 1)}
-    rows = assess_plan(found, "dgx1", {"plan": document, "gpus": 8, "known_gpus": KNOWN})
+    others = [f"dgx{n}" for n in range(hosts + 1, hosts + unseen + 1)]
+    rows = assess_plan(found, "dgx1", {"plan": document, "gpus": 8, "known_gpus": KNOWN, "unseen": others})
     return {row["name"]: row["ok"] for row in rows}
 
 
@@ -55,6 +58,22 @@ def test_a_plan_for_two_dgx_h100_passes_on_two_of_them(two_dgx_h100: Any) -> Non
 
 def test_the_same_plan_is_refused_on_one_of_them(two_dgx_h100: Any) -> None:
     assert [name for name, ok in assess(two_dgx_h100, hosts=1).items() if not ok] == ["plan: hosts"]
+
+
+def test_the_same_plan_passes_in_a_run_for_one_of_two_hosts(two_dgx_h100: Any) -> None:
+    assert all(assess(two_dgx_h100, hosts=1, unseen=1).values())
+
+
+def test_gpu_hosts_outside_a_run_are_those_that_the_inventory_gives_gpus(tmp_path: Path) -> None:
+    tell = {"ansible.builtin.fail": {"msg": "{{ __preflight_unseen | join(' ') }}"}}
+    role = {"ansible.builtin.import_role": {"name": "preflight", "tasks_from": "preflight"}}
+    others = {
+        "dgx2": {"preflight_gpus": 8},
+        "dgx3": {"preflight_gpus": "8"},
+        "control1": {},
+        "cpu1": {"preflight_gpus": 0},
+    }
+    assert refused(tmp_path, [role, tell], {"dgx1": {"preflight_gpus": 8}}, others) == {"dgx1": "dgx2 dgx3"}
 
 
 def test_a_plan_that_does_not_fit_is_refused() -> None:

@@ -15,7 +15,7 @@ def assess_plan(found_everywhere: Mapping[str, Any], host: str, needed: Mapping[
     """Rows {name, found, needed, remedy, ok}; of a plan that does not fit only that, in its own words.
 
     found_everywhere: host name to the answer of inspect_host.py, for all hosts of the play
-    needed:           __preflight_needed of vars/main.yml
+    needed:           __preflight_needed of vars/main.yml; its "unseen" are GPU hosts of the inventory outside this run
     """
     plan = needed["plan"]
     if not (plan and needed["gpus"]):
@@ -26,13 +26,14 @@ def assess_plan(found_everywhere: Mapping[str, Any], host: str, needed: Mapping[
     gpus = {name: _gpus(found, needed["known_gpus"]) for name, found in found_everywhere.items()}
     own = gpus[host]
     wanted = [hardware["gpu"]] * hardware["gpus_per_node"]
-    hosts = sum(names == wanted for names in gpus.values())
+    seen, unseen = sum(names == wanted for names in gpus.values()), len(needed["unseen"])
+    hosts = f"{seen} with these GPUs" + (f", and {unseen} of the inventory outside this run" if unseen else "")
     memory_bytes = found_everywhere[host]["memory_bytes"]
     storage_bytes = sum(found_everywhere[host]["drives_bytes"].values())
     least = plan["host"]
     return [
         _row("plan: GPUs", own == wanted, _said(own), _said(wanted), REPLAN),
-        _row("plan: hosts", hosts >= hardware["nodes"], f"{hosts} with these GPUs", f"{hardware['nodes']}", REPLAN),
+        _row("plan: hosts", seen + unseen >= hardware["nodes"], hosts, f"{hardware['nodes']}", REPLAN),
         _row(
             "plan: memory", memory_bytes >= least["memory_bytes"], _gb(memory_bytes), _gb(least["memory_bytes"]), REPLAN
         ),
