@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Debian packages at exact versions, held there: all of them or, where one cannot be had, none."""
+"""Debian packages from the site's repository, pinned ones held: all of them or, where one cannot be had, none."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ansible.module_utils.debian_packages import Packages, Refused
 
 DOCUMENTATION = r"""
 module: pinned_packages
-short_description: Debian packages at exact versions, held there
+short_description: Debian packages from the site's repository, pinned ones held at their versions
 description:
-  - Installs, upgrades or downgrades packages to exact versions in one transaction and holds them.
+  - Installs packages in one transaction. Those with a version are upgraded or downgraded to it and held.
   - Everything is looked up, simulated and downloaded before anything is changed. What cannot be had is said as found,
     needed and what to do, and the host stays as it was.
 options:
@@ -22,7 +22,7 @@ options:
     type: str
     required: true
   packages:
-    description: Package to version.
+    description: Package to version. C(*) is any version; such a package is neither moved nor held.
     type: dict
     required: true
   pins:
@@ -44,6 +44,11 @@ EXAMPLES = r"""
     name: nvidia-fabricmanager
     packages: {nvidia-fabricmanager: 580.126.20-1}
     obsolete: ["nvidia-fabricmanager*"]
+
+- name: Install what the role calls, at the version that the site has
+  pinned_packages:
+    name: hardening
+    packages: "{{ dict(hardening_firewall_packages | product(['*'])) }}"
 """
 RETURN = r"""
 before:
@@ -99,7 +104,8 @@ def main() -> None:
     except Refused as problem:
         _put(path, pinned)
         module.fail_json(msg=str(problem), before=before)
-    module.run_command(["apt-mark", "hold", *wanted], check_rc=True)
+    if packages.pinned():
+        module.run_command(["apt-mark", "hold", *packages.pinned()], check_rc=True)
     module.exit_json(changed=True, before=before)
 
 

@@ -13,6 +13,9 @@ INSTALL = (
 )
 
 
+ANY = "*"  # in the place of a version: whichever the site's repository holds, and not held
+
+
 class Refused(Exception):
     """The host stays as it is; the text says what was found, what is needed and what to do."""
 
@@ -42,10 +45,18 @@ class Packages:
     def differing(self) -> dict[str, str]:
         """What is not installed at its version."""
         found = {name: version for name, (state, version) in self.states.items() if state[1] == "i"}
-        return {name: version for name, version in self.wanted.items() if found.get(name) != version}
+        return {
+            name: version
+            for name, version in self.wanted.items()
+            if name not in found or version not in (ANY, found[name])
+        }
+
+    def pinned(self) -> list[str]:
+        """Packages that have one version and are held at it."""
+        return [name for name, version in self.wanted.items() if version != ANY]
 
     def unheld(self) -> list[str]:
-        return [name for name in self.wanted if self.states.get(name, ("un", ""))[0][0] != "h"]
+        return [name for name in self.pinned() if self.states.get(name, ("un", ""))[0][0] != "h"]
 
     def missing(self) -> list[str]:
         """What no package list of the host offers at its version, each with the versions that are on offer."""
@@ -60,7 +71,7 @@ class Packages:
         return [
             f"{name} {version} (on offer: {', '.join(dict.fromkeys(offers[name])) or 'none'})"
             for name, version in differing.items()
-            if version not in offers[name]
+            if not (offers[name] if version == ANY else version in offers[name])
         ]
 
     def look_up(self) -> None:
@@ -82,7 +93,8 @@ class Packages:
 
     def change(self) -> None:
         """Install in one transaction, after a rehearsal and with everything downloaded."""
-        asked = [f"{name}={version}" for name, version in self.differing().items()] + [f"{n}-" for n in self.obsolete]
+        asked = [name if version == ANY else f"{name}={version}" for name, version in self.differing().items()]
+        asked += [f"{name}-" for name in self.obsolete]
         code, out, err = self.run([*INSTALL, "--simulate", *asked])
         removed = set(re.findall(r"^Remv (\S+)", out, re.MULTILINE)) - set(self.obsolete)
         if code or removed:

@@ -111,6 +111,14 @@ def test_commands_are_honest_about_change(file: Path) -> None:
 
 
 @each_task_file
+def test_packages_come_by_the_module_that_rehearses(file: Path) -> None:
+    """apt would take other packages away without a word, and fails in check mode on a bare host."""
+    for task in tasks_in(load(file)):
+        apt = task.get("ansible.builtin.apt", {})
+        assert set(apt) <= {"update_cache", "cache_valid_time"}, f"{file}: {task['name']!r} needs pinned_packages"
+
+
+@each_task_file
 def test_asserts_say_found_needed_and_what_to_do(file: Path) -> None:
     for task in tasks_in(load(file)):
         if "ansible.builtin.assert" in task:

@@ -152,6 +152,26 @@ def test_held_packages_go_up_and_down_when_asked(system: System) -> None:
     assert answer["before"] == {"driver": "590.1-1", "libdriver": "590.1-1"}
 
 
+def test_a_package_of_any_version_is_neither_moved_nor_held(system: System) -> None:
+    system.pin({"libdriver": "535.1-1"})
+    system.run("apt-mark", "unhold", "libdriver")
+    system.offer("tool", "1-1")
+    assert system.pin({"libdriver": "*", "tool": "*"})["changed"]
+    assert system.installed() == {"libdriver": "ii 535.1-1", "tool": "ii 1-1"}
+    assert not system.pin({"libdriver": "*", "tool": "*"})["changed"]
+
+
+def test_a_package_of_any_version_that_is_missing_is_named(system: System) -> None:
+    assert "no tool * (on offer: none)" in refused(system, {"tool": "*"})
+
+
+def test_a_package_of_any_version_takes_no_other_away(system: System) -> None:
+    system.offer("containerd.io", "1-1")
+    system.pin({"containerd.io": "*"})
+    system.offer("containerd", "1-1", Conflicts="containerd.io")
+    assert "it would remove containerd.io" in refused(system, {"containerd": "*"})
+
+
 def test_check_mode_changes_nothing_and_needs_no_lists(system: System) -> None:
     assert system.pin({"driver": "580.1-1"}, check=True, pins=PINS)["changed"]
     assert system.installed() == {}
