@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -17,6 +18,9 @@ def environment() -> dict[str, str]:
     return {
         "ANSIBLE_CONFIG": str(REPO / "ansible/ansible.cfg"),
         "ANSIBLE_HOME": str(LAB / "ansible"),
+        # Two cores run the controller and every host: half of the processor time counts (docs/adr/0033).
+        "ANSIBLE_STRATEGY": os.environ.get("ANSIBLE_STRATEGY", "mitogen_linear"),
+        "ANSIBLE_STRATEGY_PLUGINS": str(REPO / "lab/ansible_strategies"),
         "ANSIBLE_NOCOLOR": "1",
         "LC_ALL": "C.UTF-8",
     }

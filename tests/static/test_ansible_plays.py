@@ -1,5 +1,6 @@
 """A play that goes on past a failed host leaves a cluster half-made: every play says that it stops."""
 
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ def test_playbook_reads_at_a_glance(book: Path) -> None:
     assert len(book.read_text().splitlines()) <= 40
 
 
+def test_production_runs_ansibles_own_strategy_and_hears_of_what_it_deprecates() -> None:
+    settings = ConfigParser()
+    settings.read(ROOT / "ansible/ansible.cfg")
+    assert not {"strategy", "strategy_plugins", "deprecation_warnings"} & set(settings["defaults"])
+
+
 def test_drivers_are_changed_on_one_host_at_a_time() -> None:
-    plays = yaml.safe_load((ROOT / "ansible/upgrade.yml").read_text())
+    plays = yaml.safe_load((ROOT / "ansible/upgrade_driver.yml").read_text())
     assert [play["serial"] for play in plays] == [1] * len(plays)

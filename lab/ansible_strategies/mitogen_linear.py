@@ -1,4 +1,4 @@
-"""Ansible's linear strategy with one Python process per host for a whole run (docs/adr/0033).
+"""Ansible's linear strategy with one Python process per host for a whole run: the lab's choice (docs/adr/0033).
 
 Ansible finds strategies by folder, and the folder of Mitogen's own depends on where it is installed; this file has one
 place. The class has to come from Mitogen's own module, which keeps state that must not be loaded twice.
@@ -20,7 +20,7 @@ try:
 except ImportError as error:
     raise AnsibleError(
         "Found no mitogen beside this ansible, needed it to run tasks quickly. Install the controller's packages "
-        "(pip install --require-hashes -r locks/controller.txt), or set ANSIBLE_STRATEGY=linear to go without."
+        "(pip install --require-hashes -r locks/controller.txt), or unset ANSIBLE_STRATEGY to go without."
     ) from error
 
 # Mitogen compiles a module with all that it imports to see what a host needs: mostly the same files for every module.

@@ -1,10 +1,13 @@
-"""What the strategy does to the processes of a run."""
+"""What the lab's strategy does to the processes of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from .refusals import refused
+import pytest
+
+from lab import site
+from tests.unit.ansible.refusals import refused
 
 # An action's arguments are templated in the process that serves the host.
 TELL = {"ansible.builtin.fail": {"msg": "{{ lookup('ansible.builtin.file', '/proc/self/status') }}"}}
@@ -14,7 +17,9 @@ def processors(status: str) -> str:
     return next(line.split()[1] for line in status.splitlines() if line.startswith("Cpus_allowed_list:"))
 
 
-def test_every_host_is_served_by_every_processor(tmp_path: Path) -> None:
+def test_every_host_is_served_by_every_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ANSIBLE_STRATEGY", "ANSIBLE_STRATEGY_PLUGINS"):
+        monkeypatch.setenv(name, site.environment()[name])
     statuses = refused(tmp_path, [TELL], {"host1": {}, "host2": {}})
     own = processors(Path("/proc/self/status").read_text())
     assert {host: processors(status) for host, status in statuses.items()} == {"host1": own, "host2": own}
