@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from catalog import CATALOG, ROOT, Image, ImageError, choose, load
+from catalog import CATALOG, ROOT, VERSIONS, Image, ImageError, choose, load
 from registry import Registry
 from storage import Storage, opened
 
@@ -202,6 +202,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--push-to", metavar="HOST:PORT", help="the same registry, as this machine reaches it")
     parser.add_argument("--plain-http", action="store_true", help="the registry has no TLS")
     parser.add_argument("--catalog", type=Path, action="append", help="catalogue in the place of images/catalog.yml")
+    parser.add_argument("--versions", type=Path, default=VERSIONS, help="file in the place of versions.yml")
     parser.add_argument("--variant", help="variant of the runtime: cpu or cuda")
     parser.add_argument("--bin", type=Path, help="folder of built binaries")
     parser.add_argument("--wheels", type=Path, help="folder of the locked wheels, and uv's")
@@ -221,7 +222,7 @@ def main() -> int:
         code=options.code,
     )
     try:
-        catalogue = [image for path in options.catalog or [CATALOG] for image in load(path)]
+        catalogue = [image for path in options.catalog or [CATALOG] for image in load(path, options.versions)]
         images = wanted(choose(catalogue, options.variant), options.names)
         built = build(builder, images, options.work)
     except ImageError as error:

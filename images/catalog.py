@@ -11,6 +11,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOG = ROOT / "images/catalog.yml"
+VERSIONS = ROOT / "versions.yml"
 
 
 class ImageError(Exception):
@@ -39,7 +40,7 @@ class Image:
 def environment() -> jinja2.Environment:
     """Templates may use nothing that is undefined."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ROOT / "images"),
+        loader=jinja2.FileSystemLoader([ROOT / "images", ROOT]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -48,14 +49,14 @@ def environment() -> jinja2.Environment:
     )
 
 
-def versions() -> dict[str, Any]:
-    rows: dict[str, Any] = yaml.safe_load((ROOT / "versions.yml").read_text())["versions"]
+def versions(file: Path = VERSIONS) -> dict[str, Any]:
+    rows: dict[str, Any] = yaml.safe_load(file.read_text())["versions"]
     return rows
 
 
-def load(catalog: Path = CATALOG) -> list[Image]:
+def load(catalog: Path = CATALOG, versions_file: Path = VERSIONS) -> list[Image]:
     """Every image of a catalogue, each variant on its own, in building order."""
-    text = environment().from_string(catalog.read_text()).render(versions())
+    text = environment().from_string(catalog.read_text()).render(versions(versions_file))
     return [
         _image(catalog.parent, name, {**entry, **fields}, variant)
         for name, entry in yaml.safe_load(text).items()

@@ -1,4 +1,4 @@
-"""Render every Containerfile.j2 with versions.yml. `--check` writes nothing and shows what differs."""
+"""Render every Containerfile.j2 of a catalogue with versions.yml. `--check` writes nothing and shows what differs."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import difflib
 import sys
 from pathlib import Path
 
-from catalog import ROOT, Image, environment, load, versions
+from catalog import CATALOG, ROOT, Image, environment, load, versions
 
 
 def render(image: Image) -> str:
     assert image.template is not None
-    name = image.template.relative_to(ROOT / "images").as_posix()
+    name = image.template.relative_to(ROOT).as_posix()
     return environment().get_template(name).render(versions(), image=image, template=name)
 
 
-def differences() -> dict[Path, str]:
+def differences(catalog: Path = CATALOG) -> dict[Path, str]:
     """Committed Containerfiles that are not what their template gives, each with a unified diff."""
     found = {}
-    for image in load():
+    for image in load(catalog):
+        if image.template is None:
+            continue
         path, wanted = image.containerfile, render(image)
         committed = path.read_text() if path.exists() else ""
         if committed != wanted:
@@ -32,14 +34,16 @@ def differences() -> dict[Path, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail when a committed file is not up to date")
-    check = parser.parse_args().check
-    found = differences()
-    if check:
+    parser.add_argument("--catalog", type=Path, default=CATALOG, help="catalogue in the place of images/catalog.yml")
+    options = parser.parse_args()
+    catalog = options.catalog.resolve()
+    found = differences(catalog)
+    if options.check:
         sys.stdout.writelines(found.values())
         if found:
             print(f"found: {len(found)} outdated Containerfile(s)\nneeded: none\ndo: python images/render.py")
         return 1 if found else 0
-    for image in load():
+    for image in load(catalog):
         if image.containerfile in found:
             image.containerfile.write_text(render(image))
             print(image.containerfile.relative_to(ROOT))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 
-from lab import mirror, rootfs, wheels
+from lab import mirror, rootfs, versions, wheels
 from lab.paths import BIN, CACHE, REPO
 from lab.shell import output
 
-CATALOGUES = ("images/catalog.yml", "lab/gpu/images.yml")
+CATALOGUES = ("lab/kubernetes/images.yml", "images/catalog.yml", "lab/gpu/images.yml")
 WORK = CACHE / "images"
 # Those that the stack names by digest; the others go by the tags of their projects.
 REFERENCED = ("runtime", "gateway", "prometheus", "alertmanager")
@@ -22,7 +22,8 @@ def build() -> tuple[dict[str, str], list[str]]:
     text = output(
         sys.executable, "images/build.py", "--registry", mirror.REGISTRY, "--push-to", mirror.REGISTRY_ADDRESS,
         "--plain-http", "--variant", "cpu", "--bin", BIN, "--wheels", wheels.locked(), "--code", wheels.built(),
-        "--work", WORK, *(word for path in CATALOGUES for word in ("--catalog", path)),
+        "--versions", versions.written(), "--work", WORK,
+        *(word for path in CATALOGUES for word in ("--catalog", path)),
         cwd=REPO,
     )  # fmt: skip
     report = json.loads(text)

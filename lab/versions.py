@@ -1,16 +1,35 @@
-"""versions.yml, read once."""
+"""versions.yml as the lab takes it: a site's values, and in their place what the lab builds instead."""
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lab.paths import REPO
+from lab.paths import LAB, REPO
+
+FILE = REPO / "versions.yml"
 
 
 @cache
 def versions() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((REPO / "versions.yml").read_text())["versions"]
-    return found
+    """Every version that the lab builds and installs."""
+    table = yaml.safe_load(FILE.read_text())
+    return _over(table["versions"], table["versions_lab"])
+
+
+def written() -> Path:
+    """The same as a file in the form of versions.yml, for images/build.py."""
+    file = LAB / "versions.yml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump({"versions": versions()}, sort_keys=False))
+    return file
+
+
+def _over(site: dict[str, Any], lab: dict[str, Any]) -> dict[str, Any]:
+    """The lab may replace a value of the site, and nothing else: KeyError for a name that the site does not have."""
+    replaced = {name: _over(site[name], value) if isinstance(value, dict) else value for name, value in lab.items()}
+    assert not (unknown := replaced.keys() - site.keys()), f"versions_lab has {unknown}, versions has not"
+    return {**site, **replaced}

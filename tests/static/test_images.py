@@ -10,7 +10,8 @@ from catalog import ROOT, Image, load
 
 IMAGES = load()
 LAB_IMAGES = load(ROOT / "lab/gpu/images.yml")
-EVERY = IMAGES + LAB_IMAGES
+LAB_BUILDS = load(ROOT / "lab/kubernetes/images.yml")
+EVERY = IMAGES + LAB_IMAGES + LAB_BUILDS
 OWN = [i for i in IMAGES if i.repository.startswith("qwen-onprem/")]
 
 
@@ -35,6 +36,8 @@ def of(image: Image, instruction: str) -> list[str]:
 
 def test_committed_containerfiles_are_what_their_templates_give() -> None:
     assert not render.differences(), "run: python images/render.py"
+    catalog = "lab/kubernetes/images.yml"
+    assert not render.differences(ROOT / catalog), f"run: python images/render.py --catalog {catalog}"
 
 
 def test_every_rendered_containerfile_belongs_to_the_catalogue() -> None:
@@ -46,7 +49,7 @@ def test_every_folder_has_a_readme() -> None:
     assert not [folder for folder in {i.containerfile.parent for i in EVERY} if not (folder / "README.md").exists()]
 
 
-@pytest.mark.parametrize("image", IMAGES, ids=named)
+@pytest.mark.parametrize("image", IMAGES + LAB_BUILDS, ids=named)
 def test_a_rendered_file_says_that_it_is_one(image: Image) -> None:
     assert "do not edit" in image.containerfile.read_text().splitlines()[0]
 

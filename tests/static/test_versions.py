@@ -1,16 +1,25 @@
-"""versions.yml: each row of the NVIDIA table is whole, and agrees with what the bundle locks elsewhere."""
+"""versions.yml: site and lab values stand apart, agree with what is locked elsewhere, and are what is built."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import upstream
 import yaml
+from catalog import environment
+
+from lab import tools
+from lab.errors import LabError
+from lab.go_modules import Module, modules, required
+from lab.versions import versions
 
 ROOT = Path(__file__).parents[2]
-VERSIONS = yaml.safe_load((ROOT / "versions.yml").read_text())["versions"]
+TABLE = yaml.safe_load((ROOT / "versions.yml").read_text())
+VERSIONS, LAB = TABLE["versions"], TABLE["versions_lab"]
 NVIDIA = VERSIONS["nvidia"]
 COLUMNS = {"driver", "fabric_manager", "cuda", "cuda_driver_min", "cudnn", "container_toolkit", "torch"}
 
@@ -57,5 +66,80 @@ def test_the_default_row_runs_what_the_runtime_image_locks() -> None:
 
 @each_stack
 def test_the_container_toolkit_is_the_one_that_the_mirror_builds(stack: dict[str, Any]) -> None:
-    module = (ROOT / "lab/tools/nvidia-container-toolkit/go.mod").read_text()
-    assert f"github.com/NVIDIA/nvidia-container-toolkit v{stack['container_toolkit']} " in module
+    go_mod = ROOT / "lab/tools/nvidia-container-toolkit/go.mod"
+    assert stack["container_toolkit"] == required(go_mod, "github.com/NVIDIA/nvidia-container-toolkit")
+
+
+def pairs(lab: dict[str, Any], site: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, Any, Any]]:
+    """Each value of the lab with the site's of the same name; KeyError when a site has none."""
+    return [
+        pair
+        for name, value in lab.items()
+        for pair in (
+            pairs(value, site[name], (*path, name))
+            if isinstance(value, dict)
+            else [(".".join((*path, name)), value, site[name])]
+        )
+    ]
+
+
+def test_the_lab_names_only_what_differs() -> None:
+    assert not [name for name, lab, site in pairs(LAB, VERSIONS) if lab == site]
+
+
+def test_only_the_lab_and_its_inventory_read_the_labs_values() -> None:
+    listed = subprocess.run(
+        ["git", "grep", "--files-with-matches", "versions_lab"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split()
+    readers = [name for name in listed if not name.startswith(("docs/", "tests/"))]
+    assert not [name for name in readers if not name.startswith(("lab/", "inventory/local/", "versions.yml"))]
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m.source], ids=lambda module: module.name)
+def test_the_lab_builds_what_versions_yml_says(module: Module) -> None:
+    assert module.version == module.pin
+
+
+def test_every_module_is_held_to_versions_yml() -> None:
+    folders = {path.parent for path in (ROOT / "lab/tools").glob("*/go.mod")}
+    assert folders == {m.path for m in modules() if m.source}
+
+
+def test_a_version_that_would_not_be_what_is_built_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(versions()["kubernetes"], "version", "1.35.0")
+    with pytest.raises(LabError, match=r"1\.35\.0 in versions\.yml, and k8s\.io/kubernetes v1\.34\.4"):
+        tools.build()
+
+
+def test_binaries_are_stamped_with_the_version_that_their_source_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(versions()["kubernetes"], "version", "1.35.0")
+    [kubernetes] = [m for m in modules() if m.name == "kubernetes"]
+    assert "gitVersion=v1.34.4 " in kubernetes.ldflags
+
+
+def test_a_site_takes_the_engine_and_the_provider_of_the_locked_sdks() -> None:
+    locked = (ROOT / "locks/controller.txt").read_text()
+    assert f"\npulumi=={VERSIONS['tools']['pulumi']} " in locked
+    assert f"\npulumi-kubernetes=={VERSIONS['tools']['pulumi_kubernetes']} " in locked
+
+
+def test_kubernetes_packages_are_of_its_version() -> None:
+    assert VERSIONS["kubernetes"]["package"] == f"{VERSIONS['kubernetes']['version']}-1.1"
+
+
+def test_every_image_that_the_example_copies_is_in_the_table_of_sources() -> None:
+    """What the inventory names below the site's registry has a source; images built here go by digest."""
+    files = [f for f in (ROOT / "inventory/example").rglob("*.yml") if f.name != "vault.yml" and not f.is_symlink()]
+    named = {
+        environment().from_string(reference).render(versions=VERSIONS)
+        for file in files
+        for reference in re.findall(r"\{\{ site_registry \}\}/([^\"\s]+:(?:[^\"{}]|\{\{.*?\}\})+)", file.read_text())
+    }
+    assert len(named) >= 5
+    assert named <= set(upstream.load().values())
+
+
+def test_every_image_that_the_lab_builds_has_a_source_for_sites() -> None:
+    tables = [yaml.safe_load((ROOT / f"lab/{name}/images.yml").read_text()) for name in ("kubernetes", "gpu")]
+    repositories = {image["repository"] for table in tables for image in table.values()}
+    assert repositories <= {name.partition(":")[0] for name in upstream.load().values()}

@@ -23,17 +23,17 @@ def put(folder: Path, name: str, says: str) -> None:
 @pytest.mark.parametrize("says", ["1.2.3", "v1.2.3", "tool version v1.2.3 linux", "CoreDNS-1.2.3"])
 def test_a_tool_of_the_pinned_version_on_path_is_used(path: Path, says: str) -> None:
     put(path, "tool", says)
-    assert tools._on_path(tools.Module("x", ("tool",), "1.2.3")) == {"tool": path / "tool"}
+    assert tools._on_path(tools.Module("x", ("tool",), pin="1.2.3", on_path=True)) == {"tool": path / "tool"}
 
 
 @pytest.mark.parametrize("says", ["1.2.4", "v1.2.30", ""])
 def test_a_tool_of_another_version_is_not(path: Path, says: str) -> None:
     put(path, "tool", says)
-    assert tools._on_path(tools.Module("x", ("tool",), "1.2.3")) == {}
+    assert tools._on_path(tools.Module("x", ("tool",), pin="1.2.3", on_path=True)) == {}
 
 
 def test_all_binaries_of_a_module_must_be_of_the_pinned_version(path: Path) -> None:
-    module = tools.Module("x", ("one", "two"), "1.2.3")
+    module = tools.Module("x", ("one", "two"), pin="1.2.3", on_path=True)
     put(path, "one", "1.2.3")
     assert tools._on_path(module) == {}
     put(path, "two", "1.2.2")

@@ -1,0 +1,160 @@
+"""The Go modules that the lab builds, each with its binaries. What version they are is what their go.mod says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.paths import REPO
+from lab.versions import versions
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One Go module of lab/tools (or lab/gpu): its binaries, and how a binary tells its version.
+
+    binaries:     file names that `go build tool` leaves, as the rest of the lab asks for them
+    source:       Go module whose version in go.mod is the version of the binaries; empty for the lab's own programs
+    pin:          the version that versions.yml gives them
+    on_path:      whether binaries on PATH that call themselves by that version are used as they are
+    version_args: arguments that make the binaries print their version; of one that differs, under its name
+    built_as:     names under which Go leaves binaries that the lab calls otherwise
+    extras:       files that come with the source and belong beside the binaries: Go module, path in it
+    """
+
+    name: str
+    binaries: tuple[str, ...]
+    source: str = ""
+    pin: str = ""
+    on_path: bool = False
+    version_args: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ldflags: str = ""
+    cgo: bool = False
+    built_as: tuple[tuple[str, str], ...] = ()
+    extras: tuple[tuple[str, str], ...] = ()
+    folder: str = "lab/tools"
+    packages: tuple[str, ...] = ("tool",)
+
+    @property
+    def path(self) -> Path:
+        return REPO / self.folder / self.name
+
+    @property
+    def version(self) -> str:
+        """What go.mod brings, and so what the binaries are."""
+        return required(self.path / "go.mod", self.source) if self.source else ""
+
+
+def required(go_mod: Path, module: str) -> str:
+    """The version, without its `v`, at which a go.mod requires a module."""
+    lines = (line.removeprefix("require ").split() for line in go_mod.read_text().splitlines())
+    [version] = [words[1] for words in lines if words[:1] == [module] and len(words) > 1]
+    return version.removeprefix("v")
+
+
+def modules() -> list[Module]:
+    kubernetes, tools = versions()["kubernetes"], versions()["tools"]
+    return [
+        Module("registry", ("registry",), "github.com/distribution/distribution/v3", tools["registry"], on_path=True),
+        _kubernetes(kubernetes["version"]),
+        Module(
+            "etcd",
+            ("etcd", "etcdctl", "etcdutl"),
+            "go.etcd.io/etcd/server/v3",
+            kubernetes["etcd"].removesuffix("-0"),  # the image's revision
+            on_path=True,
+            version_args={"etcdctl": ("version",), "etcdutl": ("version",)},
+            built_as=(("server", "etcd"),),
+        ),
+        Module(
+            "coredns",
+            ("coredns",),
+            "github.com/coredns/coredns",
+            kubernetes["coredns"],
+            on_path=True,
+            version_args={"coredns": ("-version",)},
+        ),
+        Module(
+            "flannel",
+            ("flanneld",),
+            "github.com/flannel-io/flannel",
+            kubernetes["flannel"],
+            cgo=True,
+            built_as=(("flannel", "flanneld"),),
+        ),
+        Module(
+            "flannel-cni",
+            ("cni-flannel",),
+            "github.com/containernetworking/plugins",
+            kubernetes["flannel_cni"],
+            built_as=(("flannel", "cni-flannel"),),
+        ),
+        Module(
+            "pulumi-kubernetes",
+            ("pulumi-resource-kubernetes",),
+            "github.com/pulumi/pulumi-kubernetes/provider/v2",
+            tools["pulumi_kubernetes"],
+        ),
+        Module(
+            "pulumi",
+            ("pulumi",),
+            "github.com/pulumi/pulumi/pkg/v3",
+            tools["pulumi"],
+            on_path=True,
+            version_args={"pulumi": ("version",)},
+        ),
+        # The host looks for its Python half beside itself.
+        Module(
+            "pulumi-language-python",
+            ("pulumi-language-python", "pulumi-language-python-exec"),
+            "github.com/pulumi/pulumi/sdk/v3",
+            tools["pulumi_language_python"],
+            extras=(("github.com/pulumi/pulumi/sdk/v3", "python/cmd/pulumi-language-python-exec"),),
+        ),
+        _container_toolkit(),
+        Module("gpu", ("device-plugin", "dcgm-exporter"), folder="lab", packages=("./cmd/...",)),
+    ]
+
+
+def _kubernetes(pin: str) -> Module:
+    """Kubernetes' programs; they know their version from the linker alone."""
+    name, source = "kubernetes", "k8s.io/kubernetes"
+    version = required(REPO / "lab/tools" / name / "go.mod", source)
+    major, minor, _ = version.split(".")
+    component = "k8s.io/component-base/version."
+    return Module(
+        name,
+        (
+            "kubelet",
+            "kubeadm",
+            "kubectl",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kube-proxy",
+        ),
+        source,
+        pin,
+        on_path=True,
+        version_args={"kubeadm": ("version", "-o", "short"), "kubectl": ("version", "--client")},
+        ldflags=f"-X {component}gitVersion=v{version} -X {component}gitMajor={major} -X {component}gitMinor={minor}",
+    )
+
+
+def _container_toolkit() -> Module:
+    """NVIDIA's toolkit with its systemd units. It looks NVML's functions up when it calls them, so binding is lazy."""
+    name, source = "nvidia-container-toolkit", "github.com/NVIDIA/nvidia-container-toolkit"
+    stacks = versions()["nvidia"]
+    version = required(REPO / "lab/tools" / name / "go.mod", source)
+    unit = "nvidia-cdi-refresh"
+    files = (f"{unit}.service", f"{unit}.path", f"{unit}.env", "10-container-engines.conf")
+    return Module(
+        name,
+        ("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime-hook"),
+        source,
+        stacks["stacks"][stacks["default"]]["container_toolkit"],
+        ldflags=f"-X {source}/internal/info.version={version} -extldflags=-Wl,-z,lazy",
+        cgo=True,
+        extras=tuple((source, f"deployments/systemd/{file}") for file in files),
+    )
