@@ -48,10 +48,25 @@ def test_a_mixture_of_rows_a_foreign_torch_and_a_host_without_gpus_are_refused(t
     }
     messages = refused(tmp_path, "nvidia_driver", cases)
     assert set(messages) == {"other-fabric-manager", "other-cudnn", "other-torch", "no-gpu"}
-    assert "which no row of the table is; needed one of" in messages["other-cudnn"]
+    assert "needed one of cuda-13.0, cuda-12.8, cuda-12.2, as it stands" in messages["other-cudnn"]
     assert "Found torch 2.13.0" in messages["other-torch"]
     assert "2.0.1, 2.1.2, 2.2.2, 2.3.1" in messages["other-torch"]
     assert "Found no GPU of NVIDIA's" in messages["no-gpu"]
+
+
+def test_an_unknown_row_is_named_before_anything_is_done_to_the_host(tmp_path: Path) -> None:
+    """Through the inventory's own line, which must not end in a Jinja error."""
+    for site in ("example", "local"):
+        variables = yaml.safe_load((ROOT / f"inventory/{site}/group_vars/all/site.yml").read_text())
+        variables |= yaml.safe_load((ROOT / f"inventory/{site}/group_vars/gpu/preflight.yml").read_text())
+        shared = {name: variables[name] for name in variables if "nvidia" in name} | {"preflight_plan_file": ""}
+        shared |= {"versions": {"nvidia": {"stacks": STACKS}}, "nvidia_driver_stacks": STACKS}
+        shared |= {"nvidia_driver_stack": "{{ site_nvidia }}", "nvidia_driver_torch_version": ""}
+        cases: refusals.Cases = {"unknown": shared | {"site_nvidia_stack": "cuda-12.9"}}
+        message = refused(tmp_path, "preflight", cases)["unknown"]
+        assert 'Found the row "cuda-12.9" for unknown, needed one of cuda-13.0, cuda-12.8, cuda-12.2' in message
+        message = refused(tmp_path, "nvidia_driver", cases)["unknown"]
+        assert "needed one of cuda-13.0, cuda-12.8, cuda-12.2" in message
 
 
 def test_a_fabric_manager_that_differs_in_the_last_digit_is_refused(tmp_path: Path) -> None:

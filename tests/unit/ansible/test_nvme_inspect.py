@@ -61,6 +61,25 @@ def test_a_star_names_every_disk_once_and_no_partition(disks: Disks) -> None:
     assert found["disks"][0]["name"] == first
 
 
+def test_a_drives_name_is_no_name_for_one_of_its_namespaces(disks: Disks) -> None:
+    """With two namespaces, udev's name without a number points to the one that came last."""
+    disks.add("A_1")
+    disks.add("A_2", {"type": "ext4"})
+    (disks.folder / "nvme-ACME_A").symlink_to(disks.folder / "dev-A_2")
+    name = str(disks.folder / "nvme-ACME_A")
+    found = disks.inspect([str(disks.folder / "nvme-ACME_*")], wipe=[name])
+    assert found["ambiguous"] == {name: [f"{name}_1", f"{name}_2"]}
+    assert [disk["name"] for disk in found["disks"]] == [f"{name}_1", f"{name}_2"]
+
+
+def test_the_twin_of_a_drive_with_one_namespace_is_the_same_disk(disks: Disks) -> None:
+    name = disks.add("A", {"type": "ext4"})
+    (disks.folder / "nvme-ACME_A_1").symlink_to(disks.folder / "dev-A")
+    found = disks.inspect([name, f"{name}_1"], wipe=[f"{name}_1"])
+    assert found["ambiguous"] == {}
+    assert [(disk["name"], disk["obstacle"]) for disk in found["disks"]] == [(name, "")]
+
+
 def test_a_name_without_a_disk_is_told(disks: Disks) -> None:
     assert disks.inspect(["/dev/disk/by-id/nvme-gone"])["unmatched"] == ["/dev/disk/by-id/nvme-gone"]
 

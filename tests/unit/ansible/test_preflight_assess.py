@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from qwen_runtime.plan import gpus
 
 from .by_path import ROLES, load
 
@@ -113,6 +114,19 @@ def test_mixed_gpus_across_hosts_are_refused_on_each_with_the_hosts_named() -> N
 
 def test_a_model_that_the_site_did_not_ask_for_is_refused() -> None:
     assert "one model, of H200-SXM" in failures(dgx_h100(), gpu_models=["H200-SXM"])["GPU model"]
+
+
+@pytest.mark.parametrize("name", ["H100-SXM", "h100-80gb", "NVIDIA H100 80GB HBM3"])
+def test_a_model_goes_by_its_name_here_for_the_planner_and_for_nvidia_smi(name: str) -> None:
+    assert failures(dgx_h100(), gpu_models=[name]) == {}
+
+
+def test_every_name_of_a_planned_gpu_is_known_to_the_planner_too() -> None:
+    for gpu in NEEDED["known_gpus"].values():
+        if "planned_as" not in gpu or gpu["model"] == "H20":  # H20 comes in two sizes, which the planner asks for
+            continue
+        for name in (gpu["model"], gpu.get("smi_name", gpu["model"])):
+            assert gpus.get(name).name == gpu["planned_as"]
 
 
 def test_an_unknown_gpu_is_named_by_its_id() -> None:

@@ -96,6 +96,24 @@ def test_numbers_of_the_command_survive_in_the_plan(run: Run) -> None:
     assert " ".join(numbers[2:]) in command
 
 
+@pytest.mark.parametrize(("gpu", "needed"), [("mi300x-192gb", "ROCm"), ("b200-180gb", "nvlsm"), ("h100-80gb", None)])
+def test_hardware_that_no_role_installs_whole_is_named_in_the_answer(run: Run, gpu: str, needed: str | None) -> None:
+    warnings = json.loads(run(*FLAGSHIP[:3], gpu, *FLAGSHIP[4:], "--json")[1])["warnings"]
+    said = [warning for warning in warnings if "can be planned, not installed" in warning]
+    assert [needed in warning for warning in said] == ([True] if needed else [])
+
+
+@pytest.mark.parametrize("name", ["H100-SXM", "NVIDIA H100 80GB HBM3", "h100"])
+def test_a_gpu_goes_by_the_names_of_preflight_and_nvidia_smi(run: Run, name: str) -> None:
+    assert json.loads(run(*FLAGSHIP[:3], name, *FLAGSHIP[4:], "--json")[1])["hardware"]["gpu"] == "h100-80gb"
+
+
+def test_the_same_chip_on_another_board_is_no_other_name(run: Run) -> None:
+    code, _, err = run(*FLAGSHIP[:3], "NVIDIA H100 PCIe", *FLAGSHIP[4:])
+    assert code == 2
+    assert "is not known" in err
+
+
 def test_catalogues_are_listed_for_people_and_for_programs(run: Run) -> None:
     assert "Qwen3-Coder-480B-A35B-Instruct-FP8" in run("--list-models")[1]
     assert "h100-80gb" in run("--list-gpus")[1]

@@ -16,13 +16,22 @@ import sys
 PARTITION = re.compile(r"-part\d+$")
 
 
+def find_namespaces(name: str) -> list[str]:
+    """Names of a drive's namespaces, NAME_1, NAME_2 ..., where NAME itself could mean any of several.
+
+    udev lets NAME point to the namespace that it saw last, so that it may mean another one after a reboot.
+    """
+    twins = [link for link in sorted(glob.glob(f"{glob.escape(name)}_*")) if link[len(name) + 1 :].isdecimal()]
+    return twins if len({os.path.realpath(link) for link in twins}) > 1 else []
+
+
 def find_disks(names: list[str]) -> tuple[dict[str, str], list[str]]:
     """Kernel path of each whole disk that the names mean, to its first stable name; and the names that mean none."""
     disks: dict[str, str] = {}
     unmatched = []
     for name in names:
-        links = [link for link in sorted(glob.glob(name)) if not PARTITION.search(link)]
-        if not links:
+        links = [link for link in sorted(glob.glob(name)) if not (PARTITION.search(link) or find_namespaces(link))]
+        if not (links or find_namespaces(name)):
             unmatched.append(name)
         for link in links:
             disks.setdefault(os.path.realpath(link), link)
@@ -77,10 +86,12 @@ def describe(path: str, name: str, may_be_wiped: bool, label: str) -> dict:
 def inspect(question: dict) -> dict:
     disks, unmatched = find_disks(question["devices"])
     wipe = {os.path.realpath(name) for name in question["wipe"] if os.path.exists(name)}
+    ambiguous = {name: found for name in question["devices"] + question["wipe"] if (found := find_namespaces(name))}
     on_array = read_signatures(question["array"]) if os.path.exists(question["array"]) else []
     return {
         "disks": [describe(path, name, path in wipe, question["label"]) for path, name in sorted(disks.items())],
         "unmatched": unmatched,
+        "ambiguous": ambiguous,
         "array_members": read_members(question["array"]),
         "array_contents": [signature["type"] for signature in on_array],
         "filesystem_uuid": next((s["uuid"] for s in on_array if s["type"] == "xfs"), ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -44,12 +45,13 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     )
     models = Counter(known[gpu]["model"] for gpu in ids if gpu in known)
     accepted = needed["gpu_models"]
+    others = [known[gpu]["model"] for gpu in ids if gpu in known and not _is_called(known[gpu], accepted)]
     yield _row(
         "GPU model",
-        len(models) <= 1 and (not accepted or set(models) <= set(accepted)),
+        len(models) <= 1 and not (accepted and others),
         ", ".join(f"{count} x {model}" for model, count in models.items()) or "none",
         f"one model{', of ' + ', '.join(accepted) if accepted else ''}",
-        "Replace what differs, or correct preflight_gpu_models.",
+        "Replace what differs, or write what was found into preflight_gpu_models.",
     )
     smallest = min((known[gpu]["memory_gb"] for gpu in ids if gpu in known), default=0)
     yield _row(
@@ -82,6 +84,16 @@ def _same_model(found_everywhere: Mapping[str, Any], needed: Mapping[str, Any]) 
         "one model",
         "Put the hosts into inventories of their own, one plan each.",
     )
+
+
+def _is_called(gpu: Mapping[str, Any], names: list[str]) -> bool:
+    """Whether one of the names is this GPU's: in this role, for the planner or for nvidia-smi."""
+    own = {_plain(gpu[key]) for key in ("model", "planned_as", "smi_name") if key in gpu}
+    return not own.isdisjoint(map(_plain, names))
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]|nvidia|tesla", "", name.lower())
 
 
 def _gpu_ids(found: Mapping[str, Any]) -> list[str]:

@@ -171,6 +171,8 @@ def warnings(plan: Plan) -> list[str]:
         return []
     request, best = plan.request, plan.best
     found = []
+    if request.gpu.by_hand:
+        found.append(f"{request.gpu.name} can be planned, not installed: its hosts need {request.gpu.by_hand}")
     if engines.weight_only(request.shape, request.gpu):
         found.append(_quantization_reason(plan))
     if request.engine == "transformers":

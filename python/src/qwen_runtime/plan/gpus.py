@@ -42,6 +42,10 @@ class Gpu:
     source: str
     """Of bandwidth, rates and link."""
     memory_source: str
+    also_called: tuple[str, ...] = ()
+    """By role preflight and by nvidia-smi."""
+    by_hand: str = ""
+    """What hosts with it need that no role of this bundle installs."""
 
     @property
     def capability(self) -> tuple[int, int]:
@@ -62,6 +66,8 @@ def _gpu(
     *,
     vendor: str = "nvidia",
     fast_link: bool = True,
+    also_called: tuple[str, ...] = (),
+    by_hand: str = "",
 ) -> Gpu:
     usable_gib, memory_source = memory
     return Gpu(
@@ -76,22 +82,32 @@ def _gpu(
         compute_capability=capability,
         source=source,
         memory_source=memory_source,
+        also_called=also_called,
+        by_hand=by_hand,
     )
 
 
+_ROCM = "ROCm: no role, image or device plugin of this bundle has it"
+_NVLINK_5 = "the NVLink Subnet Manager (package nvlsm) and the module ib_umad for its NVSwitches"
+
 GPUS = (
-    _gpu("a100-40gb", (39.39, _TORCH), 1555, 312, None, 300, "8.0", _A100),
-    _gpu("a100-80gb", (79.15, _TORCH), 2039, 312, None, 300, "8.0", _A100),
-    _gpu("h100-80gb", (79.11, "https://github.com/vllm-project/vllm/issues/27508"), 3350, 989, 1979, 450, "9.0", _H100),
-    _gpu("h200-141gb", (139.8, "https://github.com/vllm-project/recipes/pull/12"), 4800, 989, 1979, 450, "9.0", _H200),
+    _gpu("a100-40gb", (39.39, _TORCH), 1555, 312, None, 300, "8.0", _A100,
+         also_called=("A100-SXM4-40GB",)),
+    _gpu("a100-80gb", (79.15, _TORCH), 2039, 312, None, 300, "8.0", _A100,
+         also_called=("A100-SXM4-80GB",)),
+    _gpu("h100-80gb", (79.11, "https://github.com/vllm-project/vllm/issues/27508"), 3350, 989, 1979, 450, "9.0", _H100,
+         also_called=("H100-SXM", "H100 80GB HBM3")),
+    _gpu("h200-141gb", (139.8, "https://github.com/vllm-project/recipes/pull/12"), 4800, 989, 1979, 450, "9.0", _H200,
+         also_called=("H200-SXM",)),
     _gpu("h20-96gb", (95.0, _TORCH), 4000, 148, 296, 450, "9.0", _H20),
     _gpu("h20-141gb", (139.8, "https://github.com/vllm-project/recipes/pull/12"), 4800, 148, 296, 450, "9.0", _H20),
     _gpu("b200-180gb", (178.3, "https://github.com/NVIDIA/TensorRT-LLM/issues/10278, less the driver's own part"),
-         8000, 2250, 4500, 900, "10.0", _B200),
+         8000, 2250, 4500, 900, "10.0", _B200, by_hand=_NVLINK_5),
     _gpu("l40s-48gb", (44.39, _TORCH), 864, 362, 733, 32, "8.9", _L40S, fast_link=False),
     _gpu("rtx4090-24gb", (23.52, "https://github.com/Soul-AILab/SoulX-FlashTalk/issues/5"), 1008, 165, 330, 32, "8.9",
          _ADA, fast_link=False),
-    _gpu("mi300x-192gb", (191.9, "rocm-smi's total"), 5300, 1307, 2615, 448, "gfx942", _MI300X, vendor="amd"),
+    _gpu("mi300x-192gb", (191.9, "rocm-smi's total"), 5300, 1307, 2615, 448, "gfx942", _MI300X, vendor="amd",
+         by_hand=_ROCM),
     # A host without a GPU: what was measured on two virtual cores with AVX-512 and its bf16 instructions; --memory-gib
     # says how much memory the server may have.
     _gpu("cpu", (16, "an assumption: give --memory-gib"), 33, 0.341, None, 33, "none",
@@ -100,9 +116,9 @@ GPUS = (
 
 
 def get(name: str) -> Gpu:
-    """By its name or, where that is not ambiguous, without the memory in it: `h200`. Raises UsageError."""
-    wanted = _plain(name)
-    matches = [gpu for gpu in GPUS if wanted in (_plain(gpu.name), _plain(gpu.name.partition("-")[0]))]
+    """By its name, without the memory in it where that is not ambiguous (`h200`), or as other tools call it."""
+    wanted = _plain(name).removeprefix("nvidia")
+    matches = [gpu for gpu in GPUS if wanted in map(_plain, (gpu.name, gpu.name.partition("-")[0], *gpu.also_called))]
     if len(matches) > 1:
         names = " or ".join(gpu.name for gpu in matches)
         raise UsageError(f"GPU {name!r} comes in two sizes", names, "Give --gpu the one that the hosts have.")
