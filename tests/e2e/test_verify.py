@@ -45,7 +45,7 @@ def test_hosts_of_the_lab_pass_but_for_what_is_waived(tmp_path: Path, kubectl: C
     reduced = {host: next(c for c in r["checks"] if c["name"] == "all-reduce") for host, r in reports.items()}
     assert {host: check["found"].split(",")[0] for host, check in reduced.items()} == {"cp1": "gloo", "gpu1": "gloo"}
     assert "torch.cuda was not passed but waived" in (tmp_path / "gpu1.md").read_text()
-    assert "acceptance" not in kubectl("get", "pods,configmaps", "--namespace", "default", "--output", "name")
+    assert "acceptance" not in kubectl("get", "pods,services,configmaps", "--namespace", "default", "--output", "name")
 
 
 def test_a_host_that_fails_a_check_fails_the_run_and_its_report_says_which(tmp_path: Path) -> None:

@@ -41,6 +41,22 @@ def test_the_firewall_refuses_what_is_not_allowed(host: Host, expected: Expected
     assert allowed == {"ssh"} | {rule["name"] for rule in expected["hardening_firewall_allowed"]}
 
 
+def test_pods_and_services_are_closed_to_everybody_outside(host: Host, expected: Expected) -> None:
+    networks = set(expected["hardening_firewall_internal_networks"])
+    if not (expected["hardening_firewall"] and networks):
+        pytest.skip("the site has another firewall, or keeps these networks open")
+    rules = host.check_output("nft --stateless list chain inet hardening prerouting")
+    assert "hook prerouting priority raw" in rules
+    closed = re.findall(r"ip6? [sd]addr (?:\{ )?([^}]+?)(?: \})? drop", rules)
+    assert {network for line in closed for network in line.split(", ")} == networks
+
+
+def test_the_host_is_no_router(host: Host, expected: Expected) -> None:
+    if not expected["hardening_firewall"]:
+        pytest.skip("the site has another firewall")
+    assert "policy drop" in host.check_output("nft --stateless list chain inet hardening forward")
+
+
 def test_the_firewall_is_kept_for_the_next_boot(host: Host, expected: Expected) -> None:
     if not expected["hardening_firewall"]:
         pytest.skip("the site has another firewall")

@@ -54,7 +54,7 @@ def _all_reduce(result: Mapping[str, Any], needed: Mapping[str, Any]) -> Row:
         right,
         said,
         f"a right sum of {ranks} ranks at {least} GB/s or more",
-        "See that the hosts reach each other on every port of that interface, and run it with NCCL_DEBUG=INFO.",
+        "See that udp 8472 passes between all nodes, pods' packets travel in it, and run it with NCCL_DEBUG=INFO.",
     )
 
 
