@@ -13,15 +13,17 @@ from typing import Any
 from lab import podman, store
 from lab.errors import LabError
 from lab.mirror import MODELS, local
-from lab.paths import CACHE, REPO
+from lab.paths import CACHE, LAB, REPO
 from lab.shell import logged, output
 
 ALIASES = {"smollm2": "smollm2-135m-instruct", "qwen2.5-coder-1.5b": "qwen2.5-coder-1.5b-instruct"}
 # What a model asks of the stack beyond pulumi/Pulumi.local.yaml, which is written for the small one.
 SERVING: dict[str, dict[str, Any]] = {
     "smollm2-135m-instruct": {},
-    "qwen2.5-coder-1.5b-instruct": {"maxModelLen": 4096, "replicas": 1, "memoryRequest": "5Gi", "memoryLimit": "9Gi"},
+    "qwen2.5-coder-1.5b-instruct": {"spareReplicas": 7, "memoryRequest": "5Gi", "memoryLimit": "9Gi"},
 }
+# Tokens of prompt and answer for which a model is planned; without an entry, pulumi/plan.local.json is its plan.
+CONTEXT_TOKENS = {"qwen2.5-coder-1.5b-instruct": 4096}
 # What decides the converted files and the form of their manifest.
 CONVERTER = [REPO / "python/src/qwen_runtime" / name for name in ("convert.py", "weights/manifest.py")]
 
@@ -38,7 +40,23 @@ def resolve(name: str) -> str:
 
 def serving(model: str) -> dict[str, Any]:
     """Stack settings of the model, to lie over those of the stack file."""
-    return {"name": model, **SERVING[model]}
+    planned = {"plan": str(plan(model, CONTEXT_TOKENS[model]))} if model in CONTEXT_TOKENS else {}
+    return {"name": model, **planned, **SERVING[model]}
+
+
+def plan(model: str, context_tokens: int) -> Path:
+    """Draw the model's plan for the host that the lab simulates, by the package's own command."""
+    hosts = ("--gpu", "h100-80gb", "--gpus-per-node", "8", "--nodes", "1")
+    wishes = ("--context", str(context_tokens), "--concurrency", "4")
+    path = LAB / f"plan-{model}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        output(
+            *(sys.executable, "-m", "qwen_runtime", "plan", "--model", model, *hosts, *wishes, "--json"),
+            env={**os.environ, "PYTHONPATH": str(REPO / "python/src")},
+        )
+    )
+    return path
 
 
 def publish(model: str, runtime_image: str) -> str | None:

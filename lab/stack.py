@@ -52,9 +52,10 @@ def configure(images: dict[str, str], model: dict[str, object]) -> None:
     kept = yaml.safe_load(CONFIG.read_text()) if CONFIG.exists() else {}
     settings = committed["config"]
     settings["qwen-onprem:images"] = {**settings.get("qwen-onprem:images", {}), **images}
-    settings["qwen-onprem:model"] = {**settings["qwen-onprem:model"], **model}
+    first, *others = settings["qwen-onprem:models"]
     # Hosts hold the weights of the chosen model alone.
-    settings["qwen-onprem:variants"] = [v for v in settings["qwen-onprem:variants"] if v["name"] == model["name"]]
+    shared = [other for other in others if other["name"] == model["name"]]
+    settings["qwen-onprem:models"] = [{**first, **model}, *shared]
     if "encryptionsalt" in kept:
         committed["encryptionsalt"] = kept["encryptionsalt"]
     # A secret's ciphertext differs each time it is written: keep the one that stands.

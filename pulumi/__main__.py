@@ -3,6 +3,7 @@
 import pulumi
 
 import config
+import rollouts
 from components.gateway import Gateway, GatewayArgs
 from components.kubernetes import label_everything
 from components.model_server import ModelServer, ModelServerArgs
@@ -52,7 +53,8 @@ monitoring = Monitoring(
 )
 
 pulumi.export("namespace", namespace.name)
-pulumi.export("models", [model.served_as for model in settings.models])
+pulumi.export("models", [model.served_name for model in settings.models])
+pulumi.export("rollouts", {model.server: str(rollouts.choose(model)) for model in settings.models})
 pulumi.export("modelServices", [server.service_name for server in servers])
 pulumi.export("gatewayService", gateway.service_name)
 pulumi.export("gatewayNodePort", settings.gateway.service.node_port)

@@ -9,13 +9,18 @@ from typing import Any
 import pulumi
 from pydantic import ValidationError
 
+import entries
 import plans
-from rules import Problem, problems
+import runtime_package
+from problem import Problem
+from rules import problems
 from settings import Settings
 
 PROJECT = "qwen-onprem"
 PROGRAM = Path(__file__).parent
-TEXT_KEYS = {"namespace", "clusterDomain", "registry", "gpuRuntimeClass", "plan"}
+TEXT_KEYS = {"namespace", "clusterDomain", "registry", "gpuRuntimeClass"}
+# Once keys of the whole stack; an old file that still has one is refused and not half obeyed.
+RETIRED_KEYS = ("model", "variants", "plan")
 
 
 class ConfigError(pulumi.RunError):
@@ -36,6 +41,8 @@ def load(config: pulumi.Config) -> Settings:
     names = [field.alias or name for name, field in Settings.model_fields.items()]
     read = {name: config.get(name) if name in TEXT_KEYS else config.get_object(name) for name in names}
     raw = {name: value for name, value in read.items() if value is not None}
+    if retired := [name for name in RETIRED_KEYS if config.get(name) is not None]:
+        raise ConfigError([_retired(name) for name in retired])
     if "apiKeys" in raw and not pulumi.runtime.is_config_secret(config.full_key("apiKeys")):
         raise ConfigError([_plain_text_keys()])
     return parse(raw)
@@ -47,34 +54,37 @@ def api_keys(settings: Settings) -> pulumi.Output[dict[str, str]]:
 
 
 def parse(raw: Mapping[str, Any]) -> Settings:
-    """Settings from the stack's keys, completed from its plan. Raises ConfigError, or PlanError where the plan does
-    not fit."""
-    plan = _plan(raw)
-    if plan:
-        raw = plans.complete(raw, plan)
+    """Settings from the stack's keys, completed from plans. Raises ConfigError, or PlanError where a plan does not
+    fit."""
+    if isinstance(raw.get("models"), list):
+        raw = {**raw, "models": [_completed(entry, position) for position, entry in enumerate(raw["models"])]}
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         raise ConfigError([_from_pydantic(dict(e), raw) for e in error.errors()]) from None
-    broken = problems(settings) + (plans.problems(settings, plan) if plan else [])
+    broken = problems(settings)
     if broken:
         raise ConfigError(broken)
     return settings
 
 
-def _plan(raw: Mapping[str, Any]) -> plans.Plan | None:
-    if not isinstance(raw.get("plan"), str):
-        return None  # a value of another type is refused with the rest
+def _completed(entry: Any, position: int) -> Any:
+    """A value of another shape stays as it is, to be refused with the rest."""
+    if not isinstance(entry, Mapping):
+        return entry
+    named = entry.get("plan")
     try:
-        plan = plans.read(PROGRAM / raw["plan"])
-    except ValueError as error:
-        needed = "a file written by `qwen-runtime plan ... --json`"
-        raise ConfigError(
-            [Problem(("plan",), f"{raw['plan']}, {error}", needed, "write it, or correct the path")]
-        ) from error
-    if not plan["fits"]:
-        raise PlanError(str(plan["reason"]))
-    return plan
+        plan = plans.read(PROGRAM / named, named) if isinstance(named, str) else None
+    except runtime_package.PlanError as error:
+        raise PlanError(str(error)) from error
+    except runtime_package.UsageError as error:
+        raise ConfigError([Problem((f"models[{position}].plan",), error.found, error.needed, error.remedy)]) from error
+    return entries.complete(entry, position, plan)
+
+
+def _retired(name: str) -> Problem:
+    return Problem((name,), "a key that stacks no longer have", "an entry of models (pulumi/README.md)",
+                   f"move what it says to models, then: pulumi config rm {name}")  # fmt: skip
 
 
 def _plain_text_keys() -> Problem:
@@ -87,7 +97,7 @@ def _plain_text_keys() -> Problem:
 
 
 def _from_pydantic(error: dict[str, Any], raw: Mapping[str, Any]) -> Problem:
-    path = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    path = _path(error["loc"])
     secret = error["loc"][0] == "apiKeys"
     flag = " --secret" if secret else ""
     if error["type"] == "extra_forbidden":
@@ -98,6 +108,12 @@ def _from_pydantic(error: dict[str, Any], raw: Mapping[str, Any]) -> Problem:
     else:
         found = "a value that is not shown" if secret else repr(_value_at(raw, error["loc"]))
     return Problem((path,), found, error["msg"], f"pulumi config set{flag} --path {path} <value>")
+
+
+def _path(loc: tuple[str | int, ...]) -> str:
+    """As pulumi writes it: models[0].name."""
+    words = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc if part != "[key]")
+    return "".join(words).removeprefix(".")
 
 
 def _value_at(raw: Any, loc: tuple[str | int, ...]) -> Any:

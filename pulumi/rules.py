@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
-from settings import Model, Settings
+import model_rules
+from problem import Problem
+from settings import Settings
 
 SHORTEST_KEY = 20
-# Flags that the program derives from the configuration; a second value would silently win or lose.
-OWN_FLAGS = (
-    *("--model", "--served-model-name", "--host", "--port", "--max-model-len", "--dtype"),
-    *("--nnodes", "--node-rank", "--master-addr", "--master-port"),
-)
-_UNIT_BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    keys: tuple[str, ...]
-    found: str
-    needed: str
-    fix: str
-
-    def __str__(self) -> str:
-        return f"{', '.join(self.keys)}: found {self.found}; needed: {self.needed}; do: {self.fix}"
-
-
-def quantity_bytes(quantity: str) -> int:
-    """Bytes of a Kubernetes memory quantity with a binary suffix."""
-    return int(quantity[:-2]) * _UNIT_BYTES[quantity[-2:]]
+HOST_NAME = "kubernetes.io/hostname"
 
 
 def images_come_from_the_registry(s: Settings) -> Iterator[Problem]:
@@ -55,64 +36,6 @@ def images_are_pinned(s: Settings) -> Iterator[Problem]:
             )
 
 
-def memory_fits(m: Model) -> Iterator[Problem]:
-    if quantity_bytes(m.memory_request) > quantity_bytes(m.memory_limit):
-        yield Problem(
-            ("memoryRequest", "memoryLimit"),
-            f"{m.memory_request} requested, {m.memory_limit} allowed",
-            "a request no larger than the limit",
-            "raise memoryLimit or lower memoryRequest",
-        )
-    if quantity_bytes(m.shared_memory) >= quantity_bytes(m.memory_limit):
-        yield Problem(
-            ("sharedMemory", "memoryLimit"),
-            f"{m.shared_memory} shared of {m.memory_limit}",
-            "shared memory below the limit, because what is written to /dev/shm counts against it",
-            "raise memoryLimit or lower sharedMemory",
-        )
-
-
-def extra_args_leave_own_flags_alone(m: Model) -> Iterator[Problem]:
-    for arg in m.extra_args:
-        if arg.split("=")[0] in OWN_FLAGS:
-            yield Problem(
-                ("extraArgs",),
-                arg,
-                f"none of {', '.join(OWN_FLAGS)}, which are set from other keys",
-                "remove the flag and set the key of the same meaning",
-            )
-
-
-def _size(args: tuple[str, ...], flag: str) -> int:
-    """The number given last to a parallelism flag, `--flag N` or `--flag=N`; 1 when absent, 0 when it is no number."""
-    words = [word for arg in args for word in arg.split("=", 1)]
-    if flag not in words:
-        return 1
-    value = words[len(words) - words[::-1].index(flag) :][:1]
-    return int(value[0]) if value and value[0].isdigit() else 0
-
-
-def parallelism_uses_every_gpu(m: Model) -> Iterator[Problem]:
-    tensor, pipeline = (_size(m.extra_args, f"--{kind}-parallel-size") for kind in ("tensor", "pipeline"))
-    if tensor * pipeline != m.gpus_per_replica:
-        yield Problem(
-            ("gpusPerReplica", "extraArgs"),
-            f"{m.gpus_per_replica} GPUs, tensor parallel {tensor} x pipeline parallel {pipeline}",
-            "tensor x pipeline parallel size equal to the GPUs of a replica",
-            f"set --tensor-parallel-size {m.gpus_per_replica} in extraArgs, or change gpusPerReplica",
-        )
-
-
-def pods_of_a_replica_are_alike(m: Model) -> Iterator[Problem]:
-    if m.gpus_per_replica % m.nodes_per_replica:
-        yield Problem(
-            ("gpusPerReplica", "nodesPerReplica"),
-            f"{m.gpus_per_replica} GPUs over {m.nodes_per_replica} nodes",
-            "as many GPUs on each node of a replica",
-            "change one of them, or take both from a plan",
-        )
-
-
 def node_port_needs_its_type(s: Settings) -> Iterator[Problem]:
     service = s.gateway.service
     if service.node_port is not None and service.type != "NodePort":
@@ -121,6 +44,13 @@ def node_port_needs_its_type(s: Settings) -> Iterator[Problem]:
             f"type {service.type} with nodePort {service.node_port}",
             "a nodePort only with type NodePort",
             "set gateway.service.type to NodePort or remove gateway.service.nodePort",
+        )
+    if service.node_port is None and service.type == "NodePort":
+        yield Problem(
+            ("gateway.service.type", "gateway.service.nodePort"),
+            "type NodePort without a nodePort",
+            "the port on every node's address that clients and the hosts' firewalls are told",
+            "pulumi config set --path gateway.service.nodePort <30000 to 32767>",
         )
 
 
@@ -141,7 +71,7 @@ def upstreams_cover_a_rollout(s: Settings) -> Iterator[Problem]:
     most = 2 * largest
     if most > s.gateway.max_upstreams:
         yield Problem(
-            ("gateway.maxUpstreams", "model.replicas"),
+            ("gateway.maxUpstreams", "models.replicas"),
             f"{s.gateway.max_upstreams} slots for {largest} replicas",
             f"at least {most}, because old and new replicas are listed together while a rollout drains",
             f"pulumi config set --path gateway.maxUpstreams {most}",
@@ -166,13 +96,48 @@ def api_keys_are_strong(s: Settings) -> Iterator[Problem]:
 
 
 def names_differ(s: Settings) -> Iterator[Problem]:
-    """Names in the API, and those of the servers behind them."""
+    """Names in the API, and those of objects in the cluster: a group of pods has an object of its own."""
+    groups = [f"{m.server}-{replica}" for m in s.models if m.nodes_per_replica > 1 for replica in range(m.replicas)]
     for key, names in (
-        ("servedName", [model.served_as for model in s.models]),
-        ("variant", [variant.variant for variant in s.variants]),
+        ("servedName", [model.served_name for model in s.models]),
+        ("server", [*(model.server for model in s.models), *groups]),
     ):
         for name in sorted({name for name in names if names.count(name) > 1}):
-            yield Problem((f"variants.{key}",), f"{name} more than once", "a name of its own for each", "change one")
+            yield Problem((f"models.{key}",), f"{name} more than once", "a name of its own for each", "change one")
+
+
+def weights_are_shared_by_variants(s: Settings) -> Iterator[Problem]:
+    for position, model in enumerate(s.models):
+        shared = model.name in [before.name for before in s.models[:position]]
+        key = f"models[{position}].variant"
+        if model.variant is None and shared:
+            yield Problem((key,), f"none, and {model.name} is served already", "a word for this way to serve it",
+                          f"pulumi config set --path {key} <word>, or correct the name")  # fmt: skip
+        if model.variant is not None and not shared:
+            yield Problem((key,), f"{model.variant} of {model.name}, which no entry before it serves",
+                          "an entry before it with the same weights", f"pulumi config rm --path {key}")  # fmt: skip
+
+
+def pods_of_different_sizes_have_different_hosts(s: Settings) -> Iterator[Problem]:
+    """Small pods end up anywhere, and then no host has the GPUs of a large one free, however many are free together.
+    A single host that both name has no such remainder."""
+    for position, model in enumerate(s.models):
+        for other in s.models[:position]:
+            if model.gpus_per_pod == other.gpus_per_pod or _apart(model.hosts, other.hosts):
+                continue
+            yield Problem(
+                (f"models[{position}].hosts", f"models[{s.models.index(other)}].hosts"),
+                f"pods of {model.gpus_per_pod} and of {other.gpus_per_pod} GPUs that may share hosts",
+                "hosts of their own, or the small pods may leave no host with enough free GPUs for a large one",
+                "label the hosts (kubernetes_node_labels), and name the label in both entries with different values, "
+                "such as hosts: {qwen-onprem/pool: large}",
+            )
+
+
+def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether no host has all labels of both, or one host alone has them."""
+    both = one.keys() & other.keys()
+    return any(one[key] != other[key] for key in both) or HOST_NAME in both
 
 
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
@@ -182,20 +147,15 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     node_ports_differ,
     upstreams_cover_a_rollout,
     names_differ,
+    weights_are_shared_by_variants,
+    pods_of_different_sizes_have_different_hosts,
     api_keys_are_strong,
-)
-# Of each model that is served; their keys are those below `model`, or below an entry of `variants`.
-MODEL_RULES: tuple[Callable[[Model], Iterator[Problem]], ...] = (
-    memory_fits,
-    extra_args_leave_own_flags_alone,
-    parallelism_uses_every_gpu,
-    pods_of_a_replica_are_alike,
 )
 
 
 def problems(settings: Settings) -> list[Problem]:
     found = [problem for rule in RULES for problem in rule(settings)]
-    for place, model in [("model", settings.model), *((f"variants[{i}]", v) for i, v in enumerate(settings.variants))]:
-        for rule in MODEL_RULES:
-            found += [replace(p, keys=tuple(f"{place}.{key}" for key in p.keys)) for p in rule(model)]
+    for position, model in enumerate(settings.models):
+        for rule in model_rules.RULES:
+            found += [replace(p, keys=tuple(f"models[{position}].{key}" for key in p.keys)) for p in rule(model)]
     return found

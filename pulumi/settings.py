@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, SecretStr, StringConstraints
 from pydantic.alias_generators import to_camel
+
+from plans import Plan
+from runtime_package import ENGINES
 
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 VariantName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$")]
+# Names of pods, of which a group's end in two numbers, have at most 63 characters.
+ServerName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,46}[a-z0-9])?$")]
+LabelKey = Annotated[
+    str, StringConstraints(pattern=r"^([a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
+]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
 Image = Annotated[str, StringConstraints(pattern=r"^[^\s@]+?(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$")]
@@ -23,6 +32,12 @@ EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 NodePort = Annotated[int, Field(ge=30000, le=32767)]
 # Names go into a header, a log line and a map file; keys are compared by digest, so they must be long to be strong.
 KeyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+
+
+def _known_engine(name: str) -> str:
+    if name not in ENGINES:
+        raise ValueError(f"one of {', '.join(ENGINES)}")
+    return name
 
 
 class Section(BaseModel):
@@ -42,15 +57,34 @@ class Images(Section):
 
 
 class Model(Section):
-    """One model, served by `replicas` equal pods, or groups of `nodes_per_replica` pods, of `gpus_per_replica` GPUs."""
+    """One way to serve one model, by `replicas` equal pods, or groups of `nodes_per_replica` pods, of
+    `gpus_per_replica` GPUs. What the stack leaves out of an entry, entries.py has filled in."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     name: ModelName
-    engine: Literal["vllm", "transformers"] = "vllm"
+    """The weights: their directory and the model of their manifest."""
+    served_name: ModelName
+    """Its name in the API."""
+    server: ServerName
+    """What its objects in the cluster are called."""
+    variant: VariantName | None = None
+    """Marks another way to serve the weights of an entry before."""
+    plan: InstanceOf[Plan] | None = None
+    engine: Annotated[str, AfterValidator(_known_engine)] = "vllm"
+    hosts: dict[LabelKey, LabelValue] = {}
+    """Labels of the hosts that serve it, beside that of every GPU host."""
     path: str = Field(default="/var/lib/qwen/models", pattern=r"^/[^\s:]*[^\s:/]$")
     verify: Literal["fast", "full"] = "fast"
     max_model_len: int = Field(gt=0)
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    dtype: Literal["bfloat16", "float16", "float32"] | None = None
+    """None: the plan's or, without one, bfloat16."""
     replicas: int = Field(ge=1)
+    spare_replicas: int = Field(default=0, ge=0)
+    """Replicas for which GPUs are kept free."""
+    rollout: Literal["surge", "in-place"] | None = None
+    """None: rollouts.py chooses."""
+    accept_outage: bool = False
     gpus_per_replica: int = Field(ge=1)
     nodes_per_replica: int = Field(default=1, ge=1)
     cpu_request: CpuQuantity
@@ -65,31 +99,6 @@ class Model(Section):
     @property
     def gpus_per_pod(self) -> int:
         return self.gpus_per_replica // self.nodes_per_replica
-
-    @property
-    def server(self) -> str:
-        """What its deployment and its service are called."""
-        return "model-server"
-
-    @property
-    def served_as(self) -> str:
-        """Its name in the API."""
-        return self.name
-
-
-class Variant(Model):
-    """A second way to serve a model, behind the same gateway: requests for `served_name` go to it."""
-
-    variant: VariantName
-    served_name: ModelName
-
-    @property
-    def server(self) -> str:
-        return f"model-server-{self.variant}"
-
-    @property
-    def served_as(self) -> str:
-        return self.served_name
 
 
 class GatewayService(Section):
@@ -135,18 +144,11 @@ class Settings(Section):
     registry: str = Field(pattern=r"^[^\s/@]+$")
     images: Images
     gpu_runtime_class: DnsName | None = None
-    model: Model
-    variants: tuple[Variant, ...] = ()
+    models: tuple[Model, ...] = Field(min_length=1)
+    """Everything that is served; requests that name none of them go to the first."""
     gateway: Gateway = Gateway()
     monitoring: Monitoring = Monitoring()
-    plan: str | None = None
-    """A file that `qwen-runtime plan --json` wrote, beside this program: what `model` leaves out comes from it."""
     api_keys: dict[KeyName, SecretStr] = Field(min_length=1)
-
-    @property
-    def models(self) -> tuple[Model, ...]:
-        """Everything that is served."""
-        return (self.model, *self.variants)
 
     @property
     def service_domain(self) -> str:

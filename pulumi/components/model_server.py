@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -24,14 +25,17 @@ class ModelServerArgs:
 class ModelServer(pulumi.ComponentResource):
     def __init__(self, name: str, args: ModelServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("qwen-onprem:serving:ModelServer", name, None, opts)
+        plan = specs.plan_file(args.model)
+        before = [create(plan, self, args.namespace)] if plan else []
         if args.model.nodes_per_replica > 1:
-            self._groups(args)
+            self._groups(args, before)
             discovery = model_group.discovery(args.model)
         else:
             create(
                 specs.deployment(args.model, args.image, args.runtime_class),
                 self,
                 args.namespace,
+                depends_on=before,
                 timeout_s=specs.rollout_seconds(args.model),
             )
             discovery = specs.discovery(args.model)
@@ -40,10 +44,9 @@ class ModelServer(pulumi.ComponentResource):
         self.service_name = name_of(service)
         self.register_outputs({"service_name": self.service_name})
 
-    def _groups(self, args: ModelServerArgs) -> None:
+    def _groups(self, args: ModelServerArgs, before: Sequence[pulumi.Resource]) -> None:
         """One after the other, so that a change takes one group away at a time; and each as a whole, because pods of
         two versions do not make a group."""
-        before: list[pulumi.Resource] = []
         for replica in range(args.model.replicas):
             create(model_group.meeting_point(args.model, replica), self, args.namespace)
             group = create(
@@ -54,4 +57,4 @@ class ModelServer(pulumi.ComponentResource):
                 timeout_s=args.model.startup_seconds + specs.grace_seconds(args.model),
                 replaced_by=["spec"],
             )
-            before = [group]
+            before = [*before, group]

@@ -35,7 +35,7 @@ def alerts(monitoring: Monitoring) -> list[Manifest]:
                 "summary": "GPU {{ $labels.gpu }} of {{ $labels.node }} has no headroom",
                 "found": "{{ $value | humanizePercentage }} utilisation on average over 5 minutes",
                 "needed": f"at most {threshold:.0%}, so that a burst does not queue",
-                "action": "Compare with the other GPUs: all high means too few replicas (raise model.replicas); "
+                "action": "Compare with the other GPUs: all high means too few replicas (raise its replicas); "
                 "one high means uneven load (see the gateway's sessions for each server).",
             },
         }

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
+from runtime_package import metrics
 from specs.manifest import Manifest
-
-# The package stands beside this program and needs the standard library alone.
-sys.path.append(str(Path(__file__).resolve().parents[2] / "python/src"))
-from qwen_runtime.engine import metrics
 
 
 def recording_rules() -> list[Manifest]:

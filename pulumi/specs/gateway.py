@@ -62,7 +62,7 @@ class Route:
 def route(settings: Settings) -> Route:
     return Route(
         tuple(
-            Upstream(model.server, model.served_as, f"{model.server}.{settings.service_domain}", model.max_model_len)
+            Upstream(model.server, model.served_name, f"{model.server}.{settings.service_domain}", model.max_model_len)
             for model in settings.models
         )
     )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 Manifest = dict[str, Any]
 
 PART_OF = {"app.kubernetes.io/part-of": "qwen-onprem", "app.kubernetes.io/managed-by": "pulumi"}
 # The label and the taint that GPU nodes carry where NVIDIA's device plugin runs.
+GPU_RESOURCE = "nvidia.com/gpu"
 GPU_NODES = {"nvidia.com/gpu.present": "true"}
-GPU_TOLERATIONS = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+GPU_TOLERATIONS = [{"key": GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"}]
 USER = 10001
 # Images that are built on NVIDIA's ask the runtime class for every GPU; a container that needs none says so.
 NO_GPUS = [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}]
@@ -66,10 +69,11 @@ def disruption_budget(name: str) -> Manifest:
     }
 
 
-def gpu_pod(runtime_class: str | None) -> Manifest:
-    """Placement of a pod that uses GPUs, and the runtime class that brings the driver into its containers."""
+def gpu_pod(runtime_class: str | None, hosts: Mapping[str, str] = MappingProxyType({})) -> Manifest:
+    """Placement of a pod that uses GPUs, and the runtime class that brings the driver into its containers. `hosts` are
+    further labels that its host has."""
     driver = {} if runtime_class is None else {"runtimeClassName": runtime_class}
-    return {"nodeSelector": GPU_NODES, "tolerations": GPU_TOLERATIONS, **driver}
+    return {"nodeSelector": {**hosts, **GPU_NODES}, "tolerations": GPU_TOLERATIONS, **driver}
 
 
 def pod_security(user: int = USER) -> Manifest:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import rollouts
 from settings import Model
 from specs.manifest import (
+    GPU_RESOURCE,
     NO_GPUS,
     Manifest,
     apart,
     app,
+    checksum,
+    config_map,
     container_security,
     gpu_pod,
     metadata,
@@ -26,6 +30,12 @@ GRACE_MARGIN_S = 30
 STARTUP_PERIOD_S = 5
 # Reading weights takes less than 300 MB however large they are; the rest is room for the kernel's cache.
 VERIFY_MEMORY = "512Mi"
+PLAN_DIR = "/etc/qwen-runtime"
+PLAN_FILE = "plan.json"
+STRATEGIES = {
+    rollouts.SURGE: {"maxSurge": 1, "maxUnavailable": 0},
+    rollouts.IN_PLACE: {"maxSurge": 0, "maxUnavailable": 1},
+}
 
 
 def grace_seconds(model: Model) -> int:
@@ -38,12 +48,22 @@ def rollout_seconds(model: Model) -> int:
 
 
 def arguments(model: Model, more: Sequence[str] = ()) -> list[str]:
-    """`more` are arguments of `serve` itself."""
+    """`more` are arguments of `serve` itself. What a plan says, `serve` reads in the plan."""
     words = ["serve", "--engine", model.engine, "--model", f"/models/{model.name}"]
-    words += ["--served-model-name", model.served_as, "--port", str(API_PORT), "--health-port", str(HEALTH_PORT)]
-    words += ["--max-model-len", str(model.max_model_len), "--dtype", model.dtype]
+    words += ["--plan", f"{PLAN_DIR}/{PLAN_FILE}"] if model.plan else []
+    words += ["--served-model-name", model.served_name, "--port", str(API_PORT), "--health-port", str(HEALTH_PORT)]
+    words += ["--max-model-len", str(model.max_model_len)]
+    words += ["--dtype", model.dtype] if model.dtype else []
     words += ["--drain-seconds", str(model.drain_seconds), *more]
     return [*words, "--", *model.extra_args] if model.extra_args else words
+
+
+def plan_file(model: Model) -> Manifest | None:
+    """The plan for the pods; None without one. Another plan is another object, so that old pods keep theirs."""
+    if model.plan is None:
+        return None
+    name = f"{model.server}-plan-{checksum(model.plan.text)[:8]}"
+    return {**config_map(name, {PLAN_FILE: model.plan.text}), "immutable": True}
 
 
 def weights_mount(model: Model) -> Manifest:
@@ -69,7 +89,7 @@ def verification(model: Model, image: str) -> Manifest:
 
 
 def container(model: Model, image: str) -> Manifest:
-    gpus = {"nvidia.com/gpu": str(model.gpus_per_pod)}
+    gpus = {GPU_RESOURCE: str(model.gpus_per_pod)}
     return {
         "name": "model-server",
         "image": image,
@@ -97,17 +117,19 @@ def container(model: Model, image: str) -> Manifest:
             weights_mount(model),
             {"name": "tmp", "mountPath": "/tmp"},
             {"name": "shm", "mountPath": "/dev/shm"},
+            *([{"name": "plan", "mountPath": PLAN_DIR, "readOnly": True}] if model.plan else []),
         ],
     }
 
 
 def pod_template(model: Model, image: str, server: Manifest, runtime_class: str | None) -> Manifest:
+    plan = plan_file(model)
     return {
         "metadata": {"labels": {**app(model.server), "qwen-onprem/model": model.name}},
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            **gpu_pod(runtime_class),
+            **gpu_pod(runtime_class, model.hosts),
             "affinity": apart(model.server),
             "terminationGracePeriodSeconds": grace_seconds(model),
             "securityContext": pod_security(),
@@ -118,6 +140,7 @@ def pod_template(model: Model, image: str, server: Manifest, runtime_class: str 
                 {"name": "weights", "hostPath": {"path": f"{model.path}/{model.name}", "type": "Directory"}},
                 {"name": "tmp", "emptyDir": {}},
                 {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": model.shared_memory}},
+                *([{"name": "plan", "configMap": {"name": plan["metadata"]["name"]}}] if plan else []),
             ],
         },
     }
@@ -130,7 +153,7 @@ def deployment(model: Model, image: str, runtime_class: str | None) -> Manifest:
         "metadata": metadata(model.server),
         "spec": {
             "replicas": model.replicas,
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": STRATEGIES[rollouts.choose(model).kind]},
             "progressDeadlineSeconds": model.startup_seconds + grace_seconds(model),
             "selector": {"matchLabels": app(model.server)},
             "template": pod_template(model, image, container(model, image), runtime_class),

@@ -16,6 +16,8 @@ from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec, Rank
 from qwen_runtime.plan import Plan, make, plan
 
+from tests.fakes import planned_sites
+
 pytestmark = pytest.mark.contract
 SCRIPT = Path(__file__).with_name("engine_questions.py")
 CODER = "Qwen3-Coder-480B-A35B-Instruct"
@@ -35,11 +37,27 @@ ARCHITECTURES = {"qwen3_moe": "Qwen3MoeForCausalLM", "qwen2": "Qwen2ForCausalLM"
 
 
 def drawn(name: str) -> Plan:
+    if name in LAYOUTS:
+        return LAYOUTS[name]
     model, gpu, nodes, context = PLANS[name]
     return plan(make(model=model, gpu=gpu, gpus_per_node=8, nodes=nodes, context_tokens=context))
 
 
-def command(found: Plan, rank: Rank) -> list[str]:
+def every_layout() -> dict[str, Plan]:
+    """A plan for each layout that the planner chooses on any of many sites."""
+    chosen = (plan for gpu in planned_sites.NVIDIA_GPUS for plan in planned_sites.fitting("vllm", gpu))
+    return {f"{plan.request.shape.family}: {plan.best.layout.name}": plan for plan in chosen}
+
+
+LAYOUTS = every_layout()
+
+
+def rank_of(plan: Plan) -> Rank | None:
+    nodes = plan.best.layout.nodes_per_replica(plan.request.site)
+    return Rank(nodes, 0, "pod-0.group", 29500) if nodes > 1 else None
+
+
+def command(found: Plan, rank: Rank | None) -> list[str]:
     """What `qwen-runtime serve --plan` runs on one node, without the program and the model's directory."""
     wishes, planned = found.request.wishes, tuple(found.launch["vllm"])
     return vllm.command(
@@ -83,8 +101,10 @@ def config_of(found: Plan) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
     """One process answers everything: vLLM alone takes half a minute to import."""
-    plans = {name: drawn(name) for name in PLANS}
+    plans = {name: drawn(name) for name in [*PLANS, *LAYOUTS]}
     asked = {name: {"config": config_of(found), "arguments": found.launch["vllm"]} for name, found in plans.items()}
+    for name, layout in LAYOUTS.items():
+        asked[name]["arguments"] = command(layout, rank_of(layout))
     config = asked["8 x H100, FP8"]["config"]
     asked["misspelt"] = {"config": config, "arguments": ["--tensor-paralel-size", "8"]}
     asked["too long"] = {"config": config, "arguments": ["--max-model-len", "262145"]}
@@ -105,7 +125,7 @@ def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
     return ask(SCRIPT, questions)
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", [*PLANS, *LAYOUTS])
 def test_vllm_reads_the_plan_out_of_its_arguments(answers: dict[str, Any], name: str) -> None:
     found, read = drawn(name), answers["vllm"][name]
     layout, wishes = found.best.layout, found.request.wishes

@@ -16,12 +16,14 @@ pytestmark = pytest.mark.long
 PATIENCE_S = 900
 PODS = tuple(f"model-server-group-0-{rank}" for rank in range(3))
 PROMPTS = ("def add(a, b):", "The capital of France is", "1, 2, 3,")
-# By its three KV heads: they can't be halved, and vLLM's CPU build splits no layers. All else as the stack file says.
+# By its three KV heads: they can't be halved, and vLLM's CPU build splits no layers. Memory as the stack file says.
 SPLIT = {
     "variant": "group",
     "servedName": "group",
+    "maxModelLen": 2048,
     "dtype": "float32",
     "replicas": 1,
+    "acceptOutage": True,
     "gpusPerReplica": 3,
     "nodesPerReplica": 3,
     "extraArgs": ["--enforce-eager", "--tensor-parallel-size", "3"],
@@ -38,11 +40,13 @@ SPLIT = {
 
 @pytest.fixture(scope="module", autouse=True)
 def group() -> Iterator[None]:
-    """The stack with the group as one more variant."""
+    """The stack with the group as one more way to serve the weights, without a plan."""
     kept = stack.CONFIG.read_text()
     settings = yaml.safe_load(kept)
     config = settings["config"]
-    config["qwen-onprem:variants"].append({**config["qwen-onprem:model"], **SPLIT})
+    first = config["qwen-onprem:models"][0]
+    kept_keys = ("name", "cpuRequest", "memoryRequest", "memoryLimit", "sharedMemory", "drainSeconds")
+    config["qwen-onprem:models"].append({**{key: first[key] for key in kept_keys}, **SPLIT})
     stack.CONFIG.write_text(yaml.safe_dump(settings, sort_keys=False))
     try:
         stack.up()

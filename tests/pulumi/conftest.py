@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
-sys.path.insert(0, str(PROGRAM))
+sys.path[:0] = [str(PROGRAM), str(PROGRAM.parent / "python/src")]
 
 KEY = "a-key-for-tests-0123456789"
 

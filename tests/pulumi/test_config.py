@@ -1,6 +1,7 @@
 """A wrong configuration is refused before anything is touched, with every key, what was found and what to do."""
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ Values = dict[str, Any]
 
 
 def changed(values: Values, path: str, value: object) -> Values:
-    """A copy with one key replaced, or removed when the value is None."""
+    """A copy with one key, such as `models[0].name`, replaced, or removed when the value is None."""
     result = copy.deepcopy(values)
-    *parents, last = path.split(".")
-    section = result
+    *parents, last = path.replace("[", ".").replace("]", "").split(".")
+    section: Any = result
     for parent in parents:
-        section = section.setdefault(parent, {})
+        section = section[int(parent)] if parent.isdigit() else section.setdefault(parent, {})
     if value is None:
         section.pop(last, None)
     else:
@@ -38,7 +39,7 @@ def refusal(values: Values) -> list[Any]:
 def test_the_example_is_a_valid_site_once_its_keys_are_set() -> None:
     text = yaml.safe_load((PROGRAM / "Pulumi.example.yaml").read_text())
     values = {key.partition(":")[2]: value for key, value in text["config"].items()}
-    assert config.parse({**values, "apiKeys": {"team": "k" * 32}}).model.gpus_per_replica == 8
+    assert config.parse({**values, "apiKeys": {"team": "k" * 32}}).models[0].gpus_per_replica == 8
 
 
 @pytest.mark.parametrize(
@@ -47,11 +48,15 @@ def test_the_example_is_a_valid_site_once_its_keys_are_set() -> None:
         ("namespace", None),
         ("namespace", "Upper_Case"),
         ("images.runtime", None),
-        ("model.replicas", 0),
-        ("model.maxModelLen", "many"),
-        ("model.memoryLimit", "5GB"),
-        ("model.engine", "other"),
-        ("model.replica", 2),
+        ("models", None),
+        ("models", []),
+        ("models[1].replicas", 0),
+        ("models[1].replicas", None),
+        ("models[0].maxModelLen", "many"),
+        ("models[0].memoryLimit", "5GB"),
+        ("models[1].engine", "other"),
+        ("models[0].replica", 2),
+        ("models[0].server", "Model_Server"),
         ("gateway.retries", 4),
         ("gateway.service.nodePort", 80),
         ("monitoring.gpuUtilizationThreshold", 90),
@@ -73,19 +78,21 @@ def test_a_value_out_of_shape_is_named_with_a_command_that_mends_it(local: Value
         (("images.gateway", "elsewhere.example/gateway:1"), ("images.gateway", "registry")),
         (("images.gateway", "mirror.lab.internal:5000/gateway:latest"), ("images.gateway",)),
         (("images.gateway", "mirror.lab.internal:5000/gateway"), ("images.gateway",)),
-        (("model.memoryRequest", "6Gi"), ("model.memoryRequest", "model.memoryLimit")),
-        (("model.sharedMemory", "5Gi"), ("model.sharedMemory", "model.memoryLimit")),
-        (("model.extraArgs", ["--port=1"]), ("model.extraArgs",)),
-        (("model.extraArgs", ["--node-rank=1"]), ("model.extraArgs",)),
-        (("model.nodesPerReplica", 2), ("model.gpusPerReplica", "model.nodesPerReplica")),
-        (("model.extraArgs", ["--tensor-parallel-size", "2"]), ("model.gpusPerReplica", "model.extraArgs")),
-        (("model.gpusPerReplica", 2), ("model.gpusPerReplica", "model.extraArgs")),
+        (("models[0].memoryRequest", "6Gi"), ("models[0].memoryRequest", "models[0].memoryLimit")),
+        (("models[0].sharedMemory", "5Gi"), ("models[0].sharedMemory", "models[0].memoryLimit")),
+        (("models[0].extraArgs", ["--port=1"]), ("models[0].extraArgs",)),
+        (("models[0].extraArgs", ["--node-rank=1"]), ("models[0].extraArgs",)),
+        (("models[0].extraArgs", ["--max_model_len=9"]), ("models[0].extraArgs",)),
+        (("models[1].name", "another-model"), ("models[1].variant",)),
+        (("models[1].servedName", "smollm2-135m-instruct"), ("models.servedName",)),
+        (("models[1].server", "model-server"), ("models.server",)),
         (("gateway.service.type", "ClusterIP"), ("gateway.service.type", "gateway.service.nodePort")),
+        (("gateway.service.nodePort", None), ("gateway.service.type", "gateway.service.nodePort")),
         (
             ("monitoring.prometheusNodePort", 30080),
             ("gateway.service.nodePort", "monitoring.prometheusNodePort"),
         ),
-        (("gateway.maxUpstreams", 3), ("gateway.maxUpstreams", "model.replicas")),
+        (("gateway.maxUpstreams", 3), ("gateway.maxUpstreams", "models.replicas")),
         (("apiKeys.short", "abc"), ("apiKeys.short",)),
         (("apiKeys.twin", "a-key-for-tests-0123456789"), ("apiKeys.default", "apiKeys.twin")),
     ],
@@ -100,27 +107,56 @@ def test_keys_that_contradict_each_other_are_all_named(
     assert problem.fix
 
 
-def test_a_variant_keeps_the_rules_of_a_model_and_has_names_of_its_own(local: Values) -> None:
-    [variant] = local["variants"]
-    greedy = {**variant, "memoryRequest": "6Gi", "sharedMemory": "5Gi"}
-    found = {problem.keys for problem in refusal({**local, "variants": [greedy]})}
-    assert found == {
-        ("variants[0].memoryRequest", "variants[0].memoryLimit"),
-        ("variants[0].sharedMemory", "variants[0].memoryLimit"),
-    }
-    twins = [variant, {**variant, "servedName": local["model"]["name"]}]
-    found = {problem.keys for problem in refusal({**local, "variants": twins})}
-    assert found == {("variants.variant",), ("variants.servedName",)}
+def test_weights_that_are_served_twice_need_a_word_for_the_second_way(local: Values) -> None:
+    found = [problem.keys for problem in refusal(changed(local, "models[1].variant", None))]
+    assert found == [("models.servedName",), ("models[1].variant",)]
 
 
-def test_parallel_sizes_multiply_to_the_gpus_of_a_replica(local: Values) -> None:
-    values = changed(local, "model.gpusPerReplica", 8)
-    sizes = ["--tensor-parallel-size=4", "--pipeline-parallel-size", "2"]
-    assert config.parse(changed(values, "model.extraArgs", sizes)).model.gpus_per_replica == 8
+@pytest.mark.parametrize(
+    ("engine", "extra", "gpus", "is_right"),
+    [
+        ("vllm", [], 1, True),
+        ("vllm", ["--tensor-parallel-size=4", "--pipeline-parallel-size", "2"], 8, True),
+        ("vllm", ["-tp", "2", "--data_parallel_size=4"], 8, True),
+        ("vllm", ["--tensor-parallel-size", "2"], 1, False),
+        ("vllm", [], 2, False),
+        ("vllm", ["--tensor-parallel-size", "two"], 2, False),
+        ("vllm", ["--tp-size", "2"], 2, False),
+        ("transformers", ["--tp-size", "2"], 2, True),
+        ("transformers", ["--pp-size=4"], 4, True),
+        ("transformers", ["--tensor-parallel-size", "2"], 2, False),
+        ("transformers", [], 2, False),
+        ("transformers", ["--tp-size", "2", "--pp-size", "2"], 4, False),
+    ],
+)
+def test_the_engines_own_arguments_use_the_gpus_of_a_replica(
+    local: Values, engine: str, extra: list[str], gpus: int, is_right: bool
+) -> None:
+    by_hand = {**local["models"][1], "engine": engine, "extraArgs": extra, "gpusPerReplica": gpus}
+    del by_hand["variant"]
+    values = {**local, "models": [by_hand]}
+    if is_right:
+        assert config.parse(values).models[0].gpus_per_replica == gpus
+    else:
+        [problem] = refusal(values)
+        assert "models[0].extraArgs" in problem.keys
+
+
+def test_engine_transformers_has_no_replica_over_hosts(local: Values) -> None:
+    over_hosts = {"extraArgs": ["--tp-size=2"], "gpusPerReplica": 2, "nodesPerReplica": 2, "acceptOutage": True}
+    [problem] = refusal({**local, "models": [local["models"][0], {**local["models"][1], **over_hosts}]})
+    assert "engine vllm, which alone has ranks on other nodes" in problem.needed
+
+
+def test_an_old_files_keys_are_refused_and_not_half_obeyed(local: Values) -> None:
+    texts = {f"qwen-onprem:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in local.items()}
+    pulumi.runtime.set_all_config({**texts, "qwen-onprem:plan": "plan.json"}, ["qwen-onprem:apiKeys"])
+    with pytest.raises(config.ConfigError, match="an entry of models"):
+        config.load(pulumi.Config("qwen-onprem"))
 
 
 def test_all_problems_are_reported_at_once(local: Values) -> None:
-    values = changed(changed(local, "model.memoryRequest", "6Gi"), "gateway.maxUpstreams", 2)
+    values = changed(changed(local, "models[0].memoryRequest", "6Gi"), "gateway.maxUpstreams", 2)
     assert len(refusal(values)) == 2
 
 
@@ -133,8 +169,6 @@ def test_no_message_shows_a_key(local: Values) -> None:
 
 @pytest.fixture
 def as_pulumi_config(local: Values) -> Callable[[list[str]], pulumi.Config]:
-    import json
-
     def make(secret: list[str]) -> pulumi.Config:
         texts = {f"qwen-onprem:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in local.items()}
         pulumi.runtime.set_all_config(texts, secret)

@@ -27,7 +27,7 @@ def test_the_memory_limit_covers_every_connection_with_both_buffers(settings: An
 
 def test_the_upstream_is_the_model_servers_discovery_service(settings: Any) -> None:
     config = gateway.haproxy_config(settings.gateway, gateway.route(settings))
-    name = model_server.discovery(settings.model)["metadata"]["name"]
+    name = model_server.discovery(settings.models[0])["metadata"]["name"]
     assert f" {name}.qwen.svc.cluster.local:8080 check port 8081 " in config
 
 

@@ -9,8 +9,8 @@ from specs import model_group, model_server
 
 @pytest.fixture
 def model(settings: Any) -> Any:
-    sizes = {"gpus_per_replica": 16, "nodes_per_replica": 2, "replicas": 2, "extra_args": ("--seed=1",)}
-    return settings.model.model_copy(update=sizes)
+    sizes = {"gpus_per_replica": 16, "nodes_per_replica": 2, "replicas": 2, "extra_args": ("--seed=1",), "plan": None}
+    return settings.models[0].model_copy(update=sizes)
 
 
 @pytest.fixture
@@ -82,4 +82,4 @@ def test_the_group_may_take_as_long_to_meet_as_it_may_to_start(container: dict[s
 
 
 def test_a_replica_on_one_host_is_told_nothing_of_groups(settings: Any) -> None:
-    assert "--nodes" not in str(model_server.deployment(settings.model, "image", None))
+    assert "--nodes" not in str(model_server.deployment(settings.models[0], "image", None))

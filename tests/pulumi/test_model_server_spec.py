@@ -9,7 +9,7 @@ from specs import model_server
 
 @pytest.fixture
 def spec(settings: Any) -> dict[str, Any]:
-    return model_server.deployment(settings.model, settings.images.runtime, None)["spec"]
+    return model_server.deployment(settings.models[0], settings.images.runtime, None)["spec"]
 
 
 @pytest.fixture
@@ -23,12 +23,8 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
     return only
 
 
-def test_a_rollout_starts_one_more_and_takes_none_away(spec: dict[str, Any]) -> None:
-    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
-
-
 def test_gpus_are_requested_and_limited_alike(container: dict[str, Any], settings: Any) -> None:
-    gpus = str(settings.model.gpus_per_replica)
+    gpus = str(settings.models[0].gpus_per_replica)
     assert container["resources"]["requests"]["nvidia.com/gpu"] == gpus
     assert container["resources"]["limits"]["nvidia.com/gpu"] == gpus
 
@@ -48,12 +44,12 @@ def test_probes_ask_the_supervisor_and_not_the_engine(container: dict[str, Any])
 
 def test_loading_has_all_the_time_that_was_given(container: dict[str, Any], settings: Any) -> None:
     probe = container["startupProbe"]
-    assert probe["periodSeconds"] * probe["failureThreshold"] >= settings.model.startup_seconds
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= settings.models[0].startup_seconds
 
 
 def test_a_pod_is_killed_only_after_its_drain(pod: dict[str, Any], container: dict[str, Any], settings: Any) -> None:
     drain = int(container["args"][container["args"].index("--drain-seconds") + 1])
-    assert drain == settings.model.drain_seconds
+    assert drain == settings.models[0].drain_seconds
     # `qwen-runtime serve --help` asks for 15 s beyond the drain.
     assert pod["terminationGracePeriodSeconds"] >= drain + 15
 
@@ -62,7 +58,8 @@ def test_the_weights_are_read_only_and_the_root_file_system_too(pod: dict[str, A
     mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
     assert mounts["weights"]["readOnly"] is True
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    assert {mount["mountPath"] for name, mount in mounts.items() if name != "weights"} == {"/tmp", "/dev/shm"}
+    assert mounts["plan"]["readOnly"] is True
+    assert {mount["mountPath"] for mount in mounts.values() if not mount.get("readOnly")} == {"/tmp", "/dev/shm"}
     assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "512Mi"}} in pod["volumes"]
 
 
@@ -86,12 +83,12 @@ def test_weights_are_verified_before_the_server_starts(
     mounted = [mount for mount in container["volumeMounts"] if mount["name"] == "weights"]
     assert verification["volumeMounts"] == mounted
     assert verification["image"] == container["image"]
-    assert verification["args"] == ["weights", "verify", f"/models/{settings.model.name}"]
+    assert verification["args"] == ["weights", "verify", f"/models/{settings.models[0].name}"]
     assert "--verify" not in container["args"], "the server keeps to its own cheap check"
 
 
 def test_the_stack_says_how_deep_weights_are_verified(settings: Any) -> None:
-    full = settings.model.model_copy(update={"verify": "full"})
+    full = settings.models[0].model_copy(update={"verify": "full"})
     assert model_server.verification(full, "image")["args"][-1] == "--full"
 
 
@@ -102,15 +99,15 @@ def test_verification_asks_for_no_gpu_and_no_rights(verification: dict[str, Any]
 
 
 def test_the_command_serves_the_mounted_weights(container: dict[str, Any], settings: Any) -> None:
-    args, name = container["args"], settings.model.name
+    args, name = container["args"], settings.models[0].name
     assert container["command"] == ["qwen-runtime"]
     assert args[args.index("--model") + 1] == container["volumeMounts"][0]["mountPath"] == f"/models/{name}"
-    assert args[args.index("--") + 1 :] == list(settings.model.extra_args)
+    assert args[args.index("--") + 1 :] == list(settings.models[0].extra_args)
 
 
 def test_an_engine_without_arguments_of_its_own_gets_no_separator(settings: Any) -> None:
-    assert "--" not in model_server.arguments(settings.model.model_copy(update={"extra_args": ()}))
+    assert "--" not in model_server.arguments(settings.models[0].model_copy(update={"extra_args": ()}))
 
 
 def test_the_gateway_finds_pods_by_a_name_that_resolves_to_each(settings: Any) -> None:
-    assert model_server.discovery(settings.model)["spec"]["clusterIP"] == "None"
+    assert model_server.discovery(settings.models[0])["spec"]["clusterIP"] == "None"

@@ -52,7 +52,7 @@ def test_high_gpu_usage_fires_on_a_busy_gpu_only(tmp_path: Path, rules: Path, pe
             "summary": "GPU 3 of n has no headroom",
             "found": "95% utilisation on average over 5 minutes",
             "needed": "at most 90%, so that a burst does not queue",
-            "action": "Compare with the other GPUs: all high means too few replicas (raise model.replicas); "
+            "action": "Compare with the other GPUs: all high means too few replicas (raise its replicas); "
             "one high means uneven load (see the gateway's sessions for each server).",
         },
     }

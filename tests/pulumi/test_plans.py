@@ -27,114 +27,153 @@ def command(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def plan(model: str, nodes: int) -> subprocess.CompletedProcess[str]:
+def write_plan(path: Path, model: str, nodes: int, *more: str) -> subprocess.CompletedProcess[str]:
     hosts = ["--gpu", "h100-80gb", "--gpus-per-node", "8", "--nodes", str(nodes)]
-    return command(["plan", "--model", model, *hosts, "--json"])
+    done = command(["plan", "--model", model, *hosts, *more, "--json"])
+    path.write_text(done.stdout)
+    return done
 
 
-def with_plan(values: Values, path: Path, **changes: Any) -> Values:
-    path.write_text(json.dumps({**json.loads(EXAMPLE.read_text()), **changes}))
-    return {**values, "plan": str(path)}
+def with_entry(values: Values, **changes: Any) -> Values:
+    """The stack with other keys in its first entry."""
+    return {**values, "models": [{**values["models"][0], **changes}]}
 
 
-def test_the_committed_plan_is_what_its_command_writes() -> None:
-    committed = EXAMPLE.read_text()
-    written_by = json.loads(committed)["command"]
+def refused_keys(values: Values) -> list[tuple[str, ...]]:
+    with pytest.raises(config.ConfigError) as caught:
+        config.parse(values)
+    return [tuple(key.removeprefix("models[0].") for key in problem.keys) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("committed", sorted(PROGRAM.glob("plan.*.json")), ids=lambda path: path.name)
+def test_a_committed_plan_is_what_its_command_writes(committed: Path) -> None:
+    text = committed.read_text()
+    written_by = json.loads(text)["command"]
     done = command(shlex.split(written_by)[1:])
-    assert done.stdout == committed, f"run: {written_by} > pulumi/{EXAMPLE.name}"
+    assert done.stdout == text, f"run: {written_by} > pulumi/{committed.name}"
 
 
 def test_what_the_stack_leaves_out_comes_from_its_plan(example: Values) -> None:
-    model, planned = config.parse(example).model, json.loads(EXAMPLE.read_text())
+    [model], planned = config.parse(example).models, json.loads(EXAMPLE.read_text())
     assert (model.gpus_per_replica, model.replicas, model.max_model_len) == (8, 2, 131072)
     assert model.memory_request == planned["kubernetes"]["memory_request"]
-    assert model.env == planned["environment"]
-    assert list(model.extra_args[:3]) == ["--tensor-parallel-size", "8", "--enable-expert-parallel"]
-    assert not {"--max-model-len", "--dtype", "131072", "bfloat16"} & set(model.extra_args)
     assert model_server.grace_seconds(model) == planned["kubernetes"]["termination_grace_period_seconds"]
 
 
+def test_pods_are_given_the_plan_itself(example: Values) -> None:
+    [model] = config.parse(example).models
+    plan_file = model_server.plan_file(model)
+    assert plan_file is not None
+    assert plan_file["data"] == {"plan.json": EXAMPLE.read_text()}
+    pod = model_server.deployment(model, "image", None)["spec"]["template"]["spec"]
+    [mount] = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "plan"]
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == "plan"]
+    assert volume["configMap"]["name"] == plan_file["metadata"]["name"]
+    arguments = pod["containers"][0]["args"]
+    assert arguments[arguments.index("--plan") + 1] == f"{mount['mountPath']}/plan.json"
+    assert not [word for word in arguments if word.startswith("--tensor")], "serve reads it in the plan"
+
+
+def test_another_plan_is_another_object_so_that_old_pods_keep_theirs(example: Values, tmp_path: Path) -> None:
+    [before] = config.parse(example).models
+    write_plan(tmp_path / "plan.json", "Qwen3-Coder-480B-A35B-Instruct-FP8", 2)
+    [after] = config.parse(with_entry(example, plan=str(tmp_path / "plan.json"))).models
+    names = [model_server.plan_file(model)["metadata"]["name"] for model in (before, after)]  # type: ignore[index]
+    assert names[0] != names[1]
+
+
 def test_the_stack_may_say_otherwise_where_the_plan_allows_it(example: Values) -> None:
-    more = {"replicas": 1, "maxModelLen": 65536, "extraArgs": ["--seed=1"], "env": {"VLLM_USE_DEEP_GEMM": "1"}}
-    model = config.parse({**example, "model": {**example["model"], **more}}).model
-    assert (model.replicas, model.max_model_len) == (1, 65536)
-    assert model.extra_args[-1] == "--seed=1"
-    assert "--enable-expert-parallel" in model.extra_args
-    assert model.env["VLLM_USE_DEEP_GEMM"] == "1"
+    more = {"maxModelLen": 65536, "extraArgs": ["--seed=1"], "memoryLimit": "200Gi", "drainSeconds": 60}
+    [model] = config.parse(with_entry(example, **more)).models
+    assert (model.max_model_len, model.memory_limit, model.drain_seconds) == (65536, "200Gi", 60)
+    arguments = model_server.arguments(model)
+    assert arguments[arguments.index("--max-model-len") + 1] == "65536"
+    assert arguments[arguments.index("--") + 1 :] == ["--seed=1"]
+
+
+def test_a_replica_whose_gpus_stay_free_is_said_by_name(example: Values) -> None:
+    [model] = config.parse(with_entry(example, spareReplicas=1)).models
+    assert (model.replicas, model.spare_replicas) == (1, 1)
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "keys"),
+    ("changes", "keys"),
     [
-        ("name", "qwen3-coder-30b-a3b-instruct", [("model.name", "plan")]),
-        ("maxModelLen", 262144, [("model.maxModelLen", "plan")]),
-        ("gpusPerReplica", 4, [("model.gpusPerReplica", "model.extraArgs"), ("model.gpusPerReplica", "plan")]),
-        (
-            "extraArgs",
-            ["--tensor-parallel-size", "4"],
-            [("model.gpusPerReplica", "model.extraArgs")],
-        ),
+        ({"name": "qwen3-coder-30b-a3b-instruct"}, ("name", "plan")),
+        ({"maxModelLen": 262144}, ("maxModelLen", "plan")),
+        ({"dtype": "float32"}, ("dtype", "plan")),
+        ({"engine": "transformers"}, ("engine", "plan")),
+        ({"replicas": 8}, ("replicas", "spareReplicas", "plan")),
+        ({"spareReplicas": 2}, ("replicas", "spareReplicas", "plan")),
+        ({"extraArgs": ["--tensor-parallel-size", "4"]}, ("extraArgs", "plan")),
+        ({"extraArgs": ["-tp", "4", "-pp", "2"]}, ("extraArgs", "plan")),
     ],
 )
 def test_a_stack_that_contradicts_its_plan_is_refused(
-    example: Values, key: str, value: object, keys: list[tuple[str, ...]]
+    example: Values, changes: dict[str, object], keys: tuple[str, ...]
 ) -> None:
-    with pytest.raises(config.ConfigError) as caught:
-        config.parse({**example, "model": {**example["model"], key: value}})
-    assert [problem.keys for problem in caught.value.problems] == keys
+    assert refused_keys(with_entry(example, **changes)) == [keys]
+
+
+def test_a_stack_file_that_still_counts_two_hosts_is_refused_with_a_plan_for_four(
+    example: Values, tmp_path: Path
+) -> None:
+    write_plan(tmp_path / "plan.json", "Qwen3-Coder-480B-A35B-Instruct-FP8", 4)
+    old = with_entry(example, plan=str(tmp_path / "plan.json"), replicas=2)
+    with pytest.raises(config.ConfigError, match="2 replicas and 0 spare, and a plan for 4 on 4 hosts"):
+        config.parse(old)
 
 
 def test_a_plan_that_does_not_fit_stops_the_stack_with_its_own_message(example: Values, tmp_path: Path) -> None:
-    done = plan("Qwen3-Coder-480B-A35B-Instruct", nodes=1)
-    (tmp_path / "plan.json").write_text(done.stdout)
+    done = write_plan(tmp_path / "plan.json", "Qwen3-Coder-480B-A35B-Instruct", 1)
     with pytest.raises(config.PlanError) as caught:
-        config.parse({**example, "plan": str(tmp_path / "plan.json")})
+        config.parse(with_entry(example, plan=str(tmp_path / "plan.json")))
     assert f"qwen-runtime: {caught.value}\n" == done.stderr
 
 
 def test_a_replica_over_several_hosts_is_a_group_of_pods(example: Values, tmp_path: Path) -> None:
-    (tmp_path / "plan.json").write_text(plan("Qwen3-Coder-480B-A35B-Instruct", nodes=2).stdout)
-    values = {**example, "plan": str(tmp_path / "plan.json")}
-    asked = {"name": "qwen3-coder-480b-a35b-instruct"}
-    model = config.parse({**values, "model": asked}).model
+    write_plan(tmp_path / "plan.json", "Qwen3-Coder-480B-A35B-Instruct", 4)
+    values = with_entry(example, plan=str(tmp_path / "plan.json"), name="qwen3-coder-480b-a35b-instruct")
+    [model] = config.parse(values).models
     assert (model.nodes_per_replica, model.gpus_per_replica, model.gpus_per_pod) == (2, 16, 8)
-    assert "--nnodes" not in model.extra_args, "serve itself tells the engine"
-    with pytest.raises(config.ConfigError) as caught:
-        config.parse({**values, "model": {**asked, "nodesPerReplica": 1}})
-    assert ("model.nodesPerReplica", "plan") in [problem.keys for problem in caught.value.problems]
+    assert refused_keys(with_entry(values, nodesPerReplica=1)) == [("nodesPerReplica", "plan")]
 
 
-@pytest.mark.parametrize(("content", "message"), [(None, "cannot be read"), ("{", "not JSON"), ("[]", "no plan of")])
-def test_a_file_that_is_no_plan_is_named(example: Values, tmp_path: Path, content: str | None, message: str) -> None:
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_file_that_is_no_plan_is_named(example: Values, tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "plan.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(config.ConfigError, match=message) as caught:
-        config.parse({**example, "plan": str(path)})
-    assert caught.value.problems[0].keys == ("plan",)
+    with pytest.raises(config.ConfigError, match=str(path)) as caught:
+        config.parse(with_entry(example, plan=str(path)))
+    assert caught.value.problems[0].keys == ("models[0].plan",)
 
 
 def test_a_plan_of_another_format_is_refused(example: Values, tmp_path: Path) -> None:
-    with pytest.raises(config.ConfigError, match="no plan of format 1"):
-        config.parse(with_plan(example, tmp_path / "plan.json", format=2))
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({**json.loads(EXAMPLE.read_text()), "format": 2}))
+    with pytest.raises(config.ConfigError, match="format 2"):
+        config.parse(with_entry(example, plan=str(path)))
 
 
 def test_a_plan_that_was_cut_is_refused(example: Values, tmp_path: Path) -> None:
     cut = json.loads(EXAMPLE.read_text())
-    del cut["kubernetes"], cut["launch"]
+    del cut["kubernetes"]
     (tmp_path / "plan.json").write_text(json.dumps(cut))
-    with pytest.raises(config.ConfigError, match="which lacks kubernetes, launch"):
-        config.parse({**example, "plan": str(tmp_path / "plan.json")})
+    with pytest.raises(config.ConfigError, match="kubernetes"):
+        config.parse(with_entry(example, plan=str(tmp_path / "plan.json")))
 
 
-@pytest.mark.parametrize(("key", "value"), [("env", ["A=1"]), ("extraArgs", "--seed=1")])
+@pytest.mark.parametrize(("key", "value"), [("env", ["A=1"]), ("extraArgs", "--seed=1"), ("spareReplicas", "one")])
 def test_values_of_another_shape_are_refused_as_without_a_plan(example: Values, key: str, value: object) -> None:
-    with pytest.raises(config.ConfigError) as caught:
-        config.parse({**example, "model": {**example["model"], key: value}})
-    assert any(f"model.{key}" in keys for problem in caught.value.problems for keys in problem.keys)
+    assert (key,) in refused_keys(with_entry(example, **{key: value}))
+
+
+@pytest.mark.parametrize("models", ["qwen", {"name": "qwen"}, ["qwen"]])
+def test_models_of_another_shape_are_refused_like_any_other_value(example: Values, models: object) -> None:
+    with pytest.raises(config.ConfigError, match="models"):
+        config.parse({**example, "models": models})
 
 
 def test_a_path_that_is_no_text_is_refused_like_any_other_value(example: Values) -> None:
-    with pytest.raises(config.ConfigError) as caught:
-        config.parse({**example, "plan": 5})
-    assert ("plan",) in [problem.keys for problem in caught.value.problems]
+    assert ("plan",) in refused_keys(with_entry(example, plan=5))

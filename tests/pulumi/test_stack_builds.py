@@ -1,6 +1,7 @@
 """The whole program against recorded resources: the engine and the cluster are the only things missing."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,24 @@ def run_program(values: dict[str, Any]) -> Objects:
     return {f"{args.typ.rpartition(':')[2]}/{args.name}": args for args in found}
 
 
+def by_hand(local: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The first model with two replicas and without a plan."""
+    entry = {key: value for key, value in local["models"][0].items() if key not in ("plan", "spareReplicas")}
+    return {**entry, "maxModelLen": 2048, "replicas": 2, **changes}
+
+
 @pytest.fixture
 def stack(local: dict[str, Any]) -> Objects:
     return run_program(local)
 
 
+def names(stack: Objects) -> set[str]:
+    """The objects of a stack; the digest of a plan stands for itself."""
+    return {re.sub("-plan-[0-9a-f]{8}$", "-plan-<digest>", name) for name in stack}
+
+
 def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
-    assert set(stack) == {
+    assert names(stack) == {
         "Namespace/qwen",
         "Deployment/model-server",
         "Service/model-server",
@@ -55,6 +67,7 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
         "Deployment/model-server-reference",
         "Service/model-server-reference",
         "PodDisruptionBudget/model-server-reference",
+        "ConfigMap/model-server-plan-<digest>",
         "ConfigMap/gateway-config",
         "Secret/gateway-clients",
         "Deployment/gateway",
@@ -74,9 +87,24 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
 
 def test_replicas_over_several_hosts_are_sets_with_a_meeting_point_each(stack: Objects, local: dict[str, Any]) -> None:
     groups = {"gpusPerReplica": 2, "nodesPerReplica": 2, "extraArgs": ["--tensor-parallel-size", "2"]}
-    built = run_program({**local, "model": {**local["model"], **groups}})
+    built = run_program({**local, "models": [by_hand(local, **groups), local["models"][1]]})
     new = {f"{kind}/model-server-{replica}" for kind in ("StatefulSet", "Service") for replica in (0, 1)}
-    assert set(built) == set(stack) - {"Deployment/model-server"} | new
+    gone = {"Deployment/model-server", "ConfigMap/model-server-plan-<digest>"}
+    assert set(built) == names(stack) - gone | new
+
+
+def test_a_second_model_has_a_plan_and_objects_of_its_own(stack: Objects, local: dict[str, Any]) -> None:
+    second = {**local["models"][0], "servedName": "Tiny.2", "name": "smollm2-135m-instruct", "variant": "two"}
+    built = run_program({**local, "models": [*local["models"], second]})
+    new = {f"{kind}/model-server-two" for kind in ("Deployment", "Service", "PodDisruptionBudget")}
+    assert names(built) == names(stack) | new | {"ConfigMap/model-server-two-plan-<digest>"}
+    changed = {name for name in stack if built[name].inputs != stack[name].inputs}
+    assert changed == {
+        "ConfigMap/gateway-config",
+        "Deployment/gateway",
+        "ConfigMap/prometheus-config",
+        "Deployment/prometheus",
+    }
 
 
 def test_every_object_is_in_the_namespace_and_carries_the_stacks_labels(stack: Objects) -> None:
@@ -103,7 +131,7 @@ def test_a_new_key_rolls_the_gateway_and_nothing_else(stack: Objects, local: dic
 def test_a_rollout_is_waited_for_as_long_as_it_may_take(settings: Any) -> None:
     from specs import model_server
 
-    model = settings.model
+    model = settings.models[0]
     assert model_server.rollout_seconds(model) >= (model.replicas + 1) * model.startup_seconds
 
 
@@ -121,7 +149,10 @@ def test_every_pod_that_uses_gpus_gets_the_driver_by_the_sites_runtime_class(
     local: dict[str, Any], hosts_of_a_replica: int
 ) -> None:
     replica = {"gpusPerReplica": 2, "nodesPerReplica": hosts_of_a_replica, "extraArgs": ["--tensor-parallel-size=2"]}
-    built = pods(run_program({**local, "gpuRuntimeClass": "gpu-class", "model": {**local["model"], **replica}}))
+    gpus = 2 // hosts_of_a_replica
+    variant = {**local["models"][1], "gpusPerReplica": gpus, "extraArgs": [f"--tp-size={gpus}"]}
+    models = [by_hand(local, **replica), variant]
+    built = pods(run_program({**local, "gpuRuntimeClass": "gpu-class", "models": models}))
     on_gpu_hosts = {name for name, pod in built.items() if "nvidia.com/gpu" in json.dumps(pod)}
     assert len(on_gpu_hosts) >= 3, "model servers, a variant and the exporter"
     assert {name for name, pod in built.items() if pod.get("runtimeClassName") == "gpu-class"} == on_gpu_hosts

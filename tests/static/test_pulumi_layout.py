@@ -11,7 +11,8 @@ PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 SPECS = sorted(PROGRAM.glob("specs/*.py"))
 COMPONENTS = sorted(PROGRAM.glob("components/*.py"))
 EVERYTHING = sorted(PROGRAM.rglob("*.py"))
-PURE = [*SPECS, PROGRAM / "settings.py", PROGRAM / "rules.py", PROGRAM / "plans.py", PROGRAM / "adopt.py"]
+IMPURE = {"__main__.py", "config.py"}
+PURE = [*SPECS, *(path for path in sorted(PROGRAM.glob("*.py")) if path.name not in IMPURE)]
 Classes = list[tuple[Path, ast.ClassDef]]
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,23 @@ def test_a_plan_is_read_back_for_whoever_starts_an_engine(tmp_path: Path) -> Non
     assert (found.model, found.max_model_len, found.dtype) == (SMALL, 65536, "bfloat16")
     assert "--tensor-parallel-size" in found.launch["vllm"]
     assert found.environment == {"VLLM_USE_DEEP_GEMM": "0"}
+    assert (found.engine, found.hosts.gpu, found.hosts.nodes, found.hosts.gpus_per_node) == ("vllm", "h100-80gb", 1, 8)
+    assert found.pods.gpu_resource == "nvidia.com/gpu"
+    assert found.pods.gpus * found.pods.pods_per_replica == found.gpus_per_replica
+
+
+def test_a_written_plan_is_shown_to_people_and_read_for_programs(tmp_path: Path, run: Run) -> None:
+    path = written(tmp_path / "plan.json")
+    code, table, _ = run("--read", path)
+    assert (code, table) == (0, run("--model", SMALL, *FLAGSHIP[2:])[1])
+    assert json.loads(run("--read", path, "--json")[1]) == asdict(read(path))
+
+
+def test_a_plan_that_does_not_fit_is_not_read_for_programs(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "plan.json"
+    _, document, refusal = run(*TOO_LARGE, "--json")
+    path.write_text(document)
+    assert run("--read", path, "--json") == (3, "", refusal)
 
 
 def test_reading_a_plan_that_does_not_fit_gives_its_own_message(tmp_path: Path, run: Run) -> None:

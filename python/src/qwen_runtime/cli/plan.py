@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from qwen_runtime.cli.common import Commands, Options, above_zero, add, number, positive
 from qwen_runtime.errors import PlanError, UsageError
@@ -32,6 +33,12 @@ def add_to(commands: Commands) -> None:
     )
     plan.add_argument("--gpu-memory-utilization", type=share, default=0.9, metavar="SHARE", help="of it for the engine")
     plan.add_argument("--json", action="store_true", help="the whole plan, for programs")
+    plan.add_argument(
+        "--read",
+        type=Path,
+        metavar="FILE",
+        help="show a plan that was written with --json; with --json, what programs take from it",
+    )
     plan.add_argument("--list-models", action="store_true", help="models known by name")
     plan.add_argument("--list-gpus", action="store_true", help="GPUs known by name")
 
@@ -46,6 +53,9 @@ def share(text: str) -> float:
 def run(options: Options) -> None:
     if options.list_models or options.list_gpus:
         _list(options)
+        return
+    if options.read:
+        _read(options)
         return
     missing = [flag for flag in ("model", "gpu", "gpus_per_node") if getattr(options, flag) is None]
     if missing:
@@ -77,6 +87,14 @@ def run(options: Options) -> None:
     print(plan.dumps(document) if options.json else table.render(document))
     if not document["fits"]:
         raise PlanError(**document["problem"])
+
+
+def _read(options: Options) -> None:
+    from qwen_runtime import plan
+    from qwen_runtime.plan import table
+
+    document = plan.read(options.read)
+    print(json.dumps(asdict(document)) if options.json else table.render(json.loads(options.read.read_bytes())))
 
 
 def _list(options: Options) -> None:

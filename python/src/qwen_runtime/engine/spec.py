@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -72,8 +72,20 @@ class Engine(Protocol):
     def ranks(self, spec: EngineSpec) -> int:
         """How often the command is to be started on this host, each time as another rank."""
 
+    def parallel_sizes(self, spec: EngineSpec) -> tuple[int, ...]:
+        """How the planned and the extra arguments divide the model; the product is the number of GPUs, on all nodes
+        together. UsageError where an argument is wrong, as far as it is known without the engine."""
+
+    def own_flags(self) -> frozenset[str]:
+        """Flags that `command` sets itself: a second value would silently win or lose."""
+
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """Of the engine's process; what `base` says wins."""
 
     def read_progress(self, metrics: str) -> Progress:
         """What the text of /metrics says of requests and of tokens."""
+
+
+def flags(words: Sequence[str]) -> frozenset[str]:
+    """The long flags among the words of a command, without values, with hyphens."""
+    return frozenset(word.partition("=")[0].replace("_", "-") for word in words if word.startswith("--"))

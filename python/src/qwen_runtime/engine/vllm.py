@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from qwen_runtime.engine import counters
-from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress, Rank
-from qwen_runtime.errors import HostError
+from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress, Rank, flags
+from qwen_runtime.errors import HostError, UsageError
+
+PARALLEL_SIZES = (
+    ("--tensor-parallel-size", "-tp"),
+    ("--pipeline-parallel-size", "-pp"),
+    ("--data-parallel-size", "-dp"),
+    ("--prefill-context-parallel-size", "-pcp"),
+)
 
 
 def check_installed() -> str:
@@ -51,6 +60,29 @@ def command(spec: EngineSpec) -> list[str]:
 
 def ranks(spec: EngineSpec) -> int:
     return 1  # vLLM starts its workers itself
+
+
+def parallel_sizes(spec: EngineSpec) -> tuple[int, ...]:
+    """The last value of a flag is the one that counts, as in vLLM."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for names in PARALLEL_SIZES:
+        parser.add_argument(*names, dest=names[0], type=int, default=1)
+    try:
+        sizes, _ = parser.parse_known_args(_hyphenated([*spec.planned, *spec.extra]))
+    except argparse.ArgumentError as error:
+        raise UsageError(str(error), "a whole number", "Correct the arguments of the engine.") from error
+    return tuple(vars(sizes).values())
+
+
+def _hyphenated(words: Sequence[str]) -> list[str]:
+    """vLLM takes underscores in the place of hyphens in its flags."""
+    named = (word.partition("=") for word in words)
+    return [f"{flag.replace('_', '-') if flag.startswith('--') else flag}{sign}{value}" for flag, sign, value in named]
+
+
+def own_flags() -> frozenset[str]:
+    spec = EngineSpec(Path("model"), "model", 1, 1, "auto", rank=Rank(2, 1, "leader", 1))
+    return flags(command(spec)) | {"--model"}
 
 
 def _rank(rank: Rank) -> list[str]:

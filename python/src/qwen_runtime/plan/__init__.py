@@ -6,8 +6,9 @@
 Standard library only, and imported in milliseconds: roles, the stack's program, tests and the server read its results.
 """
 
-from qwen_runtime.plan.document import Document, build, dumps, read
+from qwen_runtime.plan.document import build, dumps
 from qwen_runtime.plan.planner import Plan, plan
+from qwen_runtime.plan.reader import Document, parse, read
 from qwen_runtime.plan.request import Request, make
 
-__all__ = ["Document", "Plan", "Request", "build", "dumps", "make", "plan", "read"]
+__all__ = ["Document", "Plan", "Request", "build", "dumps", "make", "parse", "plan", "read"]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
-from qwen_runtime.errors import PlanError, UsageError
 from qwen_runtime.plan import engines, kubernetes, nearest
 from qwen_runtime.plan.layout import Layout, Site
 from qwen_runtime.plan.memory import Memory, headroom_parts
@@ -184,7 +182,14 @@ def warnings(plan: Plan) -> list[str]:
         found.append(f"{request.gpu.name} has no NVLink: its ranks agree over PCIe")
     spare = kubernetes.requests(plan)["spare_gpus_for_max_surge"]
     if spare:
-        found.append(f"a rolling update (maxSurge 1) needs {spare} {request.gpu.name} more than the site has")
+        found.append(
+            f"a rolling change that starts a new replica first needs {spare} {request.gpu.name} more than the site has"
+        )
+    if request.gpu.vendor == "amd":
+        found.append(
+            f"{request.gpu.name} is planned and not installed: no role installs ROCm, and the serving stack asks for "
+            "nvidia.com/gpu alone"
+        )
     return found
 
 
@@ -216,45 +221,3 @@ def alternative(found: Alternative) -> dict[str, Any]:
         "layout": layout(found.plan.best.layout, request.site),
         "memory": memory(found.plan),
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """What a consumer needs of a plan that fits."""
-
-    model: str
-    parameters: int
-    max_model_len: int
-    dtype: str
-    nodes_per_replica: int
-    launch: Mapping[str, list[str]]
-    environment: Mapping[str, str]
-
-
-def read(path: Path) -> Document:
-    """A plan that was written with --json. UsageError where it is none, PlanError with the plan's own message where it
-    does not fit."""
-    try:
-        found = json.loads(path.read_bytes())
-        if found["format"] != FORMAT:
-            raise ValueError(f"format {found['format']!r}")
-        if not found["fits"]:
-            problem = found["problem"]
-            raise PlanError(str(problem["found"]), str(problem["needed"]), str(problem["remedy"]))
-        return Document(
-            model=str(found["model"]["name"]),
-            parameters=int(found["parameters"]),
-            max_model_len=int(found["max_model_len"]),
-            dtype=str(found["choices"]["dtype"]["value"]),
-            nodes_per_replica=int(found["layout"]["nodes_per_replica"]),
-            launch={str(engine): [str(word) for word in words] for engine, words in found["launch"].items()},
-            environment={str(name): str(value) for name, value in found["environment"].items()},
-        )
-    except OSError as error:
-        raise UsageError(f"plan {path} cannot be read ({error.strerror})", "a plan", "Correct the path.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(
-            f"{path} is not a plan of this version ({error!r})",
-            f"a document of format {FORMAT}",
-            f"Write it anew: qwen-runtime plan ... --json > {path}",
-        ) from error

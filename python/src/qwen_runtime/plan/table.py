@@ -80,7 +80,8 @@ def _kubernetes(document: dict[str, Any]) -> Iterator[str]:
         f"{asked['startup_seconds']} s to start"
     )
     yield f"host       {gib(host['memory_bytes'])} of memory, {host['disk_bytes'] / GIGA:.0f} GB for two revisions"
-    yield f"rollout    maxSurge 1 needs {asked['spare_nodes_for_max_surge']} spare nodes"
+    spare = asked["spare_nodes_for_max_surge"]
+    yield f"rollout    {f'by surge needs {spare} spare nodes' if spare else 'by surge has the GPUs that it needs'}"
 
 
 def _launch(document: dict[str, Any]) -> Iterator[str]:

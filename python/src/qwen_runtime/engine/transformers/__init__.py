@@ -6,9 +6,11 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from qwen_runtime.engine import counters
 from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress
+from qwen_runtime.engine.spec import flags as spec_flags
 from qwen_runtime.engine.transformers import flags
 from qwen_runtime.errors import HostError, UsageError
 from qwen_runtime.plan import engines, models
@@ -63,6 +65,15 @@ def ranks(spec: EngineSpec) -> int:
                 "Correct --tp-size, --ep-size, --pp-size, or ask `qwen-runtime plan --engine transformers` what fits.",
             )
     return options.ranks
+
+
+def parallel_sizes(spec: EngineSpec) -> tuple[int, ...]:
+    options = flags.parse(_arguments(spec))
+    return options.tensor_parallel, options.pipeline_parallel
+
+
+def own_flags() -> frozenset[str]:
+    return spec_flags(_arguments(EngineSpec(Path("model"), "model", 1, 1, "auto"))) | {"--host"}
 
 
 def _arguments(spec: EngineSpec) -> list[str]:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from qwen_runtime.engine.transformers.admission import Limits
 from qwen_runtime.errors import UsageError
@@ -41,8 +42,8 @@ class Flags:
 
 
 def parse(arguments: Sequence[str]) -> Flags:
-    """UsageError where the flags are right by themselves and not together; SystemExit where one is not known."""
-    parser = argparse.ArgumentParser(prog="qwen-runtime serve --engine transformers", allow_abbrev=False)
+    """UsageError where a flag is not known, or where flags contradict each other."""
+    parser = _Parser(prog="qwen-runtime serve --engine transformers", allow_abbrev=False)
     parser.add_argument("model_dir", type=Path)
     parser.add_argument("--served-model-name", required=True)
     parser.add_argument("--host", default="0.0.0.0")
@@ -86,6 +87,17 @@ def parse(arguments: Sequence[str]) -> Flags:
         expert_parallel=options.ep_size,
         pipeline_parallel=options.pp_size,
     )
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises its errors: the supervisor and the stack's program ask it too, and must not end with it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(
+            f"arguments of engine transformers: {message}",
+            "flags that docs/engines.md lists, with their values",
+            "Correct what stands after --, or extraArgs.",
+        )
 
 
 def _check_ranks(options: argparse.Namespace) -> None:

@@ -1,0 +1,134 @@
+"""The reader of a written plan. Every program that uses a plan reads it here: serve, the stack and the roles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qwen_runtime.errors import PlanError, UsageError
+from qwen_runtime.plan.document import FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Pods:
+    """What one pod asks of Kubernetes, and how many pods there are."""
+
+    replicas: int
+    pods_per_replica: int
+    gpu_resource: str | None
+    """None where the plan is for hosts without GPUs."""
+    gpus: int
+    """GPUs of one pod."""
+    cpu_request: str
+    memory_request: str
+    memory_limit: str
+    shared_memory: str
+    drain_seconds: int
+    startup_seconds: int
+    missing_gpus_for_surge: int
+    """GPUs that one more replica needs beyond those of the planned hosts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """The hosts that the plan counts on."""
+
+    gpu: str
+    gpus_per_node: int
+    nodes: int
+    memory_bytes: int
+    """Memory of each host."""
+    disk_bytes: int
+    """Disk of each host, for two revisions of the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A plan that fits, as far as other programs need it."""
+
+    model: str
+    parameters: int
+    max_model_len: int
+    engine: str
+    dtype: str
+    gpus_per_replica: int
+    nodes_per_replica: int
+    launch: Mapping[str, list[str]]
+    """Engine to its arguments; the layout and the pods are those of `engine`."""
+    environment: Mapping[str, str]
+    pods: Pods
+    hosts: Hosts
+
+
+def read(path: Path) -> Document:
+    """The plan in a file. UsageError where it is none, PlanError with the plan's own message where it does not fit."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"plan {path} cannot be read ({error.strerror})", "a plan", "Correct the path.") from error
+    return parse(text, str(path))
+
+
+def parse(text: bytes, name: str) -> Document:
+    """The plan in a text that was written with --json. `name` is what messages call it."""
+    try:
+        written = json.loads(text)
+        if written["format"] != FORMAT:
+            raise ValueError(f"format {written['format']!r}")
+        if not written["fits"]:
+            problem = written["problem"]
+            raise PlanError(str(problem["found"]), str(problem["needed"]), str(problem["remedy"]))
+        return _document(written)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(
+            f"{name} is not a plan of this version ({error!r})",
+            f"a document of format {FORMAT}",
+            f"Write it anew: qwen-runtime plan ... --json > {name}",
+        ) from error
+
+
+def _document(written: Mapping[str, Any]) -> Document:
+    layout = written["layout"]
+    return Document(
+        model=str(written["model"]["name"]),
+        parameters=int(written["parameters"]),
+        max_model_len=int(written["max_model_len"]),
+        engine=str(written["choices"]["engine"]["value"]),
+        dtype=str(written["choices"]["dtype"]["value"]),
+        gpus_per_replica=int(layout["gpus_per_replica"]),
+        nodes_per_replica=int(layout["nodes_per_replica"]),
+        launch={str(engine): [str(word) for word in words] for engine, words in written["launch"].items()},
+        environment={str(name): str(value) for name, value in written["environment"].items()},
+        pods=_pods(written["kubernetes"]),
+        hosts=_hosts(written["hardware"], written["host"]),
+    )
+
+
+def _pods(asked: Mapping[str, Any]) -> Pods:
+    resource = asked["gpu_resource"]
+    return Pods(
+        replicas=int(asked["replicas"]),
+        pods_per_replica=int(asked["pods_per_replica"]),
+        gpu_resource=None if resource is None else str(resource),
+        gpus=int(asked["gpus"]),
+        cpu_request=str(asked["cpu_request"]),
+        memory_request=str(asked["memory_request"]),
+        memory_limit=str(asked["memory_limit"]),
+        shared_memory=str(asked["shared_memory"]),
+        drain_seconds=int(asked["drain_seconds"]),
+        startup_seconds=int(asked["startup_seconds"]),
+        missing_gpus_for_surge=int(asked["spare_gpus_for_max_surge"]),
+    )
+
+
+def _hosts(hardware: Mapping[str, Any], host: Mapping[str, Any]) -> Hosts:
+    return Hosts(
+        gpu=str(hardware["gpu"]),
+        gpus_per_node=int(hardware["gpus_per_node"]),
+        nodes=int(hardware["nodes"]),
+        memory_bytes=int(host["memory_bytes"]),
+        disk_bytes=int(host["disk_bytes"]),
+    )
