@@ -12,8 +12,9 @@ from ..inventory import Expected
 
 @pytest.fixture(scope="module")
 def snapshots(host: Host, expected: Expected) -> list[str]:
-    """Paths of the snapshots, oldest first."""
-    return sorted(host.check_output("find %s -name %s", expected["etcd_backup_dir"], "etcd-*.db").split())
+    """Paths of this member's snapshots, oldest first."""
+    names = f"etcd-????????T??????Z-{expected['etcd_backup_member_name']}.db"
+    return sorted(host.check_output("find %s -name %s", expected["etcd_backup_dir"], names).split())
 
 
 def test_the_timer_runs_now_and_at_boot(host: Host) -> None:

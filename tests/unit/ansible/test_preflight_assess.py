@@ -29,11 +29,14 @@ NEEDED: dict[str, Any] = {
     "clock_offset_max_s": 60,
     "clock_sync_required": False,
     "ports": DEFAULTS["preflight_ports"],
+    "mounts": [],
     "plan": None,
     "unseen": [],
     "known_gpus": VARIABLES["__preflight_known_gpus"],
     "known_nvswitches": VARIABLES["__preflight_nvswitches"],
 }
+
+REMOUNT = "Name it in /etc/fstab and mount it: mount /mnt/backup."
 
 
 def devices(product: str, count: int, kind: str = "0x030200") -> list[dict[str, str]]:
@@ -50,6 +53,7 @@ def dgx_h100() -> dict[str, Any]:
         "secure_boot": False,
         "clock_offset_s": 1.2,
         "clock_disciplined": False,
+        "mounted": [],
         "port_holders": {},
     }
 
@@ -147,6 +151,12 @@ def test_a_host_in_service_holds_its_own_ports() -> None:
 
 def test_a_holder_that_cannot_be_named_is_still_refused() -> None:
     assert "held by an unknown process" in failures(dgx_h100() | {"port_holders": {"6443": []}})["port 6443"]
+
+
+def test_a_share_that_is_not_mounted_is_refused_by_name() -> None:
+    found = dgx_h100() | {"mounted": ["/mnt/models"]}
+    named = failures(found, mounts=["/mnt/models", "/mnt/backup"])
+    assert named == {"mount /mnt/backup": f"nothing mounted there / the site's share / {REMOUNT}"}
 
 
 def test_secure_boot_and_an_undisciplined_clock_are_the_sites_choice() -> None:

@@ -65,6 +65,12 @@ def test_the_holder_of_a_port_is_named_and_a_free_port_left_out() -> None:
         assert inspect_host.read_port_holders(Path("/"), [held, free]) == {held: [own_name]}
 
 
+def test_only_what_is_mounted_counts_as_mounted(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/mounts").write_text("server:/backup /mnt/backup nfs4 rw 0 0\n/dev/sda1 / ext4 rw 0 0\n")
+    assert inspect_host.read_mounted(tmp_path, ["/mnt/backup", "/mnt/back"]) == ["/mnt/backup"]
+
+
 def test_the_clock_is_compared_with_the_controllers(tmp_path: Path) -> None:
-    question = {"pci_devices_dir": str(tmp_path), "ports": [], "controller_time_s": time.time() - 3600}
+    question = {"pci_devices_dir": str(tmp_path), "ports": [], "mounts": [], "controller_time_s": time.time() - 3600}
     assert inspect_host.inspect(question)["clock_offset_s"] == pytest.approx(3600, abs=30)

@@ -1,6 +1,6 @@
-"""Print as JSON what a host is: GPUs by PCI id, memory, NVMe drives, kernel, Secure Boot, clock, ports in use.
+"""Print as JSON what a host is: GPUs by PCI id, memory, NVMe drives, kernel, Secure Boot, clock, ports in use, mounts.
 
-    python3 inspect_host.py '{"pci_devices_dir": "...", "ports": ["6443"], "controller_time_s": 1700000000.0}'
+    python3 inspect_host.py '{"pci_devices_dir": "...", "ports": ["6443"], "mounts": [], "controller_time_s": 1.7e9}'
 
 Runs on the bare host: Python's standard library, no driver, no package. It reads and changes nothing.
 """
@@ -54,6 +54,12 @@ def read_secure_boot(root: Path) -> bool:
     return variable.exists() and variable.read_bytes()[4:5] == b"\x01"
 
 
+def read_mounted(root: Path, mount_points: list[str]) -> list[str]:
+    """Those of the mount points on which something is mounted, even where its server does not answer."""
+    mounted = {line.split()[1] for line in (root / "proc/mounts").read_text().splitlines()}
+    return [path for path in mount_points if path in mounted]
+
+
 def is_clock_disciplined() -> bool:
     return ctypes.CDLL(None).ntp_adjtime(ctypes.create_string_buffer(TIMEX_BYTES)) != TIME_ERROR
 
@@ -95,6 +101,7 @@ def inspect(question: dict, root: Path = Path("/")) -> dict:
         "secure_boot": read_secure_boot(root),
         "clock_offset_s": round(time.time() - question["controller_time_s"], 1),
         "clock_disciplined": is_clock_disciplined(),
+        "mounted": read_mounted(root, question["mounts"]),
         "port_holders": read_port_holders(root, question["ports"]),
     }
 

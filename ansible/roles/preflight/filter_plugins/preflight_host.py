@@ -1,4 +1,4 @@
-"""A host against what is needed, apart from its GPUs: memory, drives, kernel, Secure Boot, clock, ports."""
+"""A host against what is needed, apart from its GPUs: memory, drives, kernel, Secure Boot, clock, mounts, ports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def assess_host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row
     found:  answer of inspect_host.py
     needed: __preflight_needed of vars/main.yml
     """
-    return [*_host(found, needed), *_clock(found, needed), *_ports(found, needed)]
+    return [*_host(found, needed), *_clock(found, needed), *_mounts(found, needed), *_ports(found, needed)]
 
 
 def _row(name: str, ok: bool, found: str, wanted: str, remedy: str) -> Row:
@@ -76,6 +76,18 @@ def _clock(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]
         "synchronised" if needed["clock_sync_required"] else "either",
         "Start the host's time service and wait until timedatectl calls the clock synchronised.",
     )
+
+
+def _mounts(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
+    for path in needed["mounts"]:
+        mounted = path in found["mounted"]
+        yield _row(
+            f"mount {path}",
+            mounted,
+            "mounted" if mounted else "nothing mounted there",
+            "the site's share",
+            f"Name it in /etc/fstab and mount it: mount {path}.",
+        )
 
 
 def _ports(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
