@@ -13,13 +13,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from lab import services
 from lab.paths import CACHE, CONTROLLER_ENV, REPO
 from lab.shell import attempt, logged, output
 
 LOCK = REPO / "locks/controller.txt"
 PACKAGES = REPO / "lab/machine-packages.txt"
-# Wanted for their programs (the tests check configurations with them), not as services of this machine.
-SERVICES = {"haproxy", "prometheus", "prometheus-alertmanager"}
 UV_LOCK = REPO / "locks/uv.txt"
 
 
@@ -35,6 +34,7 @@ def _alone() -> Iterator[None]:
 @_alone()
 def packages(listed: Path = PACKAGES) -> str | None:
     """Install what a list names and the machine lacks."""
+    services.give_back()  # an earlier installation may have been killed
     wanted = [w for line in listed.read_text().splitlines() if (w := line.split("#")[0].strip())]
     status = attempt("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *wanted).stdout
     installed = {line.split()[0] for line in status.splitlines() if line.endswith(" installed")}
@@ -42,14 +42,12 @@ def packages(listed: Path = PACKAGES) -> str | None:
     if not missing:
         return None
     logged("packages", "apt-get", "update", "-q")
-    logged(
-        "packages",
-        *("apt-get", "install", "-y", "-q", "--no-install-recommends", *missing),
-        # Run level 1 keeps packages from starting their services.
-        env={"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"},
-    )
-    for service in SERVICES & set(missing):
-        attempt("systemctl", "disable", service)  # no systemd, no service to disable
+    with services.held_back():
+        logged(
+            "packages",
+            *("apt-get", "install", "-y", "-q", "--no-install-recommends", *missing),
+            env={"DEBIAN_FRONTEND": "noninteractive"},
+        )
     return f"installed {len(missing)}"
 
 

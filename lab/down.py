@@ -1,11 +1,11 @@
-"""Remove every container, network, mount and file that `make up` made, and nothing else. Caches stay."""
+"""Remove all that `make up` made, and give the kernel's settings back. Caches stay."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from lab import hosts, images, mirror, network, ownership, podman, site, vm
+from lab import hosts, images, kernel, mirror, network, ownership, podman, site, vm
 from lab.paths import LAB, STATE
 from lab.shell import output
 
@@ -35,6 +35,7 @@ def remove(lab_folder: Path) -> None:
         listed = output("podman", "images", "--no-trunc", "--format", "{{.ID}} {{.Repository}}").splitlines()
         for image in {line.split()[0] for line in listed if line.split()[1].startswith(IMAGES)}:
             output("podman", "rmi", "--force", image)
+    kernel.restore()
     for mount in [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()][::-1]:
         if Path(mount).is_relative_to(images.WORK):  # a build that was cut off leaves its layers mounted
             output("umount", "--lazy", mount)

@@ -8,12 +8,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lab import gpus, network, podman, rootfs
+from lab import gpus, kernel, network, podman, rootfs
 from lab.errors import LabError
 from lab.paths import LAB, REPO, STATE
 from lab.shell import attempt, output
@@ -25,8 +24,6 @@ MACHINE_KEYS = LAB / "ssh/machines"  # host keys of virtual machines, a file eac
 DISKS = STATE / "hosts"
 ADDRESS = "qwen-onprem.address"
 SCRATCH = [f"10.90.0.{number}" for number in range(100, 200)]
-INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
-NEEDED_INSTANCES = 1024
 
 
 def inventory(group: str = "") -> dict[str, str]:
@@ -75,7 +72,8 @@ def _boot_all(wanted: dict[str, str], with_gpus: Collection[str]) -> list[str]:
     """Boot those that are not up; returns their names."""
     absent = {host: address for host, address in wanted.items() if not podman.alive(PREFIX + host)}
     if absent:
-        _let_many_watch_files()
+        kernel.remember()
+        kernel.let_many_watch_files()
     for host, address in absent.items():
         _install(host, has_gpus=host in with_gpus)
         _boot(host, address, peers=wanted)
@@ -84,12 +82,6 @@ def _boot_all(wanted: dict[str, str], with_gpus: Collection[str]) -> list[str]:
     for host in wanted:
         _try_exec(host, "systemctl", "is-active", "ssh.service", "route.service")
     return list(absent)
-
-
-def _let_many_watch_files() -> None:
-    """The kernel counts them for all hosts together, and Debian's 128 are used up by some eight systemds."""
-    if int(INOTIFY_INSTANCES.read_text()) < NEEDED_INSTANCES:
-        INOTIFY_INSTANCES.write_text(str(NEEDED_INSTANCES))
 
 
 def _install(host: str, *, has_gpus: bool) -> None:

@@ -1,0 +1,40 @@
+"""Settings of the machine's kernel that a lab changes: its hosts have no kernel of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lab.paths import STATE
+
+SETTINGS = Path("/proc/sys")
+REMEMBERED = STATE / "kernel.json"
+INOTIFY_INSTANCES = "fs/inotify/max_user_instances"
+# The kernel counts them for all hosts together, and Debian's 128 are used up by some eight systemds.
+NEEDED_INSTANCES = 1024
+# The kubelet sets the last three at each start.
+CHANGED = (INOTIFY_INSTANCES, "kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory")
+
+
+def remember() -> None:
+    """Write down what the machine has, before the first host boots; a lab that stands keeps what was written."""
+    if REMEMBERED.exists():
+        return
+    partial = REMEMBERED.with_suffix(".partial")
+    partial.write_text(json.dumps({name: (SETTINGS / name).read_text().strip() for name in CHANGED}))
+    partial.rename(REMEMBERED)
+
+
+def let_many_watch_files() -> None:
+    instances = SETTINGS / INOTIFY_INSTANCES
+    if int(instances.read_text()) < NEEDED_INSTANCES:
+        instances.write_text(str(NEEDED_INSTANCES))
+
+
+def restore() -> None:
+    """Give the machine back what it had; the lab's hosts must be gone, or they would change it again."""
+    if not REMEMBERED.exists():
+        return
+    for name, value in json.loads(REMEMBERED.read_text()).items():
+        (SETTINGS / name).write_text(value)
+    REMEMBERED.unlink()

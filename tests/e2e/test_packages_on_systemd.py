@@ -1,0 +1,68 @@
+"""On a machine with systemd, what `make up` installs runs no service: tried on a host of its own beside the rack."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from lab import services
+from lab.hosts import PREFIX
+from lab.mirror import SOURCES
+from lab.paths import LAB, REPO
+
+HOST = "packages1"
+INSTALL = "from pathlib import Path; from lab import bootstrap; bootstrap.packages(Path('/opt/packages.txt'))"
+RUN_LEVEL_1 = "DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends"
+
+
+@pytest.fixture
+def host() -> Iterator[str]:
+    """A bare host that installs from the mirror, with the lab's code and the list of what brings services."""
+    scratch = [sys.executable, "-m", "lab", "scratch"]
+    subprocess.run([*scratch, "up", HOST], cwd=REPO, check=True, capture_output=True)
+    try:
+        put("/etc/apt/sources.list.d/site.sources", SOURCES)
+        put("/etc/apt/keyrings/site.asc", (LAB / "mirror/apt-key.asc").read_text())
+        put("/opt/packages.txt", "\n".join(services.ENABLED))
+        subprocess.run(["podman", "cp", REPO / "lab", f"{PREFIX}{HOST}:/opt/lab"], check=True, capture_output=True)
+        yield HOST
+    finally:
+        subprocess.run([*scratch, "down", HOST], cwd=REPO, check=True, capture_output=True)
+
+
+def put(path: str, text: str) -> None:
+    command = f"mkdir --parents $(dirname {path}); cat > {path}"
+    subprocess.run(["podman", "exec", "-i", PREFIX + HOST, "sh", "-c", command], input=text, text=True, check=True)
+
+
+def ask(command: str) -> str:
+    done = subprocess.run(
+        ["podman", "exec", "--workdir", "/opt", PREFIX + HOST, "sh", "-c", command],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def listening() -> set[str]:
+    """Addresses on which the host listens."""
+    return {line.split()[3] for line in ask("ss --no-header --listening --numeric --tcp").splitlines()}
+
+
+@pytest.mark.usefixtures("host")
+def test_installed_packages_start_nothing_now_or_at_boot() -> None:
+    before = listening()
+    ask(f'python3 -c "{INSTALL}"')
+    ask(f"which {' '.join(services.ENABLED)}")
+    assert listening() == before
+    assert set(ask(f"systemctl is-enabled {' '.join(services.ENABLED)} || true").split()) == {"disabled"}
+    ask(f"test ! -e {services.POLICY}")
+
+    # What systemd's packages do not heed: it would not have been enough.
+    ask(f"apt-get purge -y -q {' '.join(services.ENABLED)} && {RUN_LEVEL_1} {' '.join(services.ENABLED)}")
+    assert "*:9090" in listening() - before
