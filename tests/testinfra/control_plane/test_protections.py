@@ -11,7 +11,6 @@ from testinfra.host import Host
 
 from ..inventory import Expected
 from ..web import status
-from .test_cluster import KUBECTL
 
 SERVED_WITHOUT_A_NAME = ["/livez", "/readyz", "/healthz"]
 REFUSED_WITHOUT_A_NAME = ["/api", "/version", "/api/v1/namespaces/kube-public/configmaps/cluster-info"]
@@ -36,15 +35,18 @@ def test_the_api_answers_at_its_endpoint(host: Host, expected: Expected) -> None
     assert status(host, f"https://{expected['kubernetes_api_endpoint']}/readyz") == 200
 
 
-def test_reading_a_secret_is_logged_without_its_contents(host: Host, expected: Expected) -> None:
-    path = "/api/v1/namespaces/kube-system/secrets/read-by-a-test"
+@pytest.mark.parametrize("credential", ["admin", "kubelet"])
+def test_reading_a_secret_is_logged_without_its_contents(host: Host, expected: Expected, credential: str) -> None:
+    """A node's credential, too: one that was stolen reads secrets as the node does."""
+    user = {"admin": "kubernetes-admin", "kubelet": f"system:node:{expected['kubernetes_node_name']}"}[credential]
+    path = f"/api/v1/namespaces/kube-system/secrets/read-by-a-test-as-{credential}"
     # Asked of this host's own API, whose log is read.
     server = f"--server=https://{expected['kubernetes_node_ip']}:6443"
-    host.run(f"{KUBECTL} {server} get --raw {path}")
+    host.run(f"kubectl --kubeconfig=/etc/kubernetes/{credential}.conf {server} get --raw {path}")
     lines = host.check_output("tail --lines=2000 /var/log/kubernetes/audit/audit.log").splitlines()
     events = [json.loads(line) for line in lines if path in line]
     assert events
-    assert events[-1]["user"]["username"] == "kubernetes-admin"
+    assert events[-1]["user"]["username"] == user
     assert events[-1]["level"] == "Metadata"
     assert "responseObject" not in events[-1]
 
