@@ -5,39 +5,34 @@ It holds several versions of a package, as a site's does that must be able to go
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
-import tarfile
 import tempfile
 from pathlib import Path
 
-from lab import debs, nvidia_debs, rootfs, store
+from lab import debian_packages, debs, nvidia_debs, rootfs, store
 from lab.paths import BIN, CACHE, REPO
-from lab.shell import logged, output
+from lab.shell import output
 
-PACKAGES = REPO / "lab/mirror-packages.txt"
 KEY_USER = "qwen-onprem lab mirror"
 
 
 def build(base_tar: Path) -> tuple[Path, bool]:
     """Return the repository's folder (dists/, pool/, key.asc) and whether it had to be made."""
+    debian, _ = debian_packages.obtain(base_tar)
     made_from = store.key(
-        PACKAGES, base_tar.with_name(store.SUMS), *(BIN / b for b in ("kubelet", "kubeadm", "kubectl")),
-        REPO / "lab/debs.py", *nvidia_debs.sources(), REPO / "lab/apt_repo.py", REPO / "versions.yml",
+        debian / store.SUMS, *(BIN / name for name in debs.BINARIES), REPO / "lab/debs.py",
+        *nvidia_debs.sources(), REPO / "lab/apt_repo.py", REPO / "versions.yml",
     )  # fmt: skip
-    return store.obtain("mirror/apt", made_from, lambda into: _fill(into, base_tar))
+    return store.obtain("mirror/apt", made_from, lambda into: _fill(into, debian))
 
 
-def _fill(into: Path, base_tar: Path) -> None:
-    archives = into / "archives"
-    (archives / "partial").mkdir(parents=True)
-    _download(archives, base_tar)
+def _fill(into: Path, debian: Path) -> None:
     pool = into / "pool"
     pool.mkdir()
-    for deb in archives.glob("*.deb"):
+    for deb in debian.glob("*.deb"):
         # apt writes a version's epoch into the name as %3a, which a URL would read as a colon.
-        deb.rename(pool / re.sub(r"_\d+%3a", "_", deb.name))
-    shutil.rmtree(archives)
+        os.link(deb, pool / re.sub(r"_\d+%3a", "_", deb.name))
     with tempfile.TemporaryDirectory() as scratch:
         debs.build(Path(scratch) / "kubernetes", pool)
         nvidia_debs.build(Path(scratch) / "nvidia", pool)
@@ -62,23 +57,6 @@ def index(into: Path) -> None:
     (into / "key.asc").write_text(output("gpg", "--armor", "--export", key, env=_gnupg()) + "\n")
     # gpg starts an agent that would outlive the run.
     output("gpgconf", "--kill", "gpg-agent", env=_gnupg())
-
-
-def _download(into: Path, base_tar: Path) -> None:
-    """Fetch what a host made from the base image lacks: apt resolves against the base's own package database."""
-    logged("mirror", "apt-get", "update", "-q")
-    wanted = [w for line in PACKAGES.read_text().splitlines() if (w := line.split("#")[0].strip())]
-    status = into / "partial/status"
-    with tarfile.open(base_tar) as tar:
-        member = tar.extractfile("./var/lib/dpkg/status")
-        assert member is not None, "a mmdebstrap tar holds dpkg's database"
-        status.write_bytes(member.read())
-    logged(
-        "mirror",
-        *("apt-get", "install", "--yes", "-q", "--download-only", "--no-install-recommends"),
-        *("-o", f"Dir::State::status={status}", "-o", f"Dir::Cache::archives={into}", "-o", "Debug::NoLocking=1"),
-        *("-o", "APT::Sandbox::User=root", *wanted),
-    )
 
 
 def _signing_key() -> str:

@@ -39,13 +39,14 @@ EnvironmentFile=-/etc/default/kubelet
 ExecStart=
 ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
 """
+BINARIES = ("kubelet", "kubeadm", "kubectl")
 UNITS = Path("usr/lib/systemd/system")
 
 
 def build(scratch: Path, into: Path) -> None:
     """Write kubelet, kubeadm, kubectl and kubernetes-cni packages into a folder."""
     kubernetes = versions()["kubernetes"]
-    for name in ("kubelet", "kubeadm", "kubectl"):
+    for name in BINARIES:
         install(BIN / name, scratch / name / "usr/bin" / name, 0o755)
     write(scratch / "kubelet" / UNITS / "kubelet.service", KUBELET_UNIT)
     write(scratch / "kubelet" / UNITS / "kubelet.service.d/10-kubeadm.conf", KUBEADM_DROP_IN)

@@ -6,10 +6,10 @@ import json
 import sys
 
 from lab import mirror, rootfs, versions, wheels
+from lab.debian_packages import CATALOGUES
 from lab.paths import BIN, CACHE, REPO
 from lab.shell import output
 
-CATALOGUES = ("lab/kubernetes/images.yml", "images/catalog.yml", "lab/gpu/images.yml")
 WORK = CACHE / "images"
 # Those that the stack names by digest; the others go by the tags of their projects.
 REFERENCED = ("runtime", "gateway", "prometheus", "alertmanager")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+import packages
 import pytest
 import render
-from catalog import ROOT, Image, load
+from catalog import ROOT, Image, choose, load
 
 IMAGES = load()
 LAB_IMAGES = load(ROOT / "lab/gpu/images.yml")
@@ -101,3 +102,12 @@ def test_python_packages_are_locked_with_hashes(image: Image) -> None:
     assert image.lock is not None
     assert "--hash=sha256:" in (ROOT / image.lock).read_text()
     assert any("--require-hashes" in run and "--no-index" in run for run in of(image, "RUN"))
+
+
+def test_packages_of_an_image_are_listed_under_the_base_that_it_ends_on() -> None:
+    listed = packages.by_base(choose(IMAGES, "cuda"))
+    assert "haproxy" in listed["debian:bookworm-slim"]
+    assert "python3" in listed[next(i.base for i in IMAGES if i.variant == "cuda" and i.base)]
+    assert {name for names in listed.values() for name in names} == {
+        name for image in choose(IMAGES, "cuda") for name in image.packages
+    }
