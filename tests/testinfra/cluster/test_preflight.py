@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from testinfra.host import Host
 from ..inventory import ROOT, Expected
 
 PREFLIGHT = ROOT / "ansible/roles/preflight"
-sys.path.insert(0, str(PREFLIGHT / "filter_plugins"))
+sys.path[:0] = [str(PREFLIGHT / "filter_plugins"), str(ROOT / "python/src")]
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +27,13 @@ def test_the_host_is_what_was_asked_for(node: str, found: dict[str, Any], expect
     from preflight_gpus import assess_gpus
     from preflight_host import assess_host
     from preflight_plan import assess_plan
+    from qwen_runtime import plan
 
-    needed = expected["__preflight_needed"]
+    plans = [
+        {"__preflight_plan_file": file, "rc": 0, "stdout": json.dumps(asdict(plan.read(Path(file))))}
+        for file in expected["preflight_plan_files"]
+    ]
+    needed = expected["__preflight_needed"] | {"plans": plans}
     rows = assess_host(found, needed)
     rows += [row for assess in (assess_gpus, assess_plan) for row in assess({node: found}, node, needed)]
     # One host at a time is seen here: how many there are is asked of no single one.

@@ -59,7 +59,7 @@ def test_an_unknown_row_is_named_before_anything_is_done_to_the_host(tmp_path: P
     for site in ("example", "local"):
         variables = yaml.safe_load((ROOT / f"inventory/{site}/group_vars/all/site.yml").read_text())
         variables |= yaml.safe_load((ROOT / f"inventory/{site}/group_vars/gpu/preflight.yml").read_text())
-        shared = {name: variables[name] for name in variables if "nvidia" in name} | {"preflight_plan_file": ""}
+        shared = {name: variables[name] for name in variables if "nvidia" in name} | {"preflight_plan_files": []}
         shared |= {"versions": {"nvidia": {"stacks": STACKS}}, "nvidia_driver_stacks": STACKS}
         shared |= {"nvidia_driver_stack": "{{ site_nvidia }}", "nvidia_driver_torch_version": ""}
         cases: refusals.Cases = {"unknown": shared | {"site_nvidia_stack": "cuda-12.9"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from typing import Any
 
@@ -30,7 +31,8 @@ NEEDED: dict[str, Any] = {
     "clock_sync_required": False,
     "ports": DEFAULTS["preflight_ports"],
     "mounts": [],
-    "plan": None,
+    "plans": [],
+    "plan_files": {},
     "unseen": [],
     "known_gpus": VARIABLES["__preflight_known_gpus"],
     "known_nvswitches": VARIABLES["__preflight_nvswitches"],
@@ -183,41 +185,41 @@ def test_every_known_gpu_has_a_model_and_a_memory() -> None:
         assert gpu["memory_gb"] > 0
 
 
-# The parts of `qwen-runtime plan --json` that matter to a host.
-PLAN: dict[str, Any] = {
-    "fits": True,
-    "reason": "Qwen3-Coder-480B-A35B-Instruct-FP8 fits 1 x 8 h100-80gb",
-    "hardware": {"gpu": "h100-80gb", "gpus_per_node": 8, "nodes": 1},
-    "host": {"memory_bytes": 500 * 2**30, "disk_bytes": 964 * 10**9},
+# The parts of the reader's answer that matter to a host.
+HOSTS = {
+    "gpu": "h100-80gb",
+    "gpus_per_node": 8,
+    "nodes": 1,
+    "memory_bytes": 500 * 2**30,
+    "disk_bytes": 964 * 10**9,
 }
 
 
+def plans(**changes: Any) -> list[dict[str, Any]]:
+    document = {"hosts": {**HOSTS, **changes}}
+    return [{"__preflight_plan_file": "plan.json", "rc": 0, "stdout": json.dumps(document)}]
+
+
 def test_a_plan_for_these_hosts_passes() -> None:
-    assert failures(dgx_h100(), plan=PLAN) == {}
-
-
-def test_a_plan_that_does_not_fit_stops_with_its_own_reason() -> None:
-    plan = {"fits": False, "reason": "bf16 (960 GB of weights) does not fit 1 x 8 h100-80gb"}
-    assert failures(dgx_h100(), plan=plan)["plan"].startswith(plan["reason"])
+    assert failures(dgx_h100(), plans=plans()) == {}
 
 
 def test_hosts_with_other_gpus_than_the_plans_are_refused() -> None:
     found = dgx_h100()
     found["nvidia_devices"] = devices("2335", 8) + devices("22a3", 4, "0x068000")
-    named = failures(found, plan=PLAN)
+    named = failures(found, plans=plans())
     assert named["plan: GPUs"].startswith("8 x h200-141gb / 8 x h100-80gb")
-    assert set(named) == {"plan: GPUs", "plan: hosts"}
 
 
 def test_a_plan_for_more_hosts_than_there_are_is_refused() -> None:
-    named = failures(dgx_h100(), plan=PLAN | {"hardware": PLAN["hardware"] | {"nodes": 2}})
+    named = failures(dgx_h100(), plans=plans(nodes=2))
     assert named == {"plan: hosts": f"1 with these GPUs / 2 / {named['plan: hosts'].split(' / ')[2]}"}
 
 
 def test_a_host_with_less_memory_or_disk_than_the_plan_counts_on_is_refused() -> None:
     found = dgx_h100() | {"memory_bytes": 520 * 10**9, "drives_bytes": {"nvme0n1": 900 * 10**9}}
-    assert set(failures(found, plan=PLAN, storage_min_gb=0)) == {"plan: memory", "plan: storage"}
+    assert set(failures(found, plans=plans(), storage_min_gb=0)) == {"plan: memory", "plan: storage"}
 
 
 def test_a_control_plane_host_is_no_part_of_the_plan() -> None:
-    assert failures(dgx_h100() | {"nvidia_devices": []}, gpus=0, nvswitches=0, plan=PLAN) == {}
+    assert failures(dgx_h100() | {"nvidia_devices": []}, gpus=0, nvswitches=0, plans=plans()) == {}

@@ -19,7 +19,9 @@ def assess_gpus(found_everywhere: Mapping[str, Any], host: str, needed: Mapping[
     """
     if not needed["gpus"]:
         return []
-    return [*_gpus(found_everywhere[host], needed), _same_model(found_everywhere, needed)]
+    files = needed["plan_files"]
+    pool = {name: found for name, found in found_everywhere.items() if files.get(name) == files.get(host)}
+    return [*_gpus(found_everywhere[host], needed), _same_model(pool, needed)]
 
 
 def _row(name: str, ok: bool, found: str, wanted: str, remedy: str) -> Row:
@@ -71,10 +73,10 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     )
 
 
-def _same_model(found_everywhere: Mapping[str, Any], needed: Mapping[str, Any]) -> Row:
+def _same_model(pool: Mapping[str, Any], needed: Mapping[str, Any]) -> Row:
     """One plan sizes every rank alike: hosts with different GPUs belong to different plans."""
     hosts: dict[str, list[str]] = {}
-    for host, found in found_everywhere.items():
+    for host, found in pool.items():
         for gpu in set(_gpu_ids(found)):
             hosts.setdefault(needed["known_gpus"].get(gpu, {}).get("model", gpu), []).append(host)
     return _row(
@@ -82,7 +84,7 @@ def _same_model(found_everywhere: Mapping[str, Any], needed: Mapping[str, Any]) 
         len(hosts) <= 1,
         "; ".join(f"{model} on {', '.join(sorted(names))}" for model, names in sorted(hosts.items())) or "none",
         "one model",
-        "Put the hosts into inventories of their own, one plan each.",
+        "Give each kind of hosts plans of its own (preflight_plan_files of its group).",
     )
 
 

@@ -1,8 +1,10 @@
-"""Hosts against the plan that was made for them: the answer of `qwen-runtime plan --json`."""
+"""Hosts against the plans that were made for them, which `qwen-runtime plan --read` has read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
@@ -12,35 +14,60 @@ REPLAN = "Correct the inventory, or plan anew for what the hosts have (qwen-runt
 
 
 def assess_plan(found_everywhere: Mapping[str, Any], host: str, needed: Mapping[str, Any]) -> list[Row]:
-    """Rows {name, found, needed, remedy, ok}; of a plan that does not fit only that, in its own words.
+    """Rows {name, found, needed, remedy, ok}. Plans that do not fit give only that, in their own words.
 
     found_everywhere: host name to the answer of inspect_host.py, for all hosts of the play
-    needed:           __preflight_needed of vars/main.yml; its "unseen" are GPU hosts of the inventory outside this run
+    needed:           __preflight_needed of vars/main.yml: "plans" are the reader's answers, "plan_files" the lists of
+                      all hosts, "unseen" GPU hosts of the inventory outside this run
     """
-    plan = needed["plan"]
-    if not (plan and needed["gpus"]):
+    if not (needed["plans"] and needed["gpus"]):
         return []
-    if not plan["fits"]:
-        return [_row("plan", False, plan["reason"], "a plan that fits", "Take what it names, and plan anew.")]
-    hardware = plan["hardware"]
+    if refused := [answer for answer in needed["plans"] if answer["rc"]]:
+        return [_refusal(answer) for answer in refused]
+    plans = {Path(answer["__preflight_plan_file"]).name: json.loads(answer["stdout"]) for answer in needed["plans"]}
     gpus = {name: _gpus(found, needed["known_gpus"]) for name, found in found_everywhere.items()}
-    own = gpus[host]
-    wanted = [hardware["gpu"]] * hardware["gpus_per_node"]
-    seen, unseen = sum(names == wanted for names in gpus.values()), len(needed["unseen"])
-    hosts = f"{seen} with these GPUs" + (f", and {unseen} of the inventory outside this run" if unseen else "")
-    memory_bytes = found_everywhere[host]["memory_bytes"]
-    storage_bytes = sum(found_everywhere[host]["drives_bytes"].values())
-    least = plan["host"]
-    return [
-        _row("plan: GPUs", own == wanted, _said(own), _said(wanted), REPLAN),
-        _row("plan: hosts", seen + unseen >= hardware["nodes"], hosts, f"{hardware['nodes']}", REPLAN),
-        _row(
-            "plan: memory", memory_bytes >= least["memory_bytes"], _gb(memory_bytes), _gb(least["memory_bytes"]), REPLAN
-        ),
-        _row(
-            "plan: storage", storage_bytes >= least["disk_bytes"], _gb(storage_bytes), _gb(least["disk_bytes"]), REPLAN
-        ),
-    ]
+    rows = [_gpus_row(name, plan, gpus[host], len(plans)) for name, plan in plans.items()]
+    return [*rows, _hosts_row(plans, gpus, host, needed), *_size_rows(plans, found_everywhere[host], len(gpus[host]))]
+
+
+def _refusal(answer: Mapping[str, Any]) -> Row:
+    said = answer["stderr"].strip().removeprefix("qwen-runtime: ")
+    return _row("plan", False, said, "a plan that fits", "Take what it names, and plan anew.")
+
+
+def _gpus_row(name: str, plan: Mapping[str, Any], own: list[str], plans: int) -> Row:
+    """One plan takes all GPUs of a host; each of several may take a part."""
+    hosts = plan["hosts"]
+    wanted = [hosts["gpu"]] * hosts["gpus_per_node"]
+    fits = own == wanted or (plans > 1 and set(own) == set(wanted) and len(wanted) < len(own))
+    return _row(_label(name, plans, "GPUs"), fits, _said(own), _said(wanted), REPLAN)
+
+
+def _hosts_row(plans: Mapping[str, Any], gpus: Mapping[str, list[str]], host: str, needed: Mapping[str, Any]) -> Row:
+    """The plans of a pool use its hosts, no fewer and no more; several plans may share hosts."""
+    files, own = needed["plan_files"], gpus[host]
+    seen = sum(found == own for name, found in gpus.items() if files.get(name) == files.get(host))
+    unseen = sum(files.get(name) == files.get(host) for name in needed["unseen"])
+    planned_gpus = sum(plan["hosts"]["nodes"] * plan["hosts"]["gpus_per_node"] for plan in plans.values())
+    most = max(plan["hosts"]["nodes"] for plan in plans.values())
+    wanted = planned_gpus / len(own) if own else 0
+    found = f"{seen} with these GPUs" + (f", and {unseen} of the inventory outside this run" if unseen else "")
+    return _row("plan: hosts", seen + unseen == wanted and most <= wanted, found, f"{wanted:g}", REPLAN)
+
+
+def _size_rows(plans: Mapping[str, Any], found: Mapping[str, Any], gpus: int) -> Iterator[Row]:
+    """Weights of all plans lie on each host. Memory is that of the plans which share it, or of the largest one."""
+    hosts = [plan["hosts"] for plan in plans.values()]
+    memories = [each["memory_bytes"] for each in hosts]
+    memory = max(memories) if any(each["gpus_per_node"] == gpus for each in hosts) else sum(memories)
+    disk = sum(each["disk_bytes"] for each in hosts)
+    drives = sum(found["drives_bytes"].values())
+    yield _row("plan: memory", found["memory_bytes"] >= memory, _gb(found["memory_bytes"]), _gb(memory), REPLAN)
+    yield _row("plan: storage", drives >= disk, _gb(drives), _gb(disk), REPLAN)
+
+
+def _label(name: str, plans: int, what: str) -> str:
+    return f"plan {name}: {what}" if plans > 1 else f"plan: {what}"
 
 
 def _row(name: str, ok: bool, found: str, wanted: str, remedy: str) -> Row:
