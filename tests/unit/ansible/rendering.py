@@ -1,4 +1,4 @@
-"""A role's template, rendered by Ansible's own code with the role's defaults and what a case sets."""
+"""A role's templates and variables, made by Ansible's own code from the role's defaults and what a case sets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,21 @@ from .by_path import ROLES
 
 def render(template: str, **variables: Any) -> str:
     """Text of a template such as hardening/templates/firewall.nft.j2."""
+    role = template.split("/")[0]
+    text: str = _templar(role, variables).template(trust_as_template((ROLES / template).read_text()))
+    return text
+
+
+def evaluate(role: str, name: str, **variables: Any) -> Any:
+    """Value of a variable of the role."""
+    return _templar(role, variables).template(trust_as_template(f"{{{{ {name} }}}}"))
+
+
+def _templar(role: str, variables: dict[str, Any]) -> Templar:
     if not AnsibleCollectionConfig.collection_finder:
         init_plugin_loader()
     loader = DataLoader()
-    role = ROLES / template.split("/")[0]
-    known: dict[str, Any] = {"ansible_managed": "Ansible managed"}
+    known: dict[str, Any] = {"ansible_managed": "Ansible managed", "inventory_hostname": "host1"}
     for part in ("defaults", "vars"):
-        known |= loader.load_from_file(str(role / part / "main.yml"), trusted_as_template=True)
-    text = trust_as_template((ROLES / template).read_text())
-    rendered: str = Templar(loader=loader, variables=known | variables).template(text)
-    return rendered
+        known |= loader.load_from_file(str(ROLES / role / part / "main.yml"), trusted_as_template=True)
+    return Templar(loader=loader, variables=known | variables)
