@@ -1,8 +1,9 @@
 """A stand-in for vLLM's server: the same paths, counters and signals as far as the supervisor looks at them.
 
 Run as `... serve MODEL_DIR --served-model-name NAME --port PORT [...]`; unknown flags are taken as vLLM's. Its own:
---fake-exit CODE (ends at once), --fake-wait FILE (listens once that is there), --fake-silent (never listens),
---fake-deaf (ignores SIGTERM), --fake-orphan FILE (starts a process in a session of its own and writes its id there).
+--fake-exit CODE (ends at once), --fake-words FILE (logs that first), --fake-wait FILE (listens once that is there),
+--fake-silent (never listens), --fake-deaf (ignores SIGTERM), --fake-orphan FILE (starts a process in a session of its
+own and writes its id there).
 GET /stream?seconds=S answers line by line; POST /die ends it as a crash does; POST /health?status=N changes what
 /health answers; POST /hang stops all tokens; POST /finish ends every stream as if its answer were complete; POST /mute
 lets it accept questions and answer none. With --headless it has no server, as the ranks of vLLM that only compute.
@@ -104,12 +105,15 @@ def main() -> None:
     parser.add_argument("--served-model-name", required=True)
     parser.add_argument("--headless", action="store_true")
     parser.add_argument("--fake-exit", type=int)
+    parser.add_argument("--fake-words", type=Path)
     parser.add_argument("--fake-wait", type=Path)
     parser.add_argument("--fake-silent", action="store_true")
     parser.add_argument("--fake-deaf", action="store_true")
     parser.add_argument("--fake-orphan", type=Path)
     options, _ = parser.parse_known_args()
     print(f"fake engine with {' '.join(sys.argv[1:])}", flush=True)
+    if options.fake_words:
+        print(options.fake_words.read_text(), flush=True)
     if options.fake_exit is not None:
         sys.exit(options.fake_exit)
     if options.fake_orphan:

@@ -32,8 +32,6 @@ SPLIT = {
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": "1",
-        # vLLM's tensor parallel code compiles some of itself also in eager mode, and the image has no compiler.
-        "TORCH_COMPILE_DISABLE": "1",
     },
 }
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec, Progress
 
+COMPILERS = ("TORCH_COMPILE_DISABLE", "VLLM_USE_AOT_COMPILE", "VLLM_USE_FLASHINFER_SAMPLER", "VLLM_USE_DEEP_GEMM")
+Host = Callable[..., dict[str, str]]
 SPEC = EngineSpec(Path("/models/m"), "m", 8080, 4096, "bfloat16", extra=("--enforce-eager", "--dtype", "float32"))
 
 
@@ -30,6 +33,20 @@ def version(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return str(request.param)
 
 
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """The engine's environment on a host whose PATH has these programs and no other."""
+
+    def environment(*programs: str, **base: str) -> dict[str, str]:
+        folder = tmp_path / "-".join(("bin", *programs))
+        folder.mkdir()
+        for name in programs:
+            (folder / name).touch(mode=0o755)
+        return vllm.environment({"PATH": str(folder), "CUDA_HOME": str(tmp_path / "cuda"), **base})
+
+    return environment
+
+
 @pytest.mark.usefixtures("version")
 def test_nothing_is_fetched_or_reported_unless_the_environment_says_so() -> None:
     environment = vllm.environment({"PATH": "/bin", "DO_NOT_TRACK": "0"})
@@ -38,10 +55,39 @@ def test_nothing_is_fetched_or_reported_unless_the_environment_says_so() -> None
     assert environment["HF_HUB_OFFLINE"] == environment["VLLM_NO_USAGE_STATS"] == "1"
 
 
-def test_only_the_build_for_cpus_leaves_its_graphs_to_torchs_cache(version: str) -> None:
-    found = vllm.environment({}).get("VLLM_USE_AOT_COMPILE")
-    assert found == ("0" if version.endswith("+cpu") else None)
-    assert vllm.environment({"VLLM_USE_AOT_COMPILE": "1"})["VLLM_USE_AOT_COMPILE"] == "1"
+def test_what_a_host_has_no_compiler_for_is_off(host: Host, version: str) -> None:
+    off = {name: value for name, value in host("gcc").items() if name in COMPILERS}
+    if version.endswith("+cpu"):
+        assert off == {"TORCH_COMPILE_DISABLE": "1"}
+    else:
+        assert off == {"VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_USE_DEEP_GEMM": "0"}
+
+
+def test_with_its_compilers_vllm_is_left_as_it_is_but_for_the_graphs_that_it_cannot_read(
+    host: Host, version: str
+) -> None:
+    off = {name: value for name, value in host("g++", "c++", "nvcc").items() if name in COMPILERS}
+    assert off == ({"VLLM_USE_AOT_COMPILE": "0"} if version.endswith("+cpu") else {})
+
+
+def test_a_compiler_is_the_one_that_torch_would_take(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "check_installed", lambda: "0.32.0+cpu")
+    assert "TORCH_COMPILE_DISABLE" not in host("clang++", CXX="clang++")
+    assert "TORCH_COMPILE_DISABLE" in host("g++", CXX="clang++")
+
+
+def test_nvcc_is_looked_for_where_vllm_does(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "check_installed", lambda: "0.32.0")
+    assert "VLLM_USE_DEEP_GEMM" in host("c++")
+    (tmp_path / "cuda/bin").mkdir(parents=True)
+    (tmp_path / "cuda/bin/nvcc").touch(mode=0o755)
+    assert "VLLM_USE_DEEP_GEMM" not in host("c++", "ld")
+
+
+@pytest.mark.usefixtures("version")
+@pytest.mark.parametrize("name", COMPILERS)
+def test_the_environment_decides_where_it_says_so(host: Host, name: str) -> None:
+    assert host("gcc", **{name: "2"})[name] == "2"
 
 
 def test_requests_and_tokens_are_those_of_every_engine_core() -> None:

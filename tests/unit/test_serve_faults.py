@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.model_files import SHARDS
-from tests.unit.runtime_process import Runtime, get, runs, runtimes, wait_until
+from tests.fakes.vllm_site import write_vllm_site
+from tests.unit.runtime_process import PATIENCE_S, SOURCE, Runtime, get, runs, runtimes, wait_until
 
 Start = Callable[..., Runtime]
 ROOT_OF_ITS_OWN = ("unshare", "--user", "--map-root-user", "--mount")
@@ -43,6 +46,37 @@ def test_it_serves_and_drains_as_an_ordinary_user_on_a_read_only_root(start: Sta
     runtime.signal(signal.SIGTERM)
     assert runtime.wait() == 0
     assert runtime.errors() == ""
+
+
+@NAMESPACES
+@pytest.mark.parametrize("command", ["weights verify --full", "serve --verify full --model"])
+def test_process_1_of_a_container_ends_at_sigterm_before_an_engine_runs(
+    tmp_path: Path, model_dir: Path, command: str
+) -> None:
+    """The kernel keeps from process 1 each signal that it has no handler for."""
+    endless = model_dir / "endless.bin"
+    with endless.open("wb") as file:
+        file.truncate(1 << 42)  # without a block on the disk, and days of work for whoever digests it
+    manifest = json.loads((model_dir / "manifest.json").read_text())
+    manifest["files"].append({"path": endless.name, "size": 1 << 42, "sha256": "0" * 64})
+    (model_dir / "manifest.json").write_text(json.dumps(manifest))
+    write_vllm_site(tmp_path / "site")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'site'}:{SOURCE}"}
+    own_pids = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
+    words = [*own_pids, sys.executable, "-m", "qwen_runtime", *command.split(), str(model_dir)]
+    with subprocess.Popen(words, env=environment) as unshare:
+        try:
+            children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
+            [first] = wait_until(lambda: children.read_text().split(), "process 1")
+            wait_until(lambda: endless in opened_by(first), "the verification's begin")
+            os.kill(int(first), signal.SIGTERM)
+            assert unshare.wait(PATIENCE_S) == 128 + signal.SIGTERM
+        finally:
+            unshare.kill()
+
+
+def opened_by(pid: str) -> list[Path]:
+    return [path.resolve() for path in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 @NAMESPACES

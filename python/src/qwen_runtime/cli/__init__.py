@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ from qwen_runtime.errors import Error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    # The kernel keeps from process 1 of a container each signal that it has no handler for.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     arguments = list(sys.argv[1:] if argv is None else argv)
     extra: list[str] = []
     if "--" in arguments:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -168,6 +169,7 @@ def run_share(options: Options) -> None:
 
     with share.bind(options.directory, options.address, options.port, options.fan_out) as server:
         print(f"sharing {options.directory} on {options.address} port {options.port}", flush=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # for a service both are its ordinary end
         try:
             server.serve_forever()
         except KeyboardInterrupt:

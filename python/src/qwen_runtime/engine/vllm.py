@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -97,13 +98,28 @@ def read_progress(metrics: str) -> Progress:
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
-    return {**ENVIRONMENT, "VLLM_NO_USAGE_STATS": "1", **_compile_cache(), **base}
+    return {**ENVIRONMENT, "VLLM_NO_USAGE_STATS": "1", **_compilers(base), **base}
 
 
-def _compile_cache() -> dict[str, str]:
-    """What has a second start find what the first one compiled.
+def _compilers(base: Mapping[str, str]) -> dict[str, str]:
+    """What keeps vLLM from compilers that it takes for granted and this host lacks.
 
-    vLLM 0.32 for CPUs writes whole graphs and then cannot read them ("no attribute 'finalize_loading'"), so that every
-    start compiles anew. Told to write none, it leaves caching to torch's compiler, which does.
+    It looks for one only when a feature is first used, and its engine dies where there is none (ADR 66).
     """
-    return {"VLLM_USE_AOT_COMPILE": "0"} if check_installed().endswith("+cpu") else {}
+    if check_installed().endswith("+cpu"):
+        # torch's compiler writes C++ for CPUs; logprobs and divided vocabularies use it even with --enforce-eager.
+        if not _find(base.get("CXX", "g++"), base):
+            return {"TORCH_COMPILE_DISABLE": "1"}
+        # vLLM 0.32 for CPUs writes whole graphs and then cannot read them ("no attribute 'finalize_loading'"), so that
+        # every start compiles anew. Told to write none, it leaves caching to torch's compiler, which does.
+        return {"VLLM_USE_AOT_COMPILE": "0"}
+    cuda = base.get("CUDA_HOME") or base.get("CUDA_PATH") or "/usr/local/cuda"
+    has_nvcc = _find("nvcc", base) or _find(f"{cuda}/bin/nvcc", base)
+    if has_nvcc and _find(base.get("CXX", "c++"), base):
+        return {}
+    # FlashInfer and DeepGEMM compile CUDA. vLLM looks for nvcc before it uses the former, but not in its sampler.
+    return {"VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_USE_DEEP_GEMM": "0"}
+
+
+def _find(program: str, environment: Mapping[str, str]) -> str | None:
+    return shutil.which(program, path=environment.get("PATH"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import BinaryIO
+from typing import IO
 
 MAX_LINE_BYTES = 64 * 1024
 _lock = threading.Lock()
@@ -17,12 +18,13 @@ def event(name: str, message: str, **fields: object) -> None:
     _write({"source": "supervisor", "event": name, "message": message, **fields})
 
 
-def pass_through(stream: BinaryIO) -> None:
-    """Copies the engine's lines until every process that holds the other end has closed it."""
+def pass_through(stream: IO[bytes], read: Callable[[str], None]) -> None:
+    """Copies the engine's lines, and shows each to `read`, until nobody holds the other end any more."""
     with stream:
         while line := stream.readline(MAX_LINE_BYTES):
             text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
             if text:
+                read(text)
                 _write({"source": "engine", "message": text})
 
 

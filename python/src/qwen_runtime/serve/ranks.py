@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from qwen_runtime.errors import EngineError
@@ -25,7 +23,6 @@ def run(
     Where one fails the others are killed before anything is raised: what `explain` knows of that rank, or EngineError.
     """
     processes.adopt_orphans()
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     started: list[subprocess.Popen[bytes]] = []
     try:
         started.extend(_start(command, own) for own in environments(environment, count))
@@ -34,7 +31,6 @@ def run(
         processes.end_all(os.getpid())
         for process in started:
             process.wait()
-        signal.signal(signal.SIGTERM, before)
 
 
 def environments(base: Mapping[str, str], count: int) -> list[dict[str, str]]:

@@ -20,6 +20,7 @@ from qwen_runtime import weights
 from qwen_runtime.engine.spec import Progress
 from qwen_runtime.errors import EngineError, Error, WeightsError
 from qwen_runtime.serve import journal, probe, processes
+from qwen_runtime.serve.engine_log import EngineLog
 from qwen_runtime.serve.group import DRAIN, END, LOST, Follower, Leader
 from qwen_runtime.serve.health import Health, State
 from qwen_runtime.serve.health_server import HealthServer
@@ -69,6 +70,8 @@ class Supervisor:
         self._find_change = find_change
         self._group = group
         self._signals = 0
+        self._logs = [EngineLog() for _ in environments]
+        self._first_ended = 0  # of the ranks: its log has the cause, those of the others only miss it
         self._health = Health()
         self._health_server = HealthServer(self._health, health_port)
         # SimpleQueue.put is safe inside a signal handler.
@@ -85,12 +88,9 @@ class Supervisor:
         ranks = [self._start(environment) for environment in self._environments]
         pids = ", ".join(str(rank.pid) for rank in ranks)
         journal.event("engine-started", f"the engine runs as process{'es' if len(ranks) > 1 else ''} {pids}")
-        readers = [
-            threading.Thread(target=journal.pass_through, args=(rank.stdout,), name="log", daemon=True)
-            for rank in ranks
-        ]
-        for reader in readers:
-            reader.start()
+        for rank, log in zip(ranks, self._logs, strict=True):
+            assert rank.stdout is not None
+            log.follow(rank.stdout)
         threading.Thread(target=self._reap, args=(ranks,), name="reaper", daemon=True).start()
         threading.Thread(target=self._watch, args=(started,), name="probe", daemon=True).start()
         self._health_server.start()
@@ -103,12 +103,17 @@ class Supervisor:
                 self._group.end(error.found, orderly=False)
             raise
         finally:
-            survivors = processes.end_all(os.getpid())
-            for reader in readers:
-                reader.join(timeout=2)
+            survivors = self._end_all()
             self._health_server.stop()
             if survivors:
                 journal.event("orphans", f"processes {survivors} did not end after SIGKILL")
+
+    def _end_all(self) -> list[int]:
+        """Ends every process of the engine and reads the rest of its log; returns what survived."""
+        survivors = processes.end_all(os.getpid())
+        for log in self._logs:
+            log.wait_end()
+        return survivors
 
     def _start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -150,7 +155,9 @@ class Supervisor:
             reason += f" (before that, {self._health.obstacle})"
         if processes.shared_memory_is_full():
             reason += " (/dev/shm is full: an engine that writes to it is killed)"
-        return reason
+        self._end_all()  # only now is its log whole
+        error = self._logs[self._first_ended].describe_error()
+        return f"{reason}; {error}" if error else reason
 
     def _failure(self, name: str, error: Error) -> Error:
         """Tells probes and the log; whoever raises it ends the server."""
@@ -242,6 +249,8 @@ class Supervisor:
                 return
             for number, rank in enumerate(ranks):
                 if pid == rank.pid:
+                    if not any(other.returncode is not None for other in ranks):
+                        self._first_ended = number
                     rank.returncode = os.waitstatus_to_exitcode(status)
                     who = f"rank {number} of the engine (process {pid})" if len(ranks) > 1 else f"engine process {pid}"
                     self._events.put((_EXIT, f"{who} {processes.describe_exit(status)}"))
