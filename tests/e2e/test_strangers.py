@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 import yaml
@@ -81,6 +82,7 @@ def test_pods_and_services_do_not_answer_a_stranger_that_has_the_route(
 
 
 def test_a_node_port_answers_the_same_stranger_and_asks_for_a_key(router: str) -> None:
-    connection = http.client.HTTPConnection(router, GATEWAY_PORT, timeout=PATIENCE_S)
-    connection.request("GET", "/v1/models")
-    assert connection.getresponse().status == 401
+    with closing(http.client.HTTPConnection(router, GATEWAY_PORT, timeout=PATIENCE_S)) as connection:
+        connection.request("GET", "/v1/models")
+        with connection.getresponse() as answer:
+            assert answer.status == 401

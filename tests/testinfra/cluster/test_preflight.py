@@ -17,10 +17,15 @@ PREFLIGHT = ROOT / "ansible/roles/preflight"
 sys.path[:0] = [str(PREFLIGHT / "filter_plugins"), str(ROOT / "python/src")]
 
 
+def ask(host: Host, script: str, question: dict[str, Any]) -> dict[str, Any]:
+    text = Path(PREFLIGHT / "files" / script).read_text()
+    answer: dict[str, Any] = json.loads(host.check_output("python3 -c %s %s", text, json.dumps(question)))
+    return answer
+
+
 @pytest.fixture(scope="module")
 def found(host: Host, expected: Expected) -> dict[str, Any]:
-    script = Path(PREFLIGHT / "files/inspect_host.py").read_text()
-    return json.loads(host.check_output("python3 -c %s %s", script, json.dumps(expected["__preflight_question"])))
+    return ask(host, "inspect_host.py", expected["__preflight_question"])
 
 
 def test_the_host_is_what_was_asked_for(node: str, found: dict[str, Any], expected: Expected) -> None:
@@ -38,3 +43,12 @@ def test_the_host_is_what_was_asked_for(node: str, found: dict[str, Any], expect
     rows += [row for assess in (assess_gpus, assess_plan) for row in assess({node: found}, node, needed)]
     # One host at a time is seen here: how many there are is asked of no single one.
     assert [row for row in rows if not row["ok"] and row["name"] != "plan: hosts"] == []
+
+
+def test_the_host_is_connected_as_a_cluster_needs_it(host: Host, expected: Expected) -> None:
+    from preflight_names import assess_names
+    from preflight_network import assess_network
+
+    connected = ask(host, "inspect_network.py", expected["__preflight_network_question"])
+    rows = assess_network(connected, expected["__preflight_network_needed"]) + assess_names(connected)
+    assert [row for row in rows if not row["ok"]] == []

@@ -25,6 +25,7 @@ NEEDED: dict[str, Any] = {
     "nvswitches": 4,
     "memory_min_gb": 512,
     "storage_min_gb": 2000,
+    "filesystems_min_gb": {"/var/lib": 100},
     "kernel_min": "5.15",
     "secure_boot_allowed": False,
     "clock_offset_max_s": 60,
@@ -51,6 +52,7 @@ def dgx_h100() -> dict[str, Any]:
         "nvidia_devices": devices("2330", 8) + devices("22a3", 4, "0x068000"),
         "memory_bytes": 2_164_000_000_000,
         "drives_bytes": {f"nvme{n}n1": 3_840_755_982_336 for n in range(8)},
+        "filesystems_bytes": {"/var/lib": 1_888_000_000_000},
         "kernel": "6.8.0-60-generic",
         "secure_boot": False,
         "clock_offset_s": 1.2,
@@ -223,3 +225,12 @@ def test_a_host_with_less_memory_or_disk_than_the_plan_counts_on_is_refused() ->
 
 def test_a_control_plane_host_is_no_part_of_the_plan() -> None:
     assert failures(dgx_h100() | {"nvidia_devices": []}, gpus=0, nvswitches=0, plans=plans()) == {}
+
+
+def test_a_server_with_sata_drives_is_judged_by_the_file_system_that_will_hold_its_data() -> None:
+    server = dgx_h100() | {"nvidia_devices": [], "drives_bytes": {}}
+    roomy = server | {"filesystems_bytes": {"/var/lib": 440 * 10**9}}
+    small = server | {"filesystems_bytes": {"/var/lib": 40 * 10**9}}
+    assert failures(roomy, gpus=0, nvswitches=0, storage_min_gb=0) == {}
+    named = failures(small, gpus=0, nvswitches=0, storage_min_gb=0)
+    assert named["file system of /var/lib"].startswith("40 GB / 100 GB / Enlarge it")

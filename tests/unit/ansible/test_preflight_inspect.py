@@ -72,5 +72,17 @@ def test_only_what_is_mounted_counts_as_mounted(tmp_path: Path) -> None:
 
 
 def test_the_clock_is_compared_with_the_controllers(tmp_path: Path) -> None:
-    question = {"pci_devices_dir": str(tmp_path), "ports": [], "mounts": [], "controller_time_s": time.time() - 3600}
+    question = {
+        "pci_devices_dir": str(tmp_path),
+        "ports": [],
+        "mounts": [],
+        "filesystems": [],
+        "controller_time_s": time.time() - 3600,
+    }
     assert inspect_host.inspect(question)["clock_offset_s"] == pytest.approx(3600, abs=30)
+
+
+def test_the_file_system_of_a_folder_that_is_not_there_yet_is_its_parents(tmp_path: Path) -> None:
+    filesystem = os.statvfs(tmp_path)
+    size_bytes = filesystem.f_blocks * filesystem.f_frsize
+    assert inspect_host.read_filesystem_bytes(tmp_path / "var/lib/etcd") == size_bytes > 0

@@ -1,6 +1,7 @@
-"""Print as JSON what a host is: GPUs by PCI id, memory, NVMe drives, kernel, Secure Boot, clock, ports in use, mounts.
+"""Print as JSON what a host is: GPUs by PCI id, memory, NVMe drives, kernel, clock, ports in use, mounts, file systems.
 
-    python3 inspect_host.py '{"pci_devices_dir": "...", "ports": ["6443"], "mounts": [], "controller_time_s": 1.7e9}'
+    python3 inspect_host.py '{"pci_devices_dir": "...", "ports": ["6443"], "mounts": [], "filesystems": ["/var/lib"],
+                              "controller_time_s": 1.7e9}'
 
 Runs on the bare host: Python's standard library, no driver, no package. It reads and changes nothing.
 """
@@ -60,6 +61,13 @@ def read_mounted(root: Path, mount_points: list[str]) -> list[str]:
     return [path for path in mount_points if path in mounted]
 
 
+def read_filesystem_bytes(path: Path) -> int:
+    """Size of the file system that holds a path, or will hold it: that of the nearest folder which is there."""
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    filesystem = os.statvfs(there)
+    return filesystem.f_blocks * filesystem.f_frsize
+
+
 def is_clock_disciplined() -> bool:
     return ctypes.CDLL(None).ntp_adjtime(ctypes.create_string_buffer(TIMEX_BYTES)) != TIME_ERROR
 
@@ -97,6 +105,7 @@ def inspect(question: dict, root: Path = Path("/")) -> dict:
         "nvidia_devices": read_nvidia_devices(Path(question["pci_devices_dir"])),
         "memory_bytes": read_memory_bytes(root),
         "drives_bytes": read_drives(root),
+        "filesystems_bytes": {path: read_filesystem_bytes(Path(path)) for path in question["filesystems"]},
         "kernel": platform.release(),
         "secure_boot": read_secure_boot(root),
         "clock_offset_s": round(time.time() - question["controller_time_s"], 1),

@@ -39,6 +39,15 @@ def _host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
         f"{needed['storage_min_gb']} GB",
         "Add drives, or look for drives that the kernel does not see (nvme list).",
     )
+    for path, least_gb in needed["filesystems_min_gb"].items():
+        size_gb = found["filesystems_bytes"][path] / GB
+        yield _row(
+            f"file system of {path}",
+            size_gb >= least_gb,
+            f"{size_gb:.0f} GB",
+            f"{least_gb} GB",
+            "Enlarge it, or give the folder a file system of its own (df shows what there is).",
+        )
     yield _row(
         "kernel",
         _version(found["kernel"]) >= _version(needed["kernel_min"]),

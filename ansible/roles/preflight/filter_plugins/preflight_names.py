@@ -1,0 +1,64 @@
+"""What a host asks others for, and whether it is answered: addresses of names, and the time."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def assess_names(found: Mapping[str, Any]) -> list[Row]:
+    """Rows {name, found, needed, remedy, ok}, one per question, whether it passes or not.
+
+    found: answer of inspect_network.py
+    """
+    return [*_names(found), *_name_servers(found), *_time(found)]
+
+
+def _row(name: str, ok: bool, found: str, wanted: str, remedy: str) -> Row:
+    return {"name": name, "ok": bool(ok), "found": found, "needed": wanted, "remedy": remedy}
+
+
+def _names(found: Mapping[str, Any]) -> Iterator[Row]:
+    for name, addresses in found["names"].items():
+        yield _row(
+            f"name {name}",
+            bool(addresses),
+            ", ".join(addresses) or "no address",
+            "an address",
+            "Correct the name in the inventory, or add it to the site's name servers or the host's /etc/hosts.",
+        )
+
+
+def _name_servers(found: Mapping[str, Any]) -> Iterator[Row]:
+    """The cluster's DNS asks the servers of the host it runs on, from a pod: there a loopback address is its own."""
+    servers = [server for file in found["name_servers"].values() for server in file]
+    reachable = [server for server in servers if not ipaddress.ip_address(server.split("%")[0]).is_loopback]
+    yield _row(
+        "name servers",
+        bool(reachable) or not servers,
+        ", ".join(servers) or "none",
+        "one that pods reach, or none",
+        "Name the site's servers in /etc/resolv.conf: the cluster's DNS would ask itself for ever.",
+    )
+
+
+def _time(found: Mapping[str, Any]) -> Iterator[Row]:
+    """One that answers will do: a host can be installed while another is being mended."""
+    if servers := found["time_servers"]:
+        yield _row(
+            "time servers",
+            "" in servers.values(),
+            "; ".join(f"{server} {trouble or 'answers'}" for server, trouble in servers.items()),
+            "an answer from one of them",
+            "Correct the time servers in the inventory, or let udp 123 through to them.",
+        )
+
+
+class FilterModule:
+    """Ansible's way of finding filters."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"preflight_assess_names": assess_names}
