@@ -76,7 +76,7 @@ def _boot_all(wanted: dict[str, str], with_gpus: Collection[str]) -> list[str]:
         kernel.let_many_watch_files()
     for host, address in absent.items():
         _install(host, has_gpus=host in with_gpus)
-        _boot(host, address, peers=wanted)
+        _boot(host, address, card(has_gpus=host in with_gpus), peers=wanted)
     if absent:
         trust()
     for host in wanted:
@@ -102,7 +102,12 @@ def _install(host: str, *, has_gpus: bool) -> None:
     partial.rename(disk)
 
 
-def _boot(host: str, address: str, peers: dict[str, str]) -> None:
+def card(*, has_gpus: bool) -> str:
+    """Name of a host's network card: servers and GPU hosts of a site rarely share one."""
+    return "ens1f0np0" if has_gpus else "eno1"
+
+
+def _boot(host: str, address: str, card: str, peers: dict[str, str]) -> None:
     # A container that is started again takes the cgroups of the others with it: a host boots as a new container from
     # the disk that it had, a plain folder of the machine's own file system, on which containerd can stack overlays.
     if PREFIX + host in podman.containers():
@@ -110,7 +115,7 @@ def _boot(host: str, address: str, peers: dict[str, str]) -> None:
     addresses = {network.MIRROR_NAME: network.MIRROR, **peers}
     output(
         *podman.RUN, *podman.SYSTEMD, "--detach", "--name", PREFIX + host, "--hostname", host,
-        *network.at(address), "--label", f"{ADDRESS}={address}",
+        *network.at(address, card), "--label", f"{ADDRESS}={address}",
         *(f"--add-host={name}:{ip}" for name, ip in addresses.items()),
         "--rootfs", DISKS / host, *podman.INIT,
     )  # fmt: skip

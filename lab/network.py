@@ -59,9 +59,9 @@ def refuse_forwarding() -> bool:
     return True
 
 
-def at(address: str) -> tuple[str, ...]:
-    """What podman needs to be told to put a container at an address."""
-    return "--network", NAME, "--ip", address, "--mac-address", hardware_address(address)
+def at(address: str, card: str = "eth0") -> tuple[str, ...]:
+    """What podman needs to be told to put a container at an address, on a card of that name."""
+    return "--network", f"{NAME}:ip={address},mac={hardware_address(address)},interface_name={card}"
 
 
 def hardware_address(address: str) -> str:
