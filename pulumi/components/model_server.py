@@ -54,7 +54,7 @@ class ModelServer(pulumi.ComponentResource):
                 self,
                 args.namespace,
                 depends_on=before,
-                timeout_s=args.model.startup_seconds + specs.grace_seconds(args.model),
+                timeout_s=specs.replacement_seconds(args.model),
                 replaced_by=["spec"],
             )
             before = [*before, group]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from settings import Model
 from specs import model_server
 from specs.manifest import Manifest, app, metadata, service
-from specs.model_server import API_PORT, HEALTH_PORT
+from specs.model_server import API_PORT, HEALTH_PORT, LEARN_S, READINESS_PERIOD_S
 
 GROUP_PORT = 8082
 RENDEZVOUS_PORT = 29500
@@ -42,6 +42,8 @@ def container(model: Model, image: str, replica: int) -> Manifest:
             *found["env"],
         ],
         "ports": [*found["ports"], {"name": "group", "containerPort": GROUP_PORT}],
+        # The next group is changed once this one is ready for Kubernetes; the gateway has asked and found it by then.
+        "readinessProbe": {**found["readinessProbe"], "successThreshold": LEARN_S // READINESS_PERIOD_S},
     }
 
 
@@ -77,10 +79,12 @@ def meeting_point(model: Model, replica: int) -> Manifest:
 
 
 def discovery(model: Model) -> Manifest:
-    """A name that resolves to rank 0 of every group that is ready: the others answer no requests."""
+    """A name that resolves to rank 0 of every group: the others answer no requests. Also to those that are not ready,
+    since the gateway asks each itself, and must know a new group before the next one ends."""
     return service(
         model.server,
         {"http": API_PORT, "health": HEALTH_PORT},
         selector={**app(model.server), ORDINAL: "0"},
         clusterIP="None",
+        publishNotReadyAddresses=True,
     )

@@ -28,6 +28,9 @@ HEALTH_PORT = 8081
 # What a pod needs beyond its drain: the engine's exit takes up to 15 s.
 GRACE_MARGIN_S = 30
 STARTUP_PERIOD_S = 5
+READINESS_PERIOD_S = 2
+# From a replica's first answer until the gateway uses it: the cluster's DNS is asked every second, then a check passes.
+LEARN_S = 10
 # Reading weights takes less than 300 MB however large they are; the rest is room for the kernel's cache.
 VERIFY_MEMORY = "512Mi"
 PLAN_DIR = "/etc/qwen-runtime"
@@ -42,9 +45,21 @@ def grace_seconds(model: Model) -> int:
     return model.drain_seconds + GRACE_MARGIN_S
 
 
+def settling_seconds(model: Model) -> int:
+    """How long a new replica is ready before an old one ends: time for the gateway to learn of it, where it would
+    otherwise know of none that answers."""
+    known = model.replicas - (1 if rollouts.choose(model).kind == rollouts.SURGE else 2)
+    return LEARN_S if known < 1 else 0
+
+
+def replacement_seconds(model: Model) -> int:
+    """The longest that it takes to end one replica and have another one ready."""
+    return model.startup_seconds + grace_seconds(model) + settling_seconds(model)
+
+
 def rollout_seconds(model: Model) -> int:
     """The longest that a healthy rollout takes: replicas are replaced one after the other."""
-    return (model.replicas + 1) * (model.startup_seconds + grace_seconds(model))
+    return (model.replicas + 1) * replacement_seconds(model)
 
 
 def arguments(model: Model, more: Sequence[str] = ()) -> list[str]:
@@ -110,7 +125,7 @@ def container(model: Model, image: str) -> Manifest:
             period_s=STARTUP_PERIOD_S,
             failures=math.ceil(model.startup_seconds / STARTUP_PERIOD_S),
         ),
-        "readinessProbe": probe("/health/ready", "health", period_s=2, failures=2),
+        "readinessProbe": probe("/health/ready", "health", period_s=READINESS_PERIOD_S, failures=2),
         "livenessProbe": probe("/health/live", "health", period_s=10, failures=3),
         "securityContext": container_security(),
         "volumeMounts": [
@@ -154,7 +169,8 @@ def deployment(model: Model, image: str, runtime_class: str | None) -> Manifest:
         "spec": {
             "replicas": model.replicas,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": STRATEGIES[rollouts.choose(model).kind]},
-            "progressDeadlineSeconds": model.startup_seconds + grace_seconds(model),
+            "minReadySeconds": settling_seconds(model),
+            "progressDeadlineSeconds": replacement_seconds(model),
             "selector": {"matchLabels": app(model.server)},
             "template": pod_template(model, image, container(model, image), runtime_class),
         },

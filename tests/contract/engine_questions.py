@@ -23,8 +23,9 @@ from typing import Any
 QUIET = {"VLLM_TARGET_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
 
 
-def ask_vllm(config: dict[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
-    """What vLLM's own parser, checks and configurations make of `vllm serve DIR` with these arguments."""
+def ask_vllm(arguments: Sequence[str], config: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What vLLM's own parser and checks make of `vllm serve DIR` with these arguments; with a config.json, what its
+    configuration of the model is too. That starts a process for each question, which takes seconds."""
     from vllm.config import CacheConfig
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
@@ -41,7 +42,7 @@ def ask_vllm(config: dict[str, Any], arguments: Sequence[str]) -> dict[str, Any]
                 validate_parsed_serve_args(parsed)
                 validate_api_server_args(parsed)
                 CacheConfig(cache_dtype=parsed.kv_cache_dtype, gpu_memory_utilization=parsed.gpu_memory_utilization)
-                model = AsyncEngineArgs.from_cli_args(parsed).create_model_config()
+                model = AsyncEngineArgs.from_cli_args(parsed).create_model_config() if config else None
         except SystemExit:
             return {"error": complaint.getvalue().strip().splitlines()[-1]}
         except Exception as error:
@@ -56,7 +57,8 @@ def ask_vllm(config: dict[str, Any], arguments: Sequence[str]) -> dict[str, Any]
     }
     parser = parsed.tool_call_parser
     known = parser is None or parser in ToolParserManager.list_registered()
-    return {**read, "context": model.max_model_len, "quantization": model.quantization, "tool_parser_known": known}
+    configured = {"context": model.max_model_len, "quantization": model.quantization} if model else {}
+    return {**read, **configured, "tool_parser_known": known}
 
 
 def ask_transformers(arguments: Sequence[str]) -> dict[str, Any]:

@@ -73,7 +73,14 @@ def test_gateway_and_prometheus_find_leaders_alone(model: Any, group: dict[str, 
     selector = dict(service["spec"]["selector"])
     assert selector.pop("apps.kubernetes.io/pod-index") == "0"
     assert selector.items() <= group["spec"]["template"]["metadata"]["labels"].items()
-    assert "publishNotReadyAddresses" not in service["spec"]
+
+
+def test_the_gateway_knows_a_new_group_before_the_next_one_ends(model: Any, container: dict[str, Any]) -> None:
+    assert model_group.discovery(model)["spec"]["publishNotReadyAddresses"] is True
+    readiness = container["readinessProbe"]
+    assert readiness["successThreshold"] * readiness["periodSeconds"] >= 10
+    assert "successThreshold" not in container["startupProbe"]
+    assert "successThreshold" not in container["livenessProbe"]
 
 
 def test_the_group_may_take_as_long_to_meet_as_it_may_to_start(container: dict[str, Any], model: Any) -> None:

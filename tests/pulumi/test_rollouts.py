@@ -52,6 +52,19 @@ def test_without_a_plan_nobody_knows_of_free_gpus(local: Values) -> None:
     assert chosen(by_hand(local, replicas=2, spareReplicas=1))[1] == SURGE
 
 
+@pytest.mark.parametrize(
+    ("replicas", "rollout", "waits"),
+    [(1, "surge", True), (2, "surge", False), (2, "in-place", True), (3, "in-place", False)],
+)
+def test_a_replica_is_known_to_the_gateway_before_the_last_known_one_ends(
+    local: Values, replicas: int, rollout: str, waits: bool
+) -> None:
+    [model] = config.parse(by_hand(local, replicas=replicas, rollout=rollout)).models
+    spec = model_server.deployment(model, "image", None)["spec"]
+    assert spec["minReadySeconds"] == (10 if waits else 0)
+    assert spec["progressDeadlineSeconds"] > spec["minReadySeconds"] + model.startup_seconds
+
+
 def test_the_stack_has_the_last_word(local: Values) -> None:
     assert chosen(with_entry(local, rollout="in-place"))[1] == IN_PLACE
 
