@@ -5,12 +5,20 @@ MODEL ?= smollm2
 SCENARIO ?=
 BENCH ?=
 ARGS ?=
+PORT ?= 8200
+export QUESTION
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status check _unit _lint _static molecule vm contract fuzz bench test lock clean-cache
+.PHONY: help serve chat up down status check _unit _lint _static molecule vm contract fuzz bench test lock clean-cache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+serve: ## the small model on 127.0.0.1:8200, from a bare machine, without Go, containers or a cluster; PORT=8200
+	@$(LAB) serve --port $(PORT)
+
+chat: ## talk to what `make serve` serves; QUESTION="..." asks once
+	@$(LAB) chat --port $(PORT) "$$QUESTION"
 
 up: ## bare machine to an answered chat request; MODEL=smollm2 or qwen2.5-coder-1.5b
 	@$(LAB) up --model $(MODEL)
@@ -60,7 +68,7 @@ test: check ## everything: check, the lab from nothing, its tests, a second run,
 	@$(RUN) python -m tests.lifecycle.trace
 	@$(LAB) up
 	@$(LAB) serving
-	@$(RUN) pytest -q -m "not long" tests/e2e tests/contract tests/engines tests/faults tests/images tests/testinfra tests/lifecycle/test_second_up.py tests/lifecycle/test_down.py
+	@$(RUN) pytest -q -m "not long" tests/e2e tests/contract tests/engines tests/faults tests/images tests/testinfra tests/lifecycle/test_first_answer.py tests/lifecycle/test_second_up.py tests/lifecycle/test_down.py
 
 lock: ## write locks/*.txt anew from locks/*.in
 	@locks/compile

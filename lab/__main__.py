@@ -1,4 +1,4 @@
-"""python3 -m lab up | down | status | run | scratch | vm: what the Makefile's targets and molecule call."""
+"""python3 -m lab up | down | serve | chat | run | ...: what the Makefile's targets and molecule call."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ def _parse() -> argparse.Namespace:
         beside.add_argument("names", nargs="+")
     serving = commands.add_parser("serving", help="install the serving environment on this machine, for contract tests")
     serving.set_defaults(do=_serving)
+    serve = commands.add_parser("serve", help="the small model on this machine, without a cluster")
+    serve.set_defaults(do=_serve)
+    chat = commands.add_parser("chat", help="talk to what `serve` serves")
+    chat.add_argument("question", nargs="?", default="", help="empty: a conversation")
+    chat.set_defaults(do=_chat)
+    for talks in (serve, chat):
+        talks.add_argument("--port", type=int, default=machine.SERVE_PORT, help="default: %(default)s")
     run = commands.add_parser("run", help="run a program in the controller's environment")
     run.add_argument("argv", nargs=argparse.REMAINDER)
     run.set_defaults(do=_run)
@@ -101,6 +108,18 @@ def _serving(_: argparse.Namespace) -> int:
 
     print(serving.ensure() or f"{serving.ENVIRONMENT} is current")
     return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from lab import serve
+
+    serve.serve(arguments.port)
+
+
+def _chat(arguments: argparse.Namespace) -> int:
+    from lab import serve
+
+    serve.chat(arguments.port, arguments.question)
 
 
 def _clean_cache(_: argparse.Namespace) -> int:

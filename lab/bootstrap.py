@@ -58,13 +58,13 @@ def environment() -> str | None:
     digest = hashlib.sha256(LOCK.read_bytes() + UV_LOCK.read_bytes() + sys.version.encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
         return None
-    uv = _uv()
+    installer = uv()
     partial = CONTROLLER_ENV.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     # --relocatable: the environment is renamed into place only when it is whole.
-    logged("environment", uv, "venv", "-q", "--relocatable", "--python", sys.executable, partial)
+    logged("environment", installer, "venv", "-q", "--relocatable", "--python", sys.executable, partial)
     logged(
-        "environment", uv, "pip", "install", "--require-hashes", "-r", LOCK,
+        "environment", installer, "pip", "install", "--require-hashes", "-r", LOCK,
         "--python", partial / "bin/python",
     )  # fmt: skip
     (partial / "lock.sha256").write_text(digest)
@@ -73,16 +73,16 @@ def environment() -> str | None:
     return "installed the locked Python packages"
 
 
-def _uv() -> Path:
+def uv() -> Path:
     """uv at its pinned version, from its own lock, in a folder of its own."""
     pinned = UV_LOCK.read_text().split("uv==")[1].split()[0]
     on_path = shutil.which("uv")
     if on_path and output(on_path, "--version").split()[1] == pinned:
         return Path(on_path)
     home = CACHE / "uv"
-    uv = home / "bin/uv"
-    if not (uv.exists() and attempt(uv, "--version").stdout.split()[1:2] == [pinned]):
+    installed = home / "bin/uv"
+    if not (installed.exists() and attempt(installed, "--version").stdout.split()[1:2] == [pinned]):
         shutil.rmtree(home, ignore_errors=True)
         logged("environment", sys.executable, "-m", "venv", home)
         logged("environment", home / "bin/pip", "install", "-q", "--require-hashes", "-r", UV_LOCK)
-    return uv
+    return installed

@@ -16,6 +16,7 @@ CORES = 2
 MEMORY_GIB = 20  # two replicas of the small model, two Kubernetes nodes and one image build
 DISK_COLD_GB = 35  # peak of a first run: Go caches, then wheels and the runtime image in three places
 DISK_WARM_GB = 15  # what the lab itself occupies once the caches are full
+SERVE_PORT = 8200  # of `make serve`, with the one after it: apart from the lab's
 PORTS = {8080: "gateway", 9090: "Prometheus", 9093: "Alertmanager"}
 GO_MINOR = 26
 FILLED = CACHE / "filled"  # appears when a run has ended: nothing more is to be fetched
@@ -23,7 +24,7 @@ FILLED = CACHE / "filled"  # appears when a run has ended: nothing more is to be
 
 def check(*, lab_is_up: bool) -> str:
     """Raise one LabError that lists every shortfall; return what was found."""
-    faults = [f for f in (_root(), _system(), _cores(), _memory(), _disk(), _go()) if f]
+    faults = [f for f in (_root(), system(), _cores(), _memory(), _disk(), _go()) if f]
     if not lab_is_up:
         faults += _ports()
     if faults:
@@ -55,7 +56,7 @@ def _root() -> Fault | None:
     return f"user id {os.geteuid()}", "root: hosts are privileged containers", "run `sudo make up`"
 
 
-def _system(release: Path = Path("/etc/os-release")) -> Fault | None:
+def system(release: Path = Path("/etc/os-release")) -> Fault | None:
     facts = dict(line.split("=", 1) for line in release.read_text().splitlines() if "=" in line)
     found = facts.get("ID", "?").strip('"'), facts.get("VERSION_ID", "?").strip('"'), os.uname().machine
     if found == ("debian", "12", "x86_64"):
@@ -101,16 +102,16 @@ def _go() -> Fault | None:
 def _ports() -> list[Fault]:
     return [
         (
-            f"127.0.0.1:{port} is in use{_holder(port)}",
+            f"127.0.0.1:{port} is in use{holder(port)}",
             f"port {port} free for the {use}",
             "end the program that holds it",
         )
         for port, use in PORTS.items()
-        if _taken(port)
+        if taken(port)
     ]
 
 
-def _taken(port: int) -> bool:
+def taken(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -120,7 +121,7 @@ def _taken(port: int) -> bool:
     return False
 
 
-def _holder(port: int) -> str:
+def holder(port: int) -> str:
     """Name the listening process where /proc tells it."""
     inodes = set(_listening_inodes(port))
     for link in Path("/proc").glob("[0-9]*/fd/*"):

@@ -24,7 +24,7 @@ def test_the_environment_is_installed_once_by_commands_that_need_it_at_once(
 
     monkeypatch.setattr(bootstrap, "CACHE", tmp_path)
     monkeypatch.setattr(bootstrap, "CONTROLLER_ENV", tmp_path / "controller")
-    monkeypatch.setattr(bootstrap, "_uv", lambda: "uv")
+    monkeypatch.setattr(bootstrap, "uv", lambda: "uv")
     monkeypatch.setattr(bootstrap, "logged", install)
     commands = [threading.Thread(target=bootstrap.environment) for _ in range(2)]
     for command in commands:

@@ -15,7 +15,7 @@ from lab.errors import LabError
 @pytest.fixture(autouse=True)
 def fit_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that passes; each test takes one thing away."""
-    for check in ("_root", "_system", "_cores", "_memory", "_disk", "_go"):
+    for check in ("_root", "system", "_cores", "_memory", "_disk", "_go"):
         monkeypatch.setattr(machine, check, lambda: None)
     monkeypatch.setattr(machine, "PORTS", {})
 
@@ -44,11 +44,11 @@ def test_another_system_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.undo()
     release = tmp_path / "os-release"
     release.write_text('ID=ubuntu\nVERSION_ID="24.04"\n')
-    fault = machine._system(release)
+    fault = machine.system(release)
     assert fault is not None
     assert "ubuntu 24.04" in fault[0]
     release.write_text('ID=debian\nVERSION_ID="12"\n')
-    assert machine._system(release) is None
+    assert machine.system(release) is None
 
 
 def test_too_little_disk_names_the_folder_and_both_sizes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
