@@ -36,7 +36,7 @@ def _parse() -> argparse.Namespace:
     commands.add_parser("status", help="hosts, nodes, pods, stack and endpoint").set_defaults(do=_status)
     commands.add_parser("clean-cache", help="remove what is kept between labs").set_defaults(do=_clean_cache)
     scratch = commands.add_parser("scratch", help="bare hosts beside the rack, to try a role on")
-    scratch.add_argument("--gpus", nargs="*", default=[], metavar="NAME", help="those of them that have GPUs")
+    scratch.add_argument("--gpus", nargs="*", default=[], metavar="NAME[=MODEL]", help="those with GPUs; h100")
     scratch.set_defaults(do=_scratch)
     machines = commands.add_parser("vm", help="virtual machines beside the rack, to try a role on")
     machines.set_defaults(do=_vm)
@@ -90,7 +90,8 @@ def _scratch(arguments: argparse.Namespace) -> int:
 
     if arguments.action == "down":
         return scratch.down(arguments.names)
-    return scratch.up(arguments.names, arguments.gpus)
+    with_gpus = {name: model or "h100" for name, _, model in (gpu.partition("=") for gpu in arguments.gpus)}
+    return scratch.up(arguments.names, with_gpus)
 
 
 def _vm(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -44,12 +44,12 @@ def _collect(groups: dict[str, Any], wanted: str, into: dict[str, str]) -> None:
 
 def ensure() -> str | None:
     """Have every host of the rack up and reachable by ssh; None when all were."""
-    started = _boot_all(inventory(), with_gpus=inventory("gpu"))
+    started = _boot_all(inventory(), with_gpus=dict.fromkeys(inventory("gpu"), "h100"))
     return f"started {', '.join(started)}" if started else None
 
 
-def ensure_scratch(names: list[str], with_gpus: list[str]) -> dict[str, str]:
-    """Have scratch hosts up, some with GPUs; returns their addresses."""
+def ensure_scratch(names: list[str], with_gpus: Mapping[str, str]) -> dict[str, str]:
+    """Have scratch hosts up, some with GPUs of a model; returns their addresses."""
     # A host that lost its power keeps its address: its cluster knows it by that. One that never ran gets another.
     found = {n: c["Labels"].get(ADDRESS) for n, c in podman.containers().items() if c["State"] != "created"}
     taken = {name.removeprefix(PREFIX): address for name, address in found.items() if address}
@@ -68,14 +68,14 @@ def remove_scratch(names: list[str]) -> None:
         shutil.rmtree(DISKS / name, ignore_errors=True)
 
 
-def _boot_all(wanted: dict[str, str], with_gpus: Collection[str]) -> list[str]:
+def _boot_all(wanted: dict[str, str], with_gpus: Mapping[str, str]) -> list[str]:
     """Boot those that are not up; returns their names."""
     absent = {host: address for host, address in wanted.items() if not podman.alive(PREFIX + host)}
     if absent:
         kernel.remember()
         kernel.let_many_watch_files()
     for host, address in absent.items():
-        _install(host, has_gpus=host in with_gpus)
+        _install(host, with_gpus.get(host))
         _boot(host, address, card(has_gpus=host in with_gpus), peers=wanted)
     if absent:
         trust()
@@ -84,7 +84,7 @@ def _boot_all(wanted: dict[str, str], with_gpus: Collection[str]) -> list[str]:
     return list(absent)
 
 
-def _install(host: str, *, has_gpus: bool) -> None:
+def _install(host: str, gpu_model: str | None) -> None:
     """Give a new host its disk; a host that was cut off keeps the one it had."""
     disk = DISKS / host
     if disk.exists():
@@ -97,8 +97,8 @@ def _install(host: str, *, has_gpus: bool) -> None:
     for target, text in (("root/.ssh/authorized_keys", public_key()), ("etc/rack-gateway", network.GATEWAY)):
         (partial / target).parent.mkdir(mode=0o700, exist_ok=True)
         (partial / target).write_text(text)
-    if has_gpus:
-        gpus.install(partial)
+    if gpu_model:
+        gpus.install(partial, gpu_model)
     partial.rename(disk)
 
 

@@ -8,7 +8,7 @@ from lab import hosts, mirror, podman
 from lab.errors import LabError
 
 
-def up(names: list[str], with_gpus: list[str]) -> int:
+def up(names: list[str], with_gpus: dict[str, str]) -> int:
     """Have the hosts up; prints what molecule needs to reach them."""
     if not podman.alive(mirror.CONTAINER):
         raise LabError("the site mirror is not up", "a mirror that scratch hosts install from", "run `make up` first")

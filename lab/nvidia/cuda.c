@@ -8,10 +8,14 @@ static unsigned minors[MAX_GPUS], count, initialised;
 
 int cuInit(unsigned flags) {
   if (flags) return INVALID_VALUE;
-  count = rack_gpus(minors);
+  unsigned present[MAX_GPUS], found = rack_gpus(present);
+  if (found && !rack_module_matches()) return DRIVER_MISMATCH;
+  // A GPU in MIG mode is no device as a whole, and no instance of one is ever made here.
+  count = 0;
+  for (unsigned i = 0; i < found; i++)
+    if (!rack_reading(present[i], "mig_mode", 0)) minors[count++] = present[i];
   if (!count) return NO_DEVICE;
-  if (!rack_module_matches()) return DRIVER_MISMATCH;
-  if (rack_has_switches() && !rack_fabric_ready()) return SYSTEM_NOT_READY;
+  if (rack_needs_fabric() && !rack_fabric_ready()) return SYSTEM_NOT_READY;
   initialised = 1;
   return OK;
 }

@@ -7,6 +7,11 @@ if [ "${1-}" = --version ]; then
   exit
 fi
 loaded=$(sed -n 's/.*Module for x86_64 *\([0-9.]*\) .*/\1/p' /proc/driver/nvidia/version 2> /dev/null || true)
+if grep -qs 0x2901 /opt/rack/pci/devices/*/device && ! [ -d /sys/module/ib_umad ]; then
+  echo 'Detected NVL5+ system
+Kernel module "ib_umad" has not been loaded, fabric manager cannot be started' >&2
+  exit 1
+fi
 if [ ! -e /dev/nvidia-nvswitchctl ]; then
   echo "Request to query NVSwitch device information from NVSwitch driver failed with error: NV_WARN_NOTHING_TO_DO" >&2
   exit 1

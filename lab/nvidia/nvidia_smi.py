@@ -15,7 +15,10 @@ from collections.abc import Callable
 from ctypes import byref, c_char, c_int, c_ubyte, c_uint, c_ulonglong, c_void_p
 
 MIB = 1 << 20
-DRIVER_NOT_LOADED, GPU_IS_LOST, MISMATCH = 9, 15, 18
+UNSUPPORTED, DRIVER_NOT_LOADED, CORRUPTED_INFOROM, GPU_IS_LOST = 3, 9, 14, 15
+NOT_AVAILABLE = "[N/A]"  # in CSV; without the brackets elsewhere
+FABRIC_STATES = (NOT_AVAILABLE, "Not Started", "In Progress", "Completed")
+FABRIC_STATUSES = {0: "Success", 23: "Insufficient Resources", 999: "Unknown Error"}
 
 
 class Memory(ctypes.Structure):
@@ -93,9 +96,29 @@ class Gpu:
         self.nvml.call("DeviceGetPciInfo_v3", self.handle, byref(into := Pci()))
         return str(into.bus_id.decode())
 
-    def fabric(self) -> str:
-        self.nvml.call("DeviceGetGpuFabricInfo", self.handle, byref(into := Fabric()))
-        return ("N/A", "Not Started", "In Progress", "Completed")[into.state]
+    def fabric(self) -> tuple[str, str]:
+        """State of the registration, and what came of it once it has ended."""
+        try:
+            self.nvml.call("DeviceGetGpuFabricInfo", self.handle, byref(into := Fabric()))
+        except NvmlError as problem:
+            if problem.code != UNSUPPORTED:
+                raise
+            return NOT_AVAILABLE, NOT_AVAILABLE
+        state = FABRIC_STATES[into.state]
+        return state, FABRIC_STATUSES[into.status] if state == "Completed" else NOT_AVAILABLE
+
+    def has_sound_inforom(self) -> bool:
+        try:
+            self.nvml.call("DeviceValidateInforom", self.handle)
+        except NvmlError as problem:
+            if problem.code != CORRUPTED_INFOROM:
+                raise
+            return False
+        return True
+
+    def mig_mode(self) -> str:
+        current = self.nvml.numbers("DeviceGetMigMode", self.handle, kinds=(c_uint, c_uint))[0]
+        return "Enabled" if current else "Disabled"
 
     def persistence(self) -> str:
         return "Enabled" if self.number("PersistenceMode") else "Disabled"
@@ -134,7 +157,7 @@ FIELDS: dict[str, tuple[str, Callable[[Gpu], object]]] = {
     "compute_cap": ("", Gpu.capability),
     "persistence_mode": ("", Gpu.persistence),
     "compute_mode": ("", lambda g: "Default"),
-    "mig.mode.current": ("", lambda g: "Disabled"),
+    "mig.mode.current": ("", Gpu.mig_mode),
     "memory.total": ("MiB", lambda g: g.memory().total // MIB),
     "memory.used": ("MiB", lambda g: g.memory().used // MIB),
     "memory.free": ("MiB", lambda g: g.memory().free // MIB),
@@ -154,8 +177,8 @@ FIELDS: dict[str, tuple[str, Callable[[Gpu], object]]] = {
     "remapped_rows.uncorrectable": ("", lambda g: g.remapped()[1]),
     "remapped_rows.pending": ("", lambda g: "Yes" if g.remapped()[2] else "No"),
     "remapped_rows.failure": ("", lambda g: "Yes" if g.remapped()[3] else "No"),
-    "fabric.state": ("", Gpu.fabric),
-    "fabric.status": ("", lambda g: "Success" if g.fabric() == "Completed" else "N/A"),
+    "fabric.state": ("", lambda g: g.fabric()[0]),
+    "fabric.status": ("", lambda g: g.fabric()[1]),
 }
 ALIASES = {"gpu_name": "name", "gpu_uuid": "uuid", "gpu_bus_id": "pci.bus_id", "gpu_serial": "serial"}
 
@@ -218,6 +241,7 @@ def details(nvml: Nvml, gpus: list[Gpu]) -> str:
     for gpu in gpus:
         corrected, uncorrected, pending, failed = gpu.remapped()
         lines += [f"GPU {gpu.bus_id()}", row(1, "Product Name", gpu.text("Name"))]
+        lines += ["    MIG Mode", row(2, "Current", gpu.mig_mode())]
         lines += [row(1, "Persistence Mode", gpu.persistence()), row(1, "GPU UUID", gpu.text("UUID")), "    ECC Mode"]
         lines += [row(2, "Current", gpu.ecc_mode()), "    ECC Errors"]
         for counter, title in enumerate(("Volatile", "Aggregate")):
@@ -230,7 +254,8 @@ def details(nvml: Nvml, gpus: list[Gpu]) -> str:
         ]
         lines += [row(2, "Pending", "Yes" if pending else "No")]
         lines += [row(2, "Remapping Failure Occurred", "Yes" if failed else "No"), "    Fabric"]
-        lines += [row(2, "State", gpu.fabric()), row(2, "Status", FIELDS["fabric.status"][1](gpu)), ""]
+        state, status = (word.strip("[]") for word in gpu.fabric())
+        lines += [row(2, "State", state), row(2, "Status", status), ""]
     return "\n".join(lines)
 
 
@@ -251,6 +276,14 @@ def topology(gpus: list[Gpu]) -> str:
         node = gpu.number("NumaNodeId")
         lines.append("\t".join([f"GPU{gpu.index}", *cells, f"{56 * node}-{56 * node + 55}", str(node)]))
     return "\n".join(lines)
+
+
+def warn_of_inforom(gpus: list[Gpu]) -> int:
+    """Say after the answer whose infoROM cannot be read; returns what nvidia-smi then ends with."""
+    corrupted = [gpu for gpu in gpus if not gpu.has_sound_inforom()]
+    for gpu in corrupted:
+        print(f"WARNING: infoROM is corrupted at gpu {gpu.bus_id()[4:]}")
+    return CORRUPTED_INFOROM if corrupted else 0
 
 
 def parse() -> argparse.Namespace:
@@ -276,6 +309,7 @@ def main() -> None:
         gpus = [Gpu(nvml, int(index)) for index in chosen]
         if arguments.query_gpu:
             print(query(gpus, arguments.query_gpu, arguments.format))
+            sys.exit(warn_of_inforom(gpus))
         elif arguments.list_gpus:
             print("\n".join(f"GPU {g.index}: {g.text('Name')} (UUID: {g.text('UUID')})" for g in gpus))
         elif arguments.query:
@@ -286,6 +320,7 @@ def main() -> None:
             print(topology(gpus))
         else:
             print(table(nvml, gpus))
+            sys.exit(warn_of_inforom(gpus))
     except NvmlError as problem:
         if problem.code == DRIVER_NOT_LOADED:
             print("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.")

@@ -4,7 +4,7 @@
 
 #include "rack.h"
 
-enum { OK, UNINITIALIZED, INVALID, UNSUPPORTED, NOT_FOUND = 6, TOO_SMALL, NOT_LOADED = 9, TIMEOUT, LOST = 15, MISMATCH = 18 };
+enum { OK, UNINITIALIZED, INVALID, UNSUPPORTED, NOT_FOUND = 6, TOO_SMALL, NOT_LOADED = 9, TIMEOUT, CORRUPTED_INFOROM = 14, LOST = 15, MISMATCH = 18 };
 
 typedef int ret_t;
 typedef struct { unsigned minor, index; unsigned long long xid_told; } gpu_t, *nvmlDevice_t;
@@ -56,6 +56,7 @@ const char *nvmlErrorString(ret_t code) {
     case TOO_SMALL: return "Insufficient Size";
     case NOT_LOADED: return "Driver Not Loaded";
     case TIMEOUT: return "Timeout";
+    case CORRUPTED_INFOROM: return "infoROM is corrupted";
     case LOST: return "GPU is lost";
     case MISMATCH: return "Driver/library version mismatch";
     default: return "Unknown Error";
@@ -124,8 +125,8 @@ ret_t nvmlDeviceGetPersistenceMode(nvmlDevice_t device, unsigned *on) { ASK(devi
 ret_t nvmlDeviceGetComputeMode(nvmlDevice_t device, int *mode) { ASK(device); return *mode = 0, OK; }
 
 // No instance of MIG is ever made.
-ret_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, unsigned *pending) { ASK(device); return *current = *pending = 0, OK; }
-ret_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned *into) { ASK(device); return *into = 0, OK; }
+ret_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, unsigned *pending) { ASK(device); return *current = *pending = READING(device, "mig_mode", 0), OK; }
+ret_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned *into) { ASK(device); return *into = READING(device, "mig_mode", 0) ? 7 : 0, OK; }
 ret_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned *into) { ASK(device); return *into = 0, OK; }
 ret_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned index, nvmlDevice_t *mig) { ASK(device); return (void)index, (void)mig, NOT_FOUND; }
 
@@ -161,6 +162,7 @@ ret_t nvmlDeviceGetClockInfo(nvmlDevice_t device, int clock, unsigned *mhz) {
 ret_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *into, void *processes) { ASK(device); return (void)processes, *into = 0, OK; }
 ret_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned *into, void *processes) { ASK(device); return (void)processes, *into = 0, OK; }
 
+ret_t nvmlDeviceValidateInforom(nvmlDevice_t device) { ASK(device); return READING(device, "inforom_corrupted", 0) ? CORRUPTED_INFOROM : OK; }
 ret_t nvmlDeviceGetEccMode(nvmlDevice_t device, int *current, int *pending) { ASK(device); return *current = *pending = READING(device, "ecc_mode", 1), OK; }
 // error: 0 corrected, 1 uncorrected; the same count since the last reset (volatile) and ever (aggregate).
 ret_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, int error, int counter, unsigned long long *into) {
@@ -179,17 +181,22 @@ ret_t nvmlDeviceGetRemappedRows(nvmlDevice_t device, unsigned *corrected, unsign
 ret_t nvmlDeviceGetNvLinkState(nvmlDevice_t device, unsigned link, int *active) {
   ASK(device);
   unsigned links = rack_model(device->minor)->nvlinks;
-  if (!rack_has_switches() || link >= links) return UNSUPPORTED;
-  return *active = link < links - READING(device, "nvlinks_down", 0), OK;
+  if (!rack_needs_fabric() || link >= links) return UNSUPPORTED;
+  return *active = !READING(device, "mig_mode", 0) && link < links - READING(device, "nvlinks_down", 0), OK;
 }
-static void fill_fabric(fabric_t *fabric) {
+// GPUs register with the fabric from Hopper on; an A100 has nothing to say of it, however sound its fabric is.
+static ret_t fill_fabric(nvmlDevice_t device, fabric_t *fabric) {
   memset(fabric, 0, sizeof *fabric);
-  fabric->state = !rack_has_switches() ? 0 : rack_fabric_ready() ? 3 : 1;  // not supported, completed, not started
+  if (rack_model(device->minor)->capability_major < 9) return UNSUPPORTED;
+  fabric->state = !rack_needs_fabric() ? 0 : rack_fabric_ready() ? 3 : 2;  // not supported, completed, in progress
+  if (fabric->state == 3) fabric->status = READING(device, "fabric_status", OK);
+  return OK;
 }
-ret_t nvmlDeviceGetGpuFabricInfo(nvmlDevice_t device, fabric_t *fabric) { ASK(device); return fill_fabric(fabric), OK; }
+ret_t nvmlDeviceGetGpuFabricInfo(nvmlDevice_t device, fabric_t *fabric) { ASK(device); return fill_fabric(device, fabric); }
 ret_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, fabric_v_t *into) {
   ASK(device);
-  fill_fabric(&into->fabric);
+  ret_t code = fill_fabric(device, &into->fabric);
+  if (code) return code;
   into->health_mask = 0;
   if (into->version >> 24 >= 3) into->health_summary = 1;
   return OK;

@@ -31,6 +31,7 @@ static const model_t MODELS[] = {
     {0x2330, "NVIDIA H100 80GB HBM3", 81559, 9, 0, 9, 18, 700},
     {0x2335, "NVIDIA H200", 143771, 9, 0, 9, 18, 700},
     {0x20b2, "NVIDIA A100-SXM4-80GB", 81920, 8, 0, 7, 12, 400},
+    {0x2901, "NVIDIA B200", 183359, 10, 0, 10, 18, 1000},
 };
 
 static inline void rack_path(char *into, size_t size, const char *format, ...) {
@@ -102,4 +103,9 @@ static inline int rack_says(const char *path, const char *version, int otherwise
 // A container sees no such file, and takes the host's word that library and module belong together.
 static inline int rack_module_matches(void) { return rack_says("/proc/driver/nvidia/version", VERSION, 1); }
 static inline int rack_has_switches(void) { return rack_exists("/dev/nvidia-nvswitchctl"); }
+// From NVLink 5 on (B200) the switches are no PCI devices and have no node: the GPUs themselves wait for the fabric.
+static inline int rack_needs_fabric(void) {
+  unsigned minors[MAX_GPUS];
+  return rack_has_switches() || (rack_gpus(minors) && rack_model(minors[0])->capability_major >= 10);
+}
 static inline int rack_fabric_ready(void) { return rack_says("/run/nvidia-fabricmanager/version", VERSION, 0); }

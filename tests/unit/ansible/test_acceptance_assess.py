@@ -32,12 +32,15 @@ def healthy() -> dict[str, Any]:
         "driver_version": "535.183.06",
         "ecc.mode.current": "Enabled",
         "ecc.errors.uncorrected.volatile.total": "0",
+        "compute_cap": "9.0",
+        "mig.mode.current": "Disabled",
     }
     return {
         "gpus": [{"index": str(n), **gpu} for n in range(8)],
         "remapped": [{"pending": "No", "failed": "No"} for _ in range(8)],
         "links": [18] * 8,
         "fabric": [{"state": "Completed", "status": "Success"}] * 8,
+        "inforoms": [],
         "errors": {},
         "services": {"nvidia-fabricmanager": "active", "nvidia-persistenced": "active"},
         "xids": [],
@@ -67,7 +70,17 @@ def test_a_healthy_host_passes_every_check() -> None:
     found = rows(healthy())
     assert {row["status"] for row in found.values()} == {"pass"}
     assert set(found) == {
-        *("nvidia-smi", "ECC", "remapped rows", "NVLink", "fabric", "nvidia-fabricmanager", "nvidia-persistenced"),
+        *(
+            "nvidia-smi",
+            "MIG",
+            "infoROM",
+            "ECC",
+            "remapped rows",
+            "NVLink",
+            "fabric",
+            "nvidia-fabricmanager",
+            "nvidia-persistenced",
+        ),
         *("XID", "torch.cuda", "clock", "disk bandwidth", "all-reduce"),
     }
 
@@ -78,6 +91,9 @@ def test_a_healthy_host_passes_every_check() -> None:
         ("NVLink", "links", [18] * 7 + [17]),
         ("NVLink", "links", [18] * 7),
         ("fabric", "fabric", [{"state": "In Progress", "status": "N/A"}] * 8),
+        ("fabric", "fabric", [{"state": "N/A", "status": "N/A"}] * 8),
+        ("fabric", "fabric", [{"state": "Completed", "status": "Insufficient Resources"}] * 8),
+        ("infoROM", "inforoms", ["0000:1B:00.0"]),
         ("nvidia-fabricmanager", "services", {"nvidia-fabricmanager": "failed"}),
         ("XID", "xids", [{"gpu": "0000:1b:00", "xid": "79", "line": ""}]),
         ("clock", "clock_disciplined", False),
@@ -101,6 +117,39 @@ def test_a_gpu_that_is_gone_or_of_another_driver_fails() -> None:
     found = healthy()
     found["gpus"][3] = found["gpus"][3] | {"driver_version": "550.54.15"}
     assert failed(found) == {"nvidia-smi"}
+
+
+def a100() -> dict[str, Any]:
+    """As eight A100 answer whose fabric is sound."""
+    found = healthy() | {"fabric": [{"state": "N/A", "status": "N/A"}] * 8}
+    found["gpus"] = [gpu | {"name": "NVIDIA A100-SXM4-80GB", "compute_cap": "8.0"} for gpu in found["gpus"]]
+    return found
+
+
+def test_gpus_before_hopper_have_nothing_to_say_of_a_sound_fabric() -> None:
+    assert failed(a100()) == set()
+    assert failed(a100() | {"fabric": []}) == set()
+    assert failed(a100() | {"services": {"nvidia-fabricmanager": "failed"}}) == {"nvidia-fabricmanager"}
+    assert failed(a100() | {"torch": {"error": "the pod is Failed: CUDA error 802"}}) == {"torch.cuda"}
+
+
+def test_a_dead_fabric_manager_fails_beside_a_fabric_that_says_completed() -> None:
+    row = rows(healthy() | {"services": {"nvidia-fabricmanager": "failed"}})["nvidia-fabricmanager"]
+    assert row["status"] == "fail"
+    assert "GPUs keep their last state while it is dead" in row["remedy"]
+
+
+def test_a_gpu_left_in_mig_mode_is_named_with_the_way_out() -> None:
+    found = healthy()
+    found["gpus"][5] = found["gpus"][5] | {"mig.mode.current": "Enabled"}
+    assert failed(found) == {"MIG"}
+    assert "nvidia-smi -i 5 -mig 0" in rows(found)["MIG"]["remedy"]
+
+
+def test_a_gpu_without_mig_passes() -> None:
+    found = healthy()
+    found["gpus"] = [gpu | {"mig.mode.current": "[N/A]"} for gpu in found["gpus"]]
+    assert failed(found) == set()
 
 
 def test_uncorrected_memory_errors_fail_and_name_the_gpu() -> None:

@@ -76,6 +76,22 @@ def test_a_program_that_fails_is_told_in_its_own_words(monkeypatch: pytest.Monke
     assert "couldn't communicate" in error
 
 
+def test_a_corrupted_inforom_is_named_and_the_rest_of_the_answer_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nvidia-smi gives its whole answer, warns behind it, and ends with 14."""
+    text = "0\n1\nWARNING: infoROM is corrupted at gpu 0000:1B:00.0\n"
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=14, stdout=text, stderr=""))
+    assert inspect_gpus.ask(lambda: inspect_gpus.query(("index",))) == ([{"index": "0"}, {"index": "1"}], "")
+    assert inspect_gpus.ask(inspect_gpus.read_corrupted_inforoms) == (["0000:1B:00.0"], "")
+
+
+def test_the_warning_may_stand_on_the_other_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    warning = "WARNING: infoROM is corrupted at gpu 0000:1B:00.0\n"
+    monkeypatch.setattr(
+        subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=14, stdout="0\n", stderr=warning)
+    )
+    assert inspect_gpus.read_corrupted_inforoms() == ["0000:1B:00.0"]
+
+
 def test_a_program_that_is_missing_is_named() -> None:
     _, error = inspect_gpus.ask(lambda: inspect_gpus.run("no-such-program"))
     assert "no-such-program" in error

@@ -71,11 +71,95 @@ def test_an_unknown_row_is_named_before_anything_is_done_to_the_host(tmp_path: P
 
 def test_a_fabric_manager_that_differs_in_the_last_digit_is_refused(tmp_path: Path) -> None:
     versions = {"same": "580.126.20", "last-digit": "580.126.21", "branch": "580"}
-    switches = {"__nvidia_fabricmanager_switches": {"matched": 4}, "nvidia_fabricmanager_driver_version": "580.126.20"}
+    switches = {"__nvidia_fabricmanager_switches": {"matched": 4}, "__nvidia_fabricmanager_nvlink5": {"matched": 0}}
+    switches |= {"nvidia_fabricmanager_driver_version": "580.126.20"}
     cases = {name: switches | {"nvidia_fabricmanager_version": version} for name, version in versions.items()}
     messages = refused(tmp_path, "nvidia_fabricmanager", cases)
     assert set(messages) == {"last-digit", "branch"}
     assert 'Found nvidia_fabricmanager_version "580.126.21" and driver "580.126.20"' in messages["last-digit"]
+
+
+def answers(folder: Path, name: str, fabric: str, *, service: str = "active") -> dict[str, Any]:
+    """A host on which nvidia-smi and systemctl answer so."""
+    programs = folder / name
+    programs.mkdir()
+    for program, text in (("nvidia-smi", fabric), ("systemctl", service)):
+        (programs / f"{program}.txt").write_text(f"{text}\n")
+        (programs / program).write_text(f"#!/bin/sh\nexec /bin/cat {programs}/{program}.txt\n")
+        (programs / program).chmod(0o755)
+    return {"programs": f"{programs}:/usr/bin:/bin", "nvidia_fabricmanager_timeout_s": 2}
+
+
+def checked(folder: Path, role: str, tasks_from: str, cases: refusals.Cases) -> dict[str, str]:
+    role_tasks = {"name": role, "tasks_from": tasks_from}
+    tasks = [{"ansible.builtin.import_role": role_tasks, "environment": {"PATH": "{{ programs }}"}}]
+    return refusals.refused(folder, tasks, cases)
+
+
+def test_the_fabric_is_judged_by_what_the_gpu_can_say_of_it(tmp_path: Path) -> None:
+    """A100 says N/A for ever; Hopper has to be registered, wholly, while the manager runs."""
+    states = {
+        "a100": ("8.0, [N/A], [N/A]", "active"),
+        "a100-plain": ("8.0, N/A, N/A", "active"),
+        "h100": ("9.0, Completed, Success", "active"),
+        "b200": ("10.0, Completed, Success", "active"),
+        "warning": ("9.0, Completed, Success\nWARNING: infoROM is corrupted at gpu 0000:1B:00.0", "active"),
+        "waits": ("9.0, In Progress, [N/A]", "active"),
+        "unregistered": ("9.0, [N/A], [N/A]", "active"),
+        "not-whole": ("9.0, Completed, Insufficient Resources", "active"),
+        "dead": ("9.0, Completed, Success", "failed"),
+        "a100-dead": ("8.0, [N/A], [N/A]", "inactive"),
+        "silent": ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.", "active"),
+    }
+    cases = {name: answers(tmp_path, name, fabric, service=run) for name, (fabric, run) in states.items()}
+    messages = checked(tmp_path, "nvidia_fabricmanager", "check", cases)
+    assert set(messages) == {"waits", "unregistered", "not-whole", "dead", "a100-dead", "silent"}
+    assert "In Progress after 2 s, needed Completed" in messages["waits"]
+    assert "Completed with status Insufficient Resources, needed Success" in messages["not-whole"]
+    assert "Found nvidia-fabricmanager failed on dead, needed active" in messages["dead"]
+    assert "without an answer" in messages["silent"]
+
+
+def test_a_gpu_in_mig_mode_is_named_by_its_address(tmp_path: Path) -> None:
+    modes = {
+        "off": "Disabled, 00000000:1B:00.0\nDisabled, 00000000:43:00.0",
+        "none": "[N/A], 00000000:1B:00.0",
+        "left": "Disabled, 00000000:1B:00.0\nEnabled, 00000000:43:00.0",
+    }
+    cases = {name: answers(tmp_path, name, text) for name, text in modes.items()}
+    messages = checked(tmp_path, "nvidia_driver", "mig", cases)
+    assert set(messages) == {"left"}
+    assert "Found MIG mode on 00000000:43:00.0 of left" in messages["left"]
+    assert "nvidia-smi -i 00000000:43:00.0 -mig 0" in messages["left"]
+
+
+def test_a_corrupted_inforom_is_no_failure_of_the_driver(tmp_path: Path) -> None:
+    warning = "580.126.20\nWARNING: infoROM is corrupted at gpu 0000:1B:00.0"
+    cases = {
+        "warned": answers(tmp_path, "warned", warning),
+        "lacks-one": answers(tmp_path, "lacks-one", warning) | {"__nvidia_driver_gpus": {"matched": 2}},
+    }
+    known = {"__nvidia_driver_gpus": {"matched": 1}, "nvidia_driver_stack": {"driver": "580.126.20"}}
+    messages = checked(tmp_path, "nvidia_driver", "check", {name: known | case for name, case in cases.items()})
+    assert set(messages) == {"lacks-one"}
+
+
+def test_nvlink_5_without_its_subnet_manager_is_refused(tmp_path: Path) -> None:
+    bridge = "pci:v000015B3d00001021sv000015B3sd00000023bc02sc07i00"
+    b200, h100 = (f"pci:v000010DEd0000{product}sv000010DEsd000016C1bc03sc02i00" for product in ("2901", "2330"))
+    versions = {f"nvidia_fabricmanager_{name}": "580.126.20" for name in ("version", "driver_version")}
+    cases: refusals.Cases = {}
+    for name, gpu in (("b200", b200), ("h100", h100)):
+        (tmp_path / name).mkdir()
+        pci(tmp_path / name, bridge)
+        cases[name] = versions | {"nvidia_fabricmanager_pci_devices_dir": pci(tmp_path / name, gpu)}
+    tasks = [
+        {"ansible.builtin.import_role": {"name": "nvidia_fabricmanager", "tasks_from": part}}
+        for part in ("look", "preflight")
+    ]
+    messages = refusals.refused(tmp_path, tasks, cases)
+    assert set(messages) == {"b200"}
+    assert "package nvlsm not installed and module ib_umad not loaded; needed both" in messages["b200"]
 
 
 def test_cuda_that_the_driver_is_too_old_for_is_refused(tmp_path: Path) -> None:

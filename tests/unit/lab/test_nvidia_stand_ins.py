@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -164,15 +165,77 @@ def test_without_its_fabric_manager_only_cuda_fails(rack: Path, cuda: ctypes.CDL
     if manager:
         running.write_text(f"{manager}\n")
     assert "H100" in smi()
-    assert smi("--query-gpu=fabric.state", "--format=csv,noheader").split("\n")[0] == "Not Started"
+    assert smi("--query-gpu=fabric.state", "--format=csv,noheader").split("\n")[0] == "In Progress"
     assert cuda.cuInit(0) == 802
 
 
 def test_without_switches_no_fabric_is_asked_for(rack: Path, cuda: ctypes.CDLL, smi: SMI) -> None:
     (rack / "dev/nvidia-nvswitchctl").unlink()
     (rack / "run/nvidia-fabricmanager/version").unlink()
-    assert smi("--query-gpu=fabric.state", "--format=csv,noheader").split("\n")[0] == "N/A"
+    assert smi("--query-gpu=fabric.state", "--format=csv,noheader").split("\n")[0] == "[N/A]"
     assert cuda.cuInit(0) == 0
+
+
+def fabric(smi: SMI) -> set[str]:
+    return set(smi("--query-gpu=fabric.state,fabric.status", "--format=csv,noheader").splitlines())
+
+
+@pytest.fixture
+def slots(rack: Path) -> Callable[[str], None]:
+    """Puts GPUs of another model into the slots."""
+
+    def fill(model: str) -> None:
+        shutil.rmtree(rack / "opt/rack")
+        gpus.install(rack, model)
+
+    return fill
+
+
+def test_an_a100_has_nothing_to_say_of_its_fabric(
+    rack: Path, slots: Callable[[str], None], cuda: ctypes.CDLL, smi: SMI
+) -> None:
+    slots("a100")
+    assert fabric(smi) == {"[N/A], [N/A]"}
+    assert "        State                             : N/A" in smi("-q")
+    assert smi("--query-gpu=compute_cap", "--format=csv,noheader").split("\n")[0] == "8.0"
+    assert cuda.cuInit(0) == 0
+    (rack / "run/nvidia-fabricmanager/version").unlink()
+    assert fabric(smi) == {"[N/A], [N/A]"}
+    assert cuda.cuInit(0) == 802
+
+
+def test_a_b200_waits_for_its_fabric_though_no_switch_shows(
+    rack: Path, slots: Callable[[str], None], cuda: ctypes.CDLL, smi: SMI
+) -> None:
+    slots("b200")
+    (rack / "dev/nvidia-nvswitchctl").unlink()
+    assert fabric(smi) == {"Completed, Success"}
+    (rack / "run/nvidia-fabricmanager/version").unlink()
+    assert fabric(smi) == {"In Progress, [N/A]"}
+    assert cuda.cuInit(0) == 802
+
+
+def test_a_fabric_may_end_without_success(rack: Path, smi: SMI) -> None:
+    set_reading(rack, 2, "fabric_status", 23)
+    assert fabric(smi) == {"Completed, Success", "Completed, Insufficient Resources"}
+
+
+def test_a_corrupted_inforom_is_a_warning_behind_a_whole_answer(rack: Path, smi: SMI) -> None:
+    set_reading(rack, 0, "inforom_corrupted", 1)
+    lines = smi("--query-gpu=index", "--format=csv,noheader", code=14).splitlines()
+    assert lines == [*map(str, range(8)), "WARNING: infoROM is corrupted at gpu 0000:1B:00.0"]
+    smi("-q")
+    smi("-L")
+
+
+def test_a_gpu_in_mig_mode_is_no_device_of_cuda(rack: Path, cuda: ctypes.CDLL, smi: SMI) -> None:
+    set_reading(rack, 4, "mig_mode", 1)
+    assert smi("--query-gpu=mig.mode.current", "--format=csv,noheader").split().count("Enabled") == 1
+    assert smi("nvlink", "--status").count("<inactive>") == 18
+    count = ctypes.c_int()
+    assert cuda.cuInit(0) == 0
+    assert cuda.cuDeviceGetCount(ctypes.byref(count)) == 0
+    assert count.value == 7
 
 
 def test_memory_keeps_what_is_written(cuda: ctypes.CDLL) -> None:

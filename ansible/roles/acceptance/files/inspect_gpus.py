@@ -19,7 +19,11 @@ FIELDS = (
     "memory.total",
     "ecc.mode.current",
     "ecc.errors.uncorrected.volatile.total",
+    "compute_cap",
+    "mig.mode.current",
 )
+CORRUPTED_INFOROM = 14  # nvidia-smi ends with it after a whole answer and a warning
+INFOROM_WARNING = re.compile(r"^WARNING: infoROM is corrupted at gpu (\S+)\n?", re.MULTILINE)
 SERVICES = ("nvidia-fabricmanager", "nvidia-persistenced")
 XID = re.compile(r"NVRM: Xid \((?:PCI:)?([^)]*)\): (\d+)")
 TIME_ERROR = 5  # what ntp_adjtime answers while nothing disciplines the clock
@@ -30,19 +34,24 @@ class Failed(Exception):
     """A program did not answer; the text says why."""
 
 
-def run(*argv: str) -> str:
+def run(*argv: str) -> subprocess.CompletedProcess[str]:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(f"{argv[0]}: {error}") from error
-    if done.returncode:
+    if done.returncode not in {0, CORRUPTED_INFOROM}:
         raise Failed(f"{' '.join(argv[:2])}: {(done.stderr.strip() or done.stdout.strip())[-300:]}")
-    return done.stdout
+    return done
+
+
+def smi(*argv: str) -> str:
+    """What nvidia-smi answers, without its warnings."""
+    return INFOROM_WARNING.sub("", run("nvidia-smi", *argv).stdout)
 
 
 def query(fields: tuple[str, ...]) -> list[dict[str, str]]:
     """One row per GPU, field to value."""
-    text = run("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits")
+    text = smi(f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits")
     rows = [[value.strip() for value in line.split(",")] for line in text.splitlines() if line]
     return [dict(zip(fields, row, strict=True)) for row in rows]
 
@@ -63,6 +72,12 @@ def read_remapped(text: str) -> list[dict[str, str]]:
     """Whether rows of each GPU's memory wait for a reset or could not be replaced, from `nvidia-smi -q`."""
     pattern = r"^\s+Pending\s*: (.+)\n\s+Remapping Failure Occurred\s*: (.+)$"
     return [{"pending": p.strip(), "failed": f.strip()} for p, f in re.findall(pattern, text, re.M)]
+
+
+def read_corrupted_inforoms() -> list[str]:
+    """Addresses of the GPUs that nvidia-smi warns of, on whichever of its outputs."""
+    done = run("nvidia-smi")
+    return INFOROM_WARNING.findall(f"{done.stdout}\n{done.stderr}")
 
 
 def read_xids() -> list[dict[str, str]]:
@@ -101,9 +116,10 @@ def ask(question: Callable[[], Any]) -> tuple[Any, str]:
 def inspect() -> dict[str, Any]:
     answers = {
         "gpus": ask(lambda: query(FIELDS)),
-        "remapped": ask(lambda: read_remapped(run("nvidia-smi", "-q"))),
-        "links": ask(lambda: read_links(run("nvidia-smi", "nvlink", "--status"))),
-        "fabric": ask(lambda: read_fabric(run("nvidia-smi", "-q"))),
+        "remapped": ask(lambda: read_remapped(smi("-q"))),
+        "links": ask(lambda: read_links(smi("nvlink", "--status"))),
+        "fabric": ask(lambda: read_fabric(smi("-q"))),
+        "inforoms": ask(read_corrupted_inforoms),
     }
     return {
         **{name: answer for name, (answer, _) in answers.items()},

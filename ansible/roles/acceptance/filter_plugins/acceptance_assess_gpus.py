@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Row = dict[str, Any]
+HOPPER = 9.0  # compute capability from which GPUs register with the fabric; those before say N/A for ever
 
 
 def assess_gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
@@ -33,6 +34,7 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
         f"{count} alike, one driver",
         "Read dmesg for the GPU that is missing; if none is there, look whether the driver's module is loaded (lsmod).",
     )
+    yield from _modes(found, gpus, count)
     if needed["ecc"]:
         yield from _ecc(found, count)
     if needed["nvlinks"]:
@@ -58,6 +60,25 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
         yield _torch(found["torch"], needed["free_gpus"])
 
 
+def _modes(found: Mapping[str, Any], gpus: list[dict[str, str]], count: int) -> Iterator[Row]:
+    divided = [gpu["index"] for gpu in gpus if gpu["mig.mode.current"] == "Enabled"]
+    yield _row(
+        "MIG",
+        len(gpus) == count and not divided,
+        found["errors"].get("gpus", f"on GPU {', '.join(divided)}" if divided else "off"),
+        "off: a divided GPU is no device as a whole",
+        f"Drain the node, stop nvidia-mig-manager if it runs, nvidia-smi -i {','.join(divided) or 'N'} -mig 0, reboot.",
+    )
+    corrupted = found["inforoms"]
+    yield _row(
+        "infoROM",
+        "inforoms" not in found["errors"] and not corrupted,
+        found["errors"].get("inforoms", f"corrupted on GPU {', '.join(corrupted)}" if corrupted else "sound"),
+        "sound",
+        "The GPU computes, but its error counts and remapped rows are lost: update its firmware or have it replaced.",
+    )
+
+
 def _ecc(found: Mapping[str, Any], count: int) -> Iterator[Row]:
     gpus, rows = found["gpus"], found["remapped"]
     modes = sorted({gpu["ecc.mode.current"] for gpu in gpus})
@@ -81,16 +102,35 @@ def _ecc(found: Mapping[str, Any], count: int) -> Iterator[Row]:
 
 
 def _fabric(found: Mapping[str, Any], count: int) -> Iterator[Row]:
-    states = [f"{gpu['state']}/{gpu['status']}" for gpu in found["fabric"]]
-    yield _row(
-        "fabric",
-        states == ["Completed/Success"] * count,
-        found["errors"].get("fabric", ", ".join(sorted(set(states))) or "no fabric state"),
-        f"Completed/Success on each of {count}",
-        "See that the fabric manager's version is the driver's, restart it, and read /var/log/fabricmanager.log.",
-    )
+    capabilities = sorted({gpu["compute_cap"] for gpu in found["gpus"]})
+    if found["gpus"] and all(float(capability) < HOPPER for capability in capabilities):
+        said = f"not told by compute capability {', '.join(capabilities)}"
+        yield _row("fabric", True, said, "nothing before 9.0: NVLink and torch.cuda speak for it", "None.")
+    else:
+        states = [f"{gpu['state']}/{gpu['status']}" for gpu in found["fabric"]]
+        yield _row(
+            "fabric",
+            states == ["Completed/Success"] * count,
+            found["errors"].get("fabric", ", ".join(sorted(set(states))) or "no fabric state"),
+            f"Completed/Success on each of {count}",
+            _fabric_remedy(states),
+        )
     for service, state in found["services"].items():
-        yield _row(service, state == "active", state, "active", f"Read journalctl --unit={service}.")
+        yield _row(service, state == "active", state, "active", _service_remedy(service))
+
+
+def _fabric_remedy(states: list[str]) -> str:
+    ended = [state for state in states if state.startswith("Completed/") and state != "Completed/Success"]
+    if ended:
+        return "The fabric manager could not route every link: /var/log/fabricmanager.log names the GPU or NVSwitch."
+    return "See that the fabric manager's version is the driver's, restart it, and read /var/log/fabricmanager.log."
+
+
+def _service_remedy(service: str) -> str:
+    remedy = f"Read journalctl --unit={service}"
+    if service == "nvidia-fabricmanager":
+        return f"{remedy}, start it, and look at the fabric again: GPUs keep their last state while it is dead."
+    return f"{remedy}."
 
 
 def _torch(seen: Mapping[str, Any], count: int) -> Row:
