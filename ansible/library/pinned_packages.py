@@ -34,6 +34,10 @@ options:
     type: list
     elements: str
     default: []
+  rehearsal:
+    description: Look up and simulate, and refuse as the installation would, but change nothing.
+    type: bool
+    default: false
 attributes:
   check_mode: {support: full}
 author: qwen-onprem
@@ -83,6 +87,7 @@ def main() -> None:
             "packages": {"type": "dict", "required": True},
             "pins": {"type": "dict", "default": {}},
             "obsolete": {"type": "list", "elements": "str", "default": []},
+            "rehearsal": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -93,13 +98,20 @@ def main() -> None:
     path = PREFERENCES / f"{module.params['name']}.pref"
     pinned, pins = path.read_text() if path.exists() else None, _preferences(module.params["pins"])
     changed = bool(pinned != pins or packages.differing() or packages.obsolete or packages.unheld())
+    rehearsal = module.params["rehearsal"]
     if module.check_mode or not changed:
-        module.exit_json(changed=changed, before=before)
+        module.exit_json(changed=changed and not rehearsal, before=before)
     try:
         _put(path, pins)
-        packages.finish_interrupted()
+        if not rehearsal:
+            packages.finish_interrupted()
         if packages.differing() or packages.obsolete:
             packages.look_up()
+            packages.rehearse()
+        if rehearsal:
+            _put(path, pinned)
+            module.exit_json(changed=False, before=before)
+        if packages.differing() or packages.obsolete:
             packages.change()
     except Refused as problem:
         _put(path, pinned)

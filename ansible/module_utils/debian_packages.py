@@ -91,18 +91,27 @@ class Packages:
                 "Copy them to the site's repository, or choose versions that it has."
             )
 
-    def change(self) -> None:
-        """Install in one transaction, after a rehearsal and with everything downloaded."""
+    def asked(self) -> list[str]:
+        """What apt is asked for: packages to install, those that give way with a dash behind them."""
         asked = [name if version == ANY else f"{name}={version}" for name, version in self.differing().items()]
-        asked += [f"{name}-" for name in self.obsolete]
+        return asked + [f"{name}-" for name in self.obsolete]
+
+    def rehearse(self) -> None:
+        """Refuse what cannot be installed together, or would take anything away but what may give way."""
+        asked = self.asked()
         code, out, err = self.run([*INSTALL, "--simulate", *asked])
         removed = set(re.findall(r"^Remv (\S+)", out, re.MULTILINE)) - set(self.obsolete)
         if code or removed:
             raise Refused(
                 f"Found that {' '.join(asked)} cannot be installed together "
                 f"({_problems(out + err) if code else 'it would remove ' + ', '.join(sorted(removed))}), needed an "
-                "installation that takes nothing else away. Make the versions agree, or remove what is in the way."
+                "installation that takes nothing else away. Make the versions agree, or name what may give way in the "
+                "role's list of replaced packages (docs/operate/dgx-os.md)."
             )
+
+    def change(self) -> None:
+        """Install in one transaction, with everything downloaded before."""
+        asked = self.asked()
         code, out, err = self.run([*INSTALL, "--download-only", *asked])
         if code:
             raise Refused(

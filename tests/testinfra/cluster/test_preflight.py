@@ -31,6 +31,7 @@ def found(host: Host, expected: Expected) -> dict[str, Any]:
 def test_the_host_is_what_was_asked_for(node: str, found: dict[str, Any], expected: Expected) -> None:
     from preflight_gpus import assess_gpus
     from preflight_host import assess_host
+    from preflight_packages import assess_packages
     from preflight_plan import assess_plan
     from qwen_runtime import plan
 
@@ -39,7 +40,7 @@ def test_the_host_is_what_was_asked_for(node: str, found: dict[str, Any], expect
         for file in expected["preflight_plan_files"]
     ]
     needed = expected["__preflight_needed"] | {"plans": plans}
-    rows = assess_host(found, needed)
+    rows = assess_host(found, needed) + assess_packages(found, needed)
     rows += [row for assess in (assess_gpus, assess_plan) for row in assess({node: found}, node, needed)]
     # One host at a time is seen here: how many there are is asked of no single one.
     assert [row for row in rows if not row["ok"] and row["name"] != "plan: hosts"] == []

@@ -9,6 +9,7 @@ import pytest
 from .by_path import load
 
 assess_gpus = load("acceptance/filter_plugins/acceptance_assess_gpus.py").assess_gpus
+assess_fabric = load("acceptance/filter_plugins/acceptance_assess_fabric.py").assess_fabric
 assess_host = load("acceptance/filter_plugins/acceptance_assess_host.py").assess_host
 judge = load("acceptance/filter_plugins/acceptance_judge.py").judge
 
@@ -58,7 +59,7 @@ def healthy() -> dict[str, Any]:
 
 
 def rows(found: dict[str, Any], waived: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
-    assessed = assess_gpus(found, NEEDED) + assess_host(found, NEEDED)
+    assessed = assess_gpus(found, NEEDED) + assess_fabric(found, NEEDED) + assess_host(found, NEEDED)
     return {row["name"]: row for row in judge(assessed, waived or {})}
 
 
@@ -187,6 +188,7 @@ def test_a_waiver_that_is_not_needed_leaves_a_pass() -> None:
 
 def test_a_host_without_gpus_is_asked_nothing_about_them() -> None:
     assert assess_gpus(healthy(), NEEDED | {"gpus": 0}) == []
+    assert assess_fabric(healthy(), NEEDED | {"gpus": 0}) == []
 
 
 def test_a_driver_that_does_not_answer_is_found_with_its_own_words() -> None:

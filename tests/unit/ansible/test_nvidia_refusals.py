@@ -83,7 +83,7 @@ def answers(folder: Path, name: str, fabric: str, *, service: str = "active") ->
     """A host on which nvidia-smi and systemctl answer so."""
     programs = folder / name
     programs.mkdir()
-    for program, text in (("nvidia-smi", fabric), ("systemctl", service)):
+    for program, text in (("nvidia-smi", fabric), ("systemctl", f"     Active: {service} (running)")):
         (programs / f"{program}.txt").write_text(f"{text}\n")
         (programs / program).write_text(f"#!/bin/sh\nexec /bin/cat {programs}/{program}.txt\n")
         (programs / program).chmod(0o755)
@@ -160,6 +160,25 @@ def test_nvlink_5_without_its_subnet_manager_is_refused(tmp_path: Path) -> None:
     messages = refusals.refused(tmp_path, tasks, cases)
     assert set(messages) == {"b200"}
     assert "package nvlsm not installed and module ib_umad not loaded; needed both" in messages["b200"]
+
+
+def test_only_the_rows_own_fabric_manager_is_adopted(tmp_path: Path) -> None:
+    said = {"same": "Fabric Manager version is : 580.126.20", "other": "Fabric Manager version is : 550.163.01"}
+    cases = {}
+    for name, text in said.items():
+        cases[name] = answers(tmp_path, name, text) | {"nvidia_fabricmanager_version": "580.126.20"}
+        for program in ("nv-fabricmanager", "dpkg-query"):
+            (tmp_path / name / program).symlink_to("nvidia-smi")
+    messages = checked(tmp_path, "nvidia_fabricmanager", "adopt", cases)
+    assert set(messages) == {"other"}
+    assert "Found fabric manager 550.163.01 on other and nvidia_fabricmanager_adopted" in messages["other"]
+
+
+def test_a_driver_that_is_not_there_is_not_adopted(tmp_path: Path) -> None:
+    cases = {"bare": {"nvidia_driver_stack": NEW}}
+    tasks = [{"ansible.builtin.import_role": {"name": "nvidia_driver", "tasks_from": "adopt"}}]
+    message = refusals.refused(tmp_path, tasks, cases)["bare"]
+    assert f"Found driver none in use on bare and nvidia_driver_adopted, needed {NEW['driver']}" in message
 
 
 def test_cuda_that_the_driver_is_too_old_for_is_refused(tmp_path: Path) -> None:

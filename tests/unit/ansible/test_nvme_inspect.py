@@ -38,8 +38,16 @@ class Disks:
             return SimpleNamespace(stdout=json.dumps({"signatures": found}) if found else "")
         return SimpleNamespace(stdout=json.dumps({"blockdevices": [self.trees[argv[-1]]]}))
 
-    def inspect(self, devices: list[str], wipe: list[str] | None = None) -> dict[str, Any]:
-        question = {"devices": devices, "wipe": wipe or [], "array": str(self.folder / "md"), "label": LABEL}
+    def inspect(
+        self, devices: list[str], wipe: list[str] | None = None, released: list[str] | None = None
+    ) -> dict[str, Any]:
+        question: dict[str, Any] = {
+            "devices": devices,
+            "wipe": wipe or [],
+            "array": str(self.folder / "md"),
+            "label": LABEL,
+        }
+        question["released"] = released or []
         answer: dict[str, Any] = inspect_disks.inspect(question)
         return answer
 
@@ -48,6 +56,7 @@ class Disks:
 def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
     stand_in = Disks(tmp_path)
     monkeypatch.setattr(subprocess, "run", stand_in.run)
+    monkeypatch.setattr(inspect_disks, "FSTAB", tmp_path / "fstab")
     return stand_in
 
 
@@ -122,3 +131,50 @@ def test_a_member_of_the_own_array_is_known_by_its_label(disks: Disks) -> None:
     found = disks.inspect([own, foreign])["disks"]
     assert [disk["own"] for disk in found] == [True, False]
     assert [disk["obstacle"] for disk in found] == ["", "holds linux_raid_member x:y"]
+
+
+@pytest.fixture
+def raid(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[str]]:
+    """As DGX OS leaves its data drives: an array of two, mounted on /raid. Returns it and the drives' names."""
+    md = disks.folder / "md1"
+    md.touch()
+    node = {"name": str(md), "type": "raid0", "mountpoints": ["/raid"]}
+    names = [disks.add(n, {"type": "linux_raid_member", "label": "dgx1:1"}, children=[node]) for n in "AB"]
+    disks.trees[str(md)] = node
+    members = [str(disks.folder / f"dev-{n}") for n in "AB"]
+    monkeypatch.setattr(inspect_disks, "read_members", lambda path: members if path == str(md) else [])
+    return str(md), names
+
+
+def test_an_array_of_the_installer_is_in_the_way_until_it_is_named(disks: Disks, raid: tuple[str, list[str]]) -> None:
+    md, names = raid
+    assert {disk["obstacle"] for disk in disks.inspect(names)["disks"]} == {f"in use: raid0 {md}"}
+    found = disks.inspect(names, released=[md])
+    assert {disk["obstacle"] for disk in found["disks"]} == {""}
+    [array] = found["released"]
+    assert (array["mounts"], array["other_use"]) == (["/raid"], [])
+    assert array["disks"] == ["/dev/dev-A", "/dev/dev-B"]
+
+
+def test_an_array_that_is_gone_already_is_no_question(disks: Disks) -> None:
+    assert disks.inspect([disks.add("A")], released=["/dev/md/gone"])["released"] == []
+
+
+def test_what_stands_on_an_array_to_let_go_is_told(disks: Disks, raid: tuple[str, list[str]]) -> None:
+    md, names = raid
+    disks.trees[md]["children"] = [{"name": "/dev/vg/home", "type": "lvm", "mountpoints": [None]}]
+    [array] = disks.inspect(names, released=[md])["released"]
+    assert array["other_use"] == ["lvm /dev/vg/home"]
+
+
+def test_a_line_of_fstab_without_its_device_is_told_unless_boot_goes_on_without(disks: Disks) -> None:
+    gone = "01234567-89ab-cdef-0123-456789abcdef"
+    lines = ["# /raid was on /dev/md1", f"UUID={gone} /raid xfs defaults 0 0", f"UUID={gone} /spare xfs nofail 0 0"]
+    lines += [
+        "/dev/md/none /data ext4 defaults 0 0",
+        "tmpfs /tmp tmpfs defaults 0 0",
+        "nas:/home /home nfs defaults 0 0",
+    ]
+    (disks.folder / "fstab").write_text("\n".join(lines))
+    stale = disks.inspect([disks.add("A")])["stale_mounts"]
+    assert [line["mount"] for line in stale] == ["/raid", "/data"]

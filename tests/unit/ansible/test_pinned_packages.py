@@ -227,6 +227,44 @@ def test_what_would_take_something_away_is_refused(system: System) -> None:
     assert "it would remove kubelet" in refused(system, {"driver": "580.1-1"})
 
 
+@pytest.fixture
+def dgx_os(system: System) -> System:
+    """As DGX OS comes: Docker's own packages, which exclude the distribution's."""
+    own = {"Provides": "containerd, runc", "Conflicts": "containerd, runc", "Replaces": "containerd, runc"}
+    system.offer("containerd.io", "1.7.27-1", **own)
+    system.offer("docker-ce", "5:28.0.1-1", Depends="containerd.io")
+    system.pin({"docker-ce": "*", "containerd.io": "*"})
+    system.offer("runc", "1.1.5-1")
+    system.offer("containerd", "1.6.20-1", Depends="runc")
+    system.publish()
+    system.run("apt-get", "update", "-q")
+    return system
+
+
+ENGINE = {"containerd": "*", "runc": "*"}
+
+
+def test_what_apt_would_remove_without_asking_is_refused_at_the_rehearsal(dgx_os: System) -> None:
+    alone = dgx_os.run("apt-get", "install", "--yes", "--simulate", *ENGINE)
+    assert {line.split()[1] for line in alone.splitlines() if line.startswith("Remv")} == {"containerd.io", "docker-ce"}
+    assert "it would remove containerd.io, docker-ce" in refused(dgx_os, ENGINE, rehearsal=True)
+    assert "it would remove containerd.io" in refused(dgx_os, ENGINE, rehearsal=True, obsolete=["docker-ce"])
+
+
+def test_what_is_named_gives_way_in_the_same_step_and_a_rehearsal_changes_nothing(dgx_os: System) -> None:
+    before, named = dgx_os.installed(), ["docker-ce*", "containerd.io"]
+    assert not dgx_os.pin(ENGINE, rehearsal=True, obsolete=named)["changed"]
+    assert (dgx_os.installed(), dgx_os.preferences()) == (before, [])
+    assert dgx_os.pin(ENGINE, obsolete=named)["changed"]
+    assert {name for name, state in dgx_os.installed().items() if state[1] == "i"} == {"containerd", "runc"}
+    assert not dgx_os.pin(ENGINE, obsolete=named)["changed"]
+
+
+def test_dockers_containerd_is_kept_where_the_site_names_it(dgx_os: System) -> None:
+    assert not dgx_os.pin({"containerd.io": "*"}, rehearsal=True)["changed"]
+    assert not dgx_os.pin({"containerd.io": "*"})["changed"]
+
+
 def test_versions_that_exclude_each_other_are_refused(system: System) -> None:
     assert "cannot be installed together" in refused(system, {"driver": "580.1-1", "libdriver": "535.1-1"})
 

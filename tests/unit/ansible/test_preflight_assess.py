@@ -13,6 +13,7 @@ from qwen_runtime.plan import gpus
 from .by_path import ROLES, load
 
 assess_host = load("preflight/filter_plugins/preflight_host.py").assess_host
+assess_packages = load("preflight/filter_plugins/preflight_packages.py").assess_packages
 assess_gpus = load("preflight/filter_plugins/preflight_gpus.py").assess_gpus
 assess_plan = load("preflight/filter_plugins/preflight_plan.py").assess_plan
 VARIABLES = yaml.safe_load((ROLES / "preflight/vars/main.yml").read_text())
@@ -32,6 +33,7 @@ NEEDED: dict[str, Any] = {
     "clock_sync_required": False,
     "ports": DEFAULTS["preflight_ports"],
     "mounts": [],
+    "decided_packages": [],
     "plans": [],
     "plan_files": {},
     "unseen": [],
@@ -51,6 +53,7 @@ def dgx_h100() -> dict[str, Any]:
     return {
         "nvidia_devices": devices("2330", 8) + devices("22a3", 4, "0x068000"),
         "memory_bytes": 2_164_000_000_000,
+        "packages": [],
         "drives_bytes": {f"nvme{n}n1": 3_840_755_982_336 for n in range(8)},
         "filesystems_bytes": {"/var/lib": 1_888_000_000_000},
         "kernel": "6.8.0-60-generic",
@@ -63,7 +66,8 @@ def dgx_h100() -> dict[str, Any]:
 
 
 def assess(hosts: dict[str, Any], host: str, needed: dict[str, Any]) -> list[dict[str, Any]]:
-    return assess_host(hosts[host], needed) + assess_gpus(hosts, host, needed) + assess_plan(hosts, host, needed)
+    own = assess_host(hosts[host], needed) + assess_packages(hosts[host], needed)
+    return own + assess_gpus(hosts, host, needed) + assess_plan(hosts, host, needed)
 
 
 def failures(found: dict[str, Any], **changed: Any) -> dict[str, str]:
@@ -103,6 +107,14 @@ def test_gpus_with_too_little_memory_are_refused() -> None:
         "GPU memory": "40 GB / 80 GB each / Take larger GPUs, or a plan with a smaller model and a lower"
         " preflight_gpu_memory_min_gb."
     }
+
+
+def test_software_that_came_with_the_system_needs_the_sites_word() -> None:
+    found = dgx_h100() | {"packages": ["containerd.io", "docker-ce", "docker-ce-cli", "nvidia-driver-550-server"]}
+    message = failures(found, decided_packages=["docker-ce*"])["preinstalled software"]
+    assert message.startswith("containerd.io, nvidia-driver-550-server / ")
+    assert "docs/operate/dgx-os.md" in message
+    assert failures(found, decided_packages=["docker-ce*", "containerd.io", "nvidia-*-server"]) == {}
 
 
 def test_mixed_gpus_in_one_host_are_refused() -> None:

@@ -71,10 +71,20 @@ def test_only_what_is_mounted_counts_as_mounted(tmp_path: Path) -> None:
     assert inspect_host.read_mounted(tmp_path, ["/mnt/backup", "/mnt/back"]) == ["/mnt/backup"]
 
 
+def test_installed_packages_are_known_by_pattern_held_ones_too(tmp_path: Path) -> None:
+    status = {"docker-ce": "install", "docker-ce-cli": "hold", "containerd": "install", "docker-ce-old": "deinstall"}
+    state = {"deinstall": "config-files"}
+    stanzas = [f"Package: {name}\nStatus: {want} ok {state.get(want, 'installed')}\n" for name, want in status.items()]
+    (tmp_path / "var/lib/dpkg").mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg/status").write_text("\n".join(stanzas))
+    assert inspect_host.read_packages(tmp_path, ["docker-*"]) == ["docker-ce", "docker-ce-cli"]
+
+
 def test_the_clock_is_compared_with_the_controllers(tmp_path: Path) -> None:
     question = {
         "pci_devices_dir": str(tmp_path),
         "ports": [],
+        "packages": [],
         "mounts": [],
         "filesystems": [],
         "controller_time_s": time.time() - 3600,

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Row = dict[str, Any]
-HOPPER = 9.0  # compute capability from which GPUs register with the fabric; those before say N/A for ever
 
 
 def assess_gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
@@ -46,8 +45,6 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
             f"{needed['nvlinks']} on each of {count}",
             "Read nvidia-smi nvlink --errorcounters and the fabric manager's log; reset the GPU or reseat the board.",
         )
-    if needed["nvswitch"]:
-        yield from _fabric(found, count)
     serious = [event for event in found["xids"] if int(event["xid"]) not in needed["xids_ignored"]]
     yield _row(
         "XID",
@@ -99,38 +96,6 @@ def _ecc(found: Mapping[str, Any], count: int) -> Iterator[Row]:
         "none pending, none failed",
         "Pending: reset the GPU. Failed: have it replaced.",
     )
-
-
-def _fabric(found: Mapping[str, Any], count: int) -> Iterator[Row]:
-    capabilities = sorted({gpu["compute_cap"] for gpu in found["gpus"]})
-    if found["gpus"] and all(float(capability) < HOPPER for capability in capabilities):
-        said = f"not told by compute capability {', '.join(capabilities)}"
-        yield _row("fabric", True, said, "nothing before 9.0: NVLink and torch.cuda speak for it", "None.")
-    else:
-        states = [f"{gpu['state']}/{gpu['status']}" for gpu in found["fabric"]]
-        yield _row(
-            "fabric",
-            states == ["Completed/Success"] * count,
-            found["errors"].get("fabric", ", ".join(sorted(set(states))) or "no fabric state"),
-            f"Completed/Success on each of {count}",
-            _fabric_remedy(states),
-        )
-    for service, state in found["services"].items():
-        yield _row(service, state == "active", state, "active", _service_remedy(service))
-
-
-def _fabric_remedy(states: list[str]) -> str:
-    ended = [state for state in states if state.startswith("Completed/") and state != "Completed/Success"]
-    if ended:
-        return "The fabric manager could not route every link: /var/log/fabricmanager.log names the GPU or NVSwitch."
-    return "See that the fabric manager's version is the driver's, restart it, and read /var/log/fabricmanager.log."
-
-
-def _service_remedy(service: str) -> str:
-    remedy = f"Read journalctl --unit={service}"
-    if service == "nvidia-fabricmanager":
-        return f"{remedy}, start it, and look at the fabric again: GPUs keep their last state while it is dead."
-    return f"{remedy}."
 
 
 def _torch(seen: Mapping[str, Any], count: int) -> Row:

@@ -1,7 +1,7 @@
 """Print as JSON which disks a list of stable names means, what each of them holds, and the array that stands.
 
     python3 inspect_disks.py '{"devices": ["/dev/disk/by-id/nvme-*"], "wipe": [], "array": "/dev/md/models",
-                               "label": "any:models"}'
+                               "released": [], "label": "any:models"}'
 
 Signatures are read from the disks themselves (wipefs), not from udev's memory of them. It changes nothing.
 """
@@ -12,7 +12,10 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+FSTAB = Path("/etc/fstab")
+BY = {"UUID": "/dev/disk/by-uuid", "LABEL": "/dev/disk/by-label", "PARTUUID": "/dev/disk/by-partuuid"}
 PARTITION = re.compile(r"-part\d+$")
 
 
@@ -68,12 +71,41 @@ def read_members(array: str) -> list[str]:
     return sorted(f"/dev/{name}" for name in os.listdir(slaves)) if os.path.exists(array) else []
 
 
-def describe(path: str, name: str, may_be_wiped: bool, label: str) -> dict:
-    """One disk; `obstacle` says why it cannot be taken, and is empty when it can."""
+def read_array(path: str) -> dict:
+    """An array that is to be let go: the whole disks that it is made of, and where it is mounted."""
+    members = [Path("/sys/class/block", os.path.basename(member)) for member in read_members(path)]
+    disks = {(m.resolve().parent if (m / "partition").exists() else m).name for m in members}
+    use = read_use(path)
+    return {
+        "path": path,
+        "disks": sorted(f"/dev/{name}" for name in disks),
+        "mounts": [found.partition(" mounted on ")[2] for found in use if " mounted on " in found],
+        "other_use": [found for found in use if " mounted on " not in found],
+    }
+
+
+def read_stale_mounts() -> list[dict[str, str]]:
+    """Lines of fstab that the next boot would wait for in vain: without `nofail`, and their device is not there."""
+    stale = []
+    lines = FSTAB.read_text().splitlines() if FSTAB.exists() else []
+    for fields in map(str.split, lines):
+        if len(fields) < 4 or fields[0].startswith("#") or {"nofail", "noauto"} & set(fields[3].split(",")):
+            continue
+        kind, _, value = fields[0].partition("=")
+        device = f"{BY[kind]}/{value.strip(chr(34))}" if kind in BY else fields[0]
+        if device.startswith("/dev/") and not os.path.exists(device):
+            stale.append({"source": fields[0], "mount": fields[1]})
+    return stale
+
+
+def describe(path: str, name: str, may_be_wiped: bool, released: set[str], label: str) -> dict:
+    """One disk; `obstacle` says why it cannot be taken, and is empty when it can. Arrays in `released` are let go."""
     signatures = read_signatures(path)
     contents = sorted({" ".join(filter(None, (s["type"], s.get("label")))) for s in signatures})
     own = bool(signatures) and {(s["type"], s.get("label")) for s in signatures} == {("linux_raid_member", label)}
     use = [] if own else read_use(path)
+    may_be_wiped |= any(found.split()[-1] in released for found in use)
+    use = [found for found in use if found.split()[-1] not in released]
     if use:
         obstacle = f"in use: {', '.join(use)}"
     elif contents and not (own or may_be_wiped):
@@ -87,9 +119,15 @@ def inspect(question: dict) -> dict:
     disks, unmatched = find_disks(question["devices"])
     wipe = {os.path.realpath(name) for name in question["wipe"] if os.path.exists(name)}
     ambiguous = {name: found for name in question["devices"] + question["wipe"] if (found := find_namespaces(name))}
+    arrays = [read_array(path) for path in question["released"] if os.path.exists(path)]
+    released = {os.path.realpath(array["path"]) for array in arrays}
     on_array = read_signatures(question["array"]) if os.path.exists(question["array"]) else []
     return {
-        "disks": [describe(path, name, path in wipe, question["label"]) for path, name in sorted(disks.items())],
+        "disks": [
+            describe(path, name, path in wipe, released, question["label"]) for path, name in sorted(disks.items())
+        ],
+        "released": arrays,
+        "stale_mounts": read_stale_mounts(),
         "unmatched": unmatched,
         "ambiguous": ambiguous,
         "array_members": read_members(question["array"]),

@@ -1,7 +1,7 @@
 """Print as JSON what a host is: GPUs by PCI id, memory, NVMe drives, kernel, clock, ports in use, mounts, file systems.
 
     python3 inspect_host.py '{"pci_devices_dir": "...", "ports": ["6443"], "mounts": [], "filesystems": ["/var/lib"],
-                              "controller_time_s": 1.7e9}'
+                              "packages": ["docker-ce*"], "controller_time_s": 1.7e9}'
 
 Runs on the bare host: Python's standard library, no driver, no package. It reads and changes nothing.
 """
@@ -11,14 +11,17 @@ import ctypes
 import json
 import os
 import platform
+import re
 import sys
 import time
+from fnmatch import fnmatch
 from pathlib import Path
 
 NVIDIA = "0x10de"
 SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 SECTOR_BYTES = 512  # the unit of /sys/block/*/size, whatever the drive's own sectors are
 LISTENING = "0A"
+INSTALLED = re.compile(r"^Status: \w+ ok installed$", re.MULTILINE)  # the first word is `hold` where it is held
 TIME_ERROR = 5  # what ntp_adjtime answers while nothing disciplines the clock
 TIMEX_BYTES = 256  # more than struct timex takes
 
@@ -38,6 +41,14 @@ def read_memory_bytes(root: Path) -> int:
         if line.startswith("MemTotal:"):
             return int(line.split()[1]) * 1024
     raise ValueError("/proc/meminfo has no MemTotal")
+
+
+def read_packages(root: Path, patterns: list[str]) -> list[str]:
+    """Installed packages whose names match a pattern, from dpkg's own file; none where there is no dpkg."""
+    status = root / "var/lib/dpkg/status"
+    stanzas = status.read_text(errors="replace").split("\n\n") if status.exists() else []
+    names = [stanza.split("\n", 1)[0].removeprefix("Package: ") for stanza in stanzas if INSTALLED.search(stanza)]
+    return sorted(name for name in names if any(fnmatch(name, pattern) for pattern in patterns))
 
 
 def read_drives(root: Path) -> dict[str, int]:
@@ -104,6 +115,7 @@ def inspect(question: dict, root: Path = Path("/")) -> dict:
     return {
         "nvidia_devices": read_nvidia_devices(Path(question["pci_devices_dir"])),
         "memory_bytes": read_memory_bytes(root),
+        "packages": read_packages(root, question["packages"]),
         "drives_bytes": read_drives(root),
         "filesystems_bytes": {path: read_filesystem_bytes(Path(path)) for path in question["filesystems"]},
         "kernel": platform.release(),

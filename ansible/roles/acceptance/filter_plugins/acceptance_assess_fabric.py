@@ -1,0 +1,65 @@
+"""The NVSwitch fabric of a host: whether its GPUs are registered with it, and whether somebody looks after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Row = dict[str, Any]
+HOPPER = 9.0  # compute capability from which GPUs register with the fabric; those before say N/A for ever
+
+
+def assess_fabric(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
+    """Rows {name, ok, found, needed, remedy}; none for a host without GPUs or without NVSwitches.
+
+    found:  answer of inspect_gpus.py
+    needed: __acceptance_needed of vars/main.yml
+    """
+    if not (needed["gpus"] and needed["nvswitch"]):
+        return []
+    return [_registration(found, needed["gpus"]), *_services(found)]
+
+
+def _row(name: str, ok: bool, found: object, wanted: object, remedy: str) -> Row:
+    return {"name": name, "ok": bool(ok), "found": str(found), "needed": str(wanted), "remedy": remedy}
+
+
+def _registration(found: Mapping[str, Any], count: int) -> Row:
+    capabilities = sorted({gpu["compute_cap"] for gpu in found["gpus"]})
+    if found["gpus"] and all(float(capability) < HOPPER for capability in capabilities):
+        said = f"not told by compute capability {', '.join(capabilities)}"
+        return _row("fabric", True, said, "nothing before 9.0: NVLink and torch.cuda speak for it", "None.")
+    states = [f"{gpu['state']}/{gpu['status']}" for gpu in found["fabric"]]
+    return _row(
+        "fabric",
+        states == ["Completed/Success"] * count,
+        found["errors"].get("fabric", ", ".join(sorted(set(states))) or "no fabric state"),
+        f"Completed/Success on each of {count}",
+        _fabric_remedy(states),
+    )
+
+
+def _services(found: Mapping[str, Any]) -> Iterator[Row]:
+    for service, state in found["services"].items():
+        yield _row(service, state == "active", state, "active", _service_remedy(service))
+
+
+def _fabric_remedy(states: list[str]) -> str:
+    ended = [state for state in states if state.startswith("Completed/") and state != "Completed/Success"]
+    if ended:
+        return "The fabric manager could not route every link: /var/log/fabricmanager.log names the GPU or NVSwitch."
+    return "See that the fabric manager's version is the driver's, restart it, and read /var/log/fabricmanager.log."
+
+
+def _service_remedy(service: str) -> str:
+    remedy = f"Read journalctl --unit={service}"
+    if service == "nvidia-fabricmanager":
+        return f"{remedy}, start it, and look at the fabric again: GPUs keep their last state while it is dead."
+    return f"{remedy}."
+
+
+class FilterModule:
+    """Ansible's way of finding filters."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"acceptance_assess_fabric": assess_fabric}

@@ -1,0 +1,35 @@
+"""What the installed system brought and this bundle's roles would push away, against what the site has decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def assess_packages(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
+    """One row {name, found, needed, remedy, ok}.
+
+    found:  answer of inspect_host.py
+    needed: __preflight_needed of vars/main.yml
+    """
+    decided = needed["decided_packages"]
+    undecided = [name for name in found["packages"] if not any(fnmatch(name, pattern) for pattern in decided)]
+    return [
+        {
+            "name": "preinstalled software",
+            "ok": not undecided,
+            "found": ", ".join(undecided) or "none that is undecided",
+            "needed": "the site's word for each: gives way, or stays",
+            "remedy": "Name them in the role's list of replaced packages or keep them: docs/operate/dgx-os.md.",
+        }
+    ]
+
+
+class FilterModule:
+    """Ansible's way of finding filters."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"preflight_assess_packages": assess_packages}
