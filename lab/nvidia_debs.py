@@ -61,7 +61,8 @@ def _driver(trees: Path, into: Path, version: str, cuda_version: int) -> None:
     kernel = trees / "nvidia-kernel-open-dkms"
     _script("module.sh", kernel / "usr/lib/nvidia/module", version)
     install(SOURCES / "modprobe.conf", kernel / "etc/modprobe.d/nvidia-module.conf", 0o644)
-    _unit("nvidia-module.service", kernel, wanted_by="sysinit.target")
+    _unit("nvidia-modules-load.service", kernel, wanted_by="sysinit.target")
+    _unit("nvidia-module.service", kernel, wanted_by="multi-user.target")
     package(
         kernel, into, revision, f"nvidia-kernel-support (= {revision}), kmod, mount",
         control={"postinst": "#!/bin/sh\nexec /usr/lib/nvidia/depmod\n"},

@@ -119,6 +119,12 @@ def test_the_specification_is_written_at_boot_and_after_a_change_of_the_driver(h
     assert host.service("nvidia-cdi-refresh.path").is_running
 
 
+def test_gpus_are_there_at_boot_before_they_are_described_to_containers(host: Host) -> None:
+    assert "nvidia" in host.file("/etc/modules-load.d/nvidia.conf").content_string.splitlines()
+    before = host.check_output("systemctl show --property=After --value nvidia-cdi-refresh.service").split()
+    assert {"sysinit.target", "nvidia-persistenced.service"} <= set(before)
+
+
 def test_containerd_offers_the_runtime_that_reads_it(host: Host) -> None:
     dump = host.check_output("containerd config dump")
     assert 'BinaryName = "/usr/bin/nvidia-container-runtime"' in dump
