@@ -5,6 +5,7 @@ A production mirror copies them from NVIDIA's apt repositories; those are out of
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def _driver(trees: Path, into: Path, version: str, cuda_version: int) -> None:
     for name, source, soname in (("libnvidia-ml1", "nvml", "libnvidia-ml.so"), ("libcuda1", "cuda", "libcuda.so")):
         _library(trees / name, source, soname, "1", version, *flags)
         package(trees / name, into, revision, control=LDCONFIG)
-    install(SOURCES / "nvidia_smi.py", trees / "nvidia-smi/usr/bin/nvidia-smi", 0o755)
+    _program(trees / "nvidia-smi/usr/bin/nvidia-smi", "nvidia_smi.py", "rack_nvml.py")
     package(trees / "nvidia-smi", into, revision, f"libnvidia-ml1 (= {revision}), python3")
 
     firmware = trees / "firmware-nvidia-gsp"
@@ -136,6 +137,19 @@ def _library(tree: Path, source: str, soname: str, abi: str, version: str, *flag
         *("-o", target, SOURCES / f"{source}.c"),
     )
     (target.parent / f"{soname}.{abi}").symlink_to(target.name)
+
+
+def _program(target: Path, main: str, *modules: str) -> None:
+    """One file, as a CDI specification names one: the modules as an archive that Python runs."""
+    target.parent.mkdir(parents=True)
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.write(SOURCES / main, "__main__.py")
+        for folder in ("lab", "lab/nvidia"):
+            archive.writestr(f"{folder}/__init__.py", "")
+        for module in modules:
+            archive.write(SOURCES / module, f"lab/nvidia/{module}")
+    target.write_bytes(b"#!/usr/bin/python3\n" + target.read_bytes())
+    target.chmod(0o755)
 
 
 def _script(source: str, target: Path, version: str) -> None:

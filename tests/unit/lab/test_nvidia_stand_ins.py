@@ -62,7 +62,7 @@ def smi(libraries: Path, rack: Path) -> SMI:
     def run(*arguments: str, code: int = 0) -> str:
         done = subprocess.run(
             [sys.executable, SOURCES / "nvidia_smi.py", *arguments],
-            env={**os.environ, "LD_LIBRARY_PATH": str(libraries)},
+            env={**os.environ, "LD_LIBRARY_PATH": str(libraries), "PYTHONPATH": str(REPO)},
             capture_output=True,
             text=True,
             check=False,
