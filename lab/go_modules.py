@@ -17,6 +17,7 @@ class Module:
     binaries:     file names that `go build tool` leaves, as the rest of the lab asks for them
     source:       Go module whose version in go.mod is the version of the binaries; empty for the lab's own programs
     pin:          the version that versions.yml gives them
+    cost_s:       seconds of its build, as once measured; what is left is estimated by it, and nothing else
     on_path:      whether binaries on PATH that call themselves by that version are used as they are
     version_args: arguments that make the binaries print their version; of one that differs, under its name
     built_as:     names under which Go leaves binaries that the lab calls otherwise
@@ -27,6 +28,7 @@ class Module:
     binaries: tuple[str, ...]
     source: str = ""
     pin: str = ""
+    cost_s: float = 0
     on_path: bool = False
     version_args: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ldflags: str = ""
@@ -54,15 +56,58 @@ def required(go_mod: Path, module: str) -> str:
 
 
 def modules() -> list[Module]:
+    """All of them, in the order of their builds: the longest first, so that none of them is left alone at the end."""
     kubernetes, tools = versions()["kubernetes"], versions()["tools"]
     return [
-        Module("registry", ("registry",), "github.com/distribution/distribution/v3", tools["registry"], on_path=True),
         _kubernetes(kubernetes["version"]),
+        Module(
+            "pulumi",
+            ("pulumi",),
+            "github.com/pulumi/pulumi/pkg/v3",
+            tools["pulumi"],
+            cost_s=436,
+            on_path=True,
+            version_args={"pulumi": ("version",)},
+        ),
+        Module(
+            "pulumi-kubernetes",
+            ("pulumi-resource-kubernetes",),
+            "github.com/pulumi/pulumi-kubernetes/provider/v2",
+            tools["pulumi_kubernetes"],
+            cost_s=98,
+        ),
+        # The host looks for its Python half beside itself.
+        Module(
+            "pulumi-language-python",
+            ("pulumi-language-python", "pulumi-language-python-exec"),
+            "github.com/pulumi/pulumi/sdk/v3",
+            tools["pulumi_language_python"],
+            cost_s=67,
+            extras=(("github.com/pulumi/pulumi/sdk/v3", "python/cmd/pulumi-language-python-exec"),),
+        ),
+        Module(
+            "registry",
+            ("registry",),
+            "github.com/distribution/distribution/v3",
+            tools["registry"],
+            cost_s=120,
+            on_path=True,
+        ),
+        _container_toolkit(),
+        Module(
+            "flannel-cni",
+            ("cni-flannel",),
+            "github.com/containernetworking/plugins",
+            kubernetes["flannel_cni"],
+            cost_s=1,
+            built_as=(("flannel", "cni-flannel"),),
+        ),
         Module(
             "etcd",
             ("etcd", "etcdctl", "etcdutl"),
             "go.etcd.io/etcd/server/v3",
-            kubernetes["etcd"].removesuffix("-0"),  # the image's revision
+            kubernetes["etcd"].partition("-")[0],
+            cost_s=63,
             on_path=True,
             version_args={"etcdctl": ("version",), "etcdutl": ("version",)},
             built_as=(("server", "etcd"),),
@@ -72,6 +117,7 @@ def modules() -> list[Module]:
             ("coredns",),
             "github.com/coredns/coredns",
             kubernetes["coredns"],
+            cost_s=352,
             on_path=True,
             version_args={"coredns": ("-version",)},
         ),
@@ -80,40 +126,11 @@ def modules() -> list[Module]:
             ("flanneld",),
             "github.com/flannel-io/flannel",
             kubernetes["flannel"],
+            cost_s=176,
             cgo=True,
             built_as=(("flannel", "flanneld"),),
         ),
-        Module(
-            "flannel-cni",
-            ("cni-flannel",),
-            "github.com/containernetworking/plugins",
-            kubernetes["flannel_cni"],
-            built_as=(("flannel", "cni-flannel"),),
-        ),
-        Module(
-            "pulumi-kubernetes",
-            ("pulumi-resource-kubernetes",),
-            "github.com/pulumi/pulumi-kubernetes/provider/v2",
-            tools["pulumi_kubernetes"],
-        ),
-        Module(
-            "pulumi",
-            ("pulumi",),
-            "github.com/pulumi/pulumi/pkg/v3",
-            tools["pulumi"],
-            on_path=True,
-            version_args={"pulumi": ("version",)},
-        ),
-        # The host looks for its Python half beside itself.
-        Module(
-            "pulumi-language-python",
-            ("pulumi-language-python", "pulumi-language-python-exec"),
-            "github.com/pulumi/pulumi/sdk/v3",
-            tools["pulumi_language_python"],
-            extras=(("github.com/pulumi/pulumi/sdk/v3", "python/cmd/pulumi-language-python-exec"),),
-        ),
-        _container_toolkit(),
-        Module("gpu", ("device-plugin", "dcgm-exporter"), folder="lab", packages=("./cmd/...",)),
+        Module("gpu", ("device-plugin", "dcgm-exporter"), cost_s=2, folder="lab", packages=("./cmd/...",)),
     ]
 
 
@@ -136,6 +153,7 @@ def _kubernetes(pin: str) -> Module:
         ),
         source,
         pin,
+        cost_s=378,
         on_path=True,
         version_args={"kubeadm": ("version", "-o", "short"), "kubectl": ("version", "--client")},
         ldflags=f"-X {component}gitVersion=v{version} -X {component}gitMajor={major} -X {component}gitMinor={minor}",
@@ -154,6 +172,7 @@ def _container_toolkit() -> Module:
         ("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime-hook"),
         source,
         stacks["stacks"][stacks["default"]]["container_toolkit"],
+        cost_s=48,
         ldflags=f"-X {source}/internal/info.version={version} -extldflags=-Wl,-z,lazy",
         cgo=True,
         extras=tuple((source, f"deployments/systemd/{file}") for file in files),

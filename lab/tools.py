@@ -6,15 +6,20 @@ A tool of the pinned version that is already on PATH is used as it is; a build i
 from __future__ import annotations
 
 import shutil
-from functools import partial
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab import store
+from lab.build_progress import AT_A_TIME, BuildProgress
 from lab.errors import LabError
 from lab.go_modules import Module, modules
 from lab.paths import BIN, CACHE, REPO
 from lab.shell import attempt, logged, output
 from lab.versions import versions
+
+# No DWARF is made, which the linker would drop again: what comes out is the same, and so no part of a build's key.
+COMPILE = ("-trimpath", "-gcflags=all=-dwarf=false")
 
 
 def check(module: Module) -> None:
@@ -30,30 +35,41 @@ def check(module: Module) -> None:
 
 def build() -> str | None:
     """Make every tool available under BIN; returns what was built, None when nothing was."""
-    built = []
-    sources: dict[str, Path] = {}
     wanted = modules()
     for module in wanted:
         check(module)
-    for module in wanted:
-        on_path = _on_path(module)
-        if on_path:
-            sources |= on_path
-            continue
-        folder, made = store.obtain(f"tools/{module.name}", _key(module), partial(_compile, module))
-        sources |= {b: folder / b for b in module.binaries}
-        if made:
-            built.append(module.name)
-            print(f"      built {module.name}", flush=True)
-    pause, made = store.obtain("tools/pause", _pause_key(), _compile_pause)
-    sources["pause"] = pause / "pause"
-    if made:
-        built.append("pause")
-    _link(sources)
+    sources = {m.name: _on_path(m) for m in wanted}
+    needed = [m for m in wanted if not sources[m.name]]
+    progress = BuildProgress(missing(needed))
+    with progress.shown(), ThreadPoolExecutor(AT_A_TIME) as pool:
+        results = [pool.submit(_obtain, module, progress) for module in needed]
+        try:
+            made = [result.result() for result in results]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    for module, (folder, _) in zip(needed, made, strict=True):
+        sources[module.name] = {b: folder / b for b in module.binaries}
+    pause, pause_made = store.obtain("tools/pause", _pause_key(), _compile_pause)
+    _link({name: path for found in sources.values() for name, path in found.items()} | {"pause": pause / "pause"})
+    built = [m.name for m, (_, new) in zip(needed, made, strict=True) if new] + ["pause"] * pause_made
     if built:
         # 12 GB that nothing needs again: what was built lies in the cache.
         logged("tools", "go", "clean", "-modcache", "-cache", env=_environment())
     return f"built {', '.join(built)}" if built else None
+
+
+def _obtain(module: Module, progress: BuildProgress) -> tuple[Path, bool]:
+    def make(into: Path) -> None:
+        with progress.building(module):
+            _compile(module, into)
+
+    return store.obtain(f"tools/{module.name}", _key(module), make)
+
+
+def missing(wanted: Sequence[Module]) -> list[Module]:
+    """Those that the cache does not hold; what is damaged there is found when it is taken."""
+    return [m for m in wanted if not (CACHE / "tools" / m.name / _key(m)).exists()]
 
 
 def _on_path(module: Module) -> dict[str, Path]:
@@ -86,17 +102,8 @@ def _key(module: Module) -> str:
 
 def _compile(module: Module, into: Path) -> None:
     logged(
-        "tools",
-        *(
-            "go",
-            "build",
-            "-trimpath",
-            "-ldflags",
-            f"-s -w {module.ldflags}".strip(),
-            "-o",
-            f"{into}/",
-            *module.packages,
-        ),
+        f"tools-{module.name}",
+        *("go", "build", *COMPILE, "-ldflags", f"-s -w {module.ldflags}".strip(), "-o", f"{into}/", *module.packages),
         cwd=module.path,
         env=_environment(cgo=module.cgo),
     )

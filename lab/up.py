@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from lab import (
@@ -16,10 +17,12 @@ from lab import (
     models,
     network,
     ownership,
+    prefetch,
     site,
     stack,
     tools,
 )
+from lab.go_modules import modules
 from lab.paths import API_KEY, KUBECONFIG, LAB
 from lab.steps import Run
 
@@ -42,7 +45,7 @@ def up(model: str) -> int:
     run.watch_disk()
     run.step("machine", _machine)
     run.step("packages and environment", _packages)
-    run.step("tools", tools.build)
+    run.step("tools", _tools)
     run.step("site mirror", _mirror)
     run.step("images", lambda: _images(path))
     run.step("weights on the mirror", lambda: models.publish(path.model, path.references["runtime"]))
@@ -75,6 +78,16 @@ def _machine() -> str:
 
 def _packages() -> str | None:
     return ", ".join(r for r in (bootstrap.packages(), bootstrap.environment()) if r) or None
+
+
+def _tools() -> str | None:
+    if not tools.missing(modules()):
+        return tools.build()
+    with ThreadPoolExecutor(1) as beside:
+        fetched = beside.submit(prefetch.fetch)
+        built = tools.build()
+        fetched.result()
+    return built
 
 
 def _mirror() -> str | None:

@@ -1,0 +1,23 @@
+"""What kubeadm itself asks for is what versions.yml tells a site to have."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from lab.paths import BIN, REPO
+from lab.versions import versions
+
+sys.path.insert(0, str(REPO / "images"))
+import upstream
+
+
+def test_the_table_of_sources_has_the_images_that_kubeadm_takes() -> None:
+    release = f"v{versions()['kubernetes']['version']}"
+    listed = subprocess.run(
+        [BIN / "kubeadm", "config", "images", "list", "--kubernetes-version", release],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert {source for source in upstream.load() if source.startswith("registry.k8s.io/")} == set(listed)
