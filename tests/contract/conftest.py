@@ -1,7 +1,6 @@
-"""Who answers: the serving environment is asked where it is, by its own Python.
+"""Who answers: a model server of the lab that is up, in the very image that is served, or else an environment here.
 
-`make contract` installs it on this machine from the wheels of the runtime image; beside a lab that is up, one of its
-model servers answers.
+`make up` runs the one; `make contract` installs the other on this machine from the wheels of the runtime image.
 """
 
 from __future__ import annotations
@@ -14,30 +13,39 @@ from typing import Any
 
 import pytest
 
-from lab.paths import KUBECONFIG
+from lab.paths import BIN, KUBECONFIG
 from lab.serving import ENVIRONMENT
+from lab.stack import NAMESPACE
 
 Ask = Callable[[Path, Any], Any]
 
 
+# Questions are too long for arguments that travel in an address.
+INSIDE = """
+import json, sys
+script, questions = json.load(sys.stdin)
+sys.argv = ["script", questions]
+exec(compile(script, "script", "exec"), {"__name__": "__main__"})
+"""
+
+
 @pytest.fixture(scope="session")
-def ask(request: pytest.FixtureRequest) -> Ask:
+def ask() -> Ask:
     """Run a script with its questions; both they and its answer, the last line of stdout, are JSON."""
     python = ENVIRONMENT / "bin/python"
-    if python.exists():
-
-        def run(script: Path, questions: str) -> str:
-            done = subprocess.run([python, script, questions], text=True, capture_output=True, check=False)
-            assert done.returncode == 0, done.stderr[-4000:]
-            return done.stdout
-
-    elif KUBECONFIG.exists():
-        kubectl: Callable[..., str] = request.getfixturevalue("kubectl")
-        inside = ("--namespace", "qwen", "exec", "deployment/model-server", "--", "python", "-c")
-
-        def run(script: Path, questions: str) -> str:
-            return kubectl(*inside, script.read_text(), questions)
-
+    command: list[str | Path]
+    if KUBECONFIG.exists():
+        command = [BIN / "kubectl", "--kubeconfig", KUBECONFIG, "--namespace", NAMESPACE]
+        command += ["exec", "--stdin", "deployment/model-server", "--", "python", "-c", INSIDE]
+    elif python.exists():
+        command = [python, "-c", INSIDE]
     else:
         pytest.skip("no serving environment on this machine: `make contract` installs one, `make up` runs one")
-    return lambda script, questions: json.loads(run(script, json.dumps(questions)).splitlines()[-1])
+
+    def run(script: Path, questions: Any) -> Any:
+        sent = json.dumps([script.read_text(), json.dumps(questions)])
+        done = subprocess.run(command, input=sent, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run

@@ -15,7 +15,7 @@ from tests.engines.transformers.served import PATIENCE_S, Client, Json
 def send(client: Client, path: str, body: Json) -> http.client.HTTPConnection:
     """A request whose answer nobody reads yet."""
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE_S)
-    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    connection.request("POST", path, json.dumps(body), client.headers)
     return connection
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec, Progress
+
+from tests.fakes import no_compilers
 
 COMPILERS = ("TORCH_COMPILE_DISABLE", "VLLM_USE_AOT_COMPILE", "VLLM_USE_FLASHINFER_SAMPLER", "VLLM_USE_DEEP_GEMM")
 Host = Callable[..., dict[str, str]]
@@ -61,6 +64,12 @@ def test_what_a_host_has_no_compiler_for_is_off(host: Host, version: str) -> Non
         assert off == {"TORCH_COMPILE_DISABLE": "1"}
     else:
         assert off == {"VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_USE_DEEP_GEMM": "0"}
+
+
+def test_engines_in_tests_find_no_compiler_as_in_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "check_installed", lambda: "0.32.0+cpu")
+    assert vllm.environment({"PATH": no_compilers.path()})["TORCH_COMPILE_DISABLE"] == "1"
+    assert shutil.which("sh", path=no_compilers.path())
 
 
 def test_with_its_compilers_vllm_is_left_as_it_is_but_for_the_graphs_that_it_cannot_read(

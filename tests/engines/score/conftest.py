@@ -15,6 +15,7 @@ import pytest
 
 from lab.paths import REPO
 from lab.serving import ENVIRONMENT
+from tests.fakes import no_compilers
 
 PYTHON = ENVIRONMENT / "bin/python"
 SOURCE = REPO / "python/src"
@@ -73,9 +74,9 @@ def start(models: Models, tmp_path: Path) -> Callable[..., subprocess.Popen[str]
     def begin(family: str, *flags: object) -> subprocess.Popen[str]:
         files = ("--model", models.place / family, "--input", source, "--output", output)
         command = [PYTHON, "-m", "qwen_runtime", "score", *files, "--dtype", "float32", "--batch-tokens", 64, *flags]
-        return subprocess.Popen(
-            [str(word) for word in command], env={**os.environ, **QUIET}, text=True, stderr=subprocess.PIPE
-        )
+        # As in the runtime image, which has no compiler.
+        environment = {**os.environ, **QUIET, "PATH": no_compilers.path()}
+        return subprocess.Popen([str(word) for word in command], env=environment, text=True, stderr=subprocess.PIPE)
 
     return begin
 

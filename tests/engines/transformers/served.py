@@ -15,6 +15,7 @@ from typing import Any
 
 from lab.paths import REPO
 from lab.serving import ENVIRONMENT
+from tests.fakes import no_compilers
 from tests.unit import runtime_process
 
 PYTHON = ENVIRONMENT / "bin/python"
@@ -28,11 +29,14 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
 
 
 class Process:
-    """Of the serving environment's Python, unless another program is named, with this tree's package and a log file."""
+    """Of the serving environment's Python, unless another program is named, with this tree's package and a log file.
+
+    It finds no compiler, as in the runtime image: what needs one must be off there, or fail here too.
+    """
 
     def __init__(self, log: Path, command: Sequence[object], program: Path = PYTHON, **environment: str) -> None:
         self._log = log
-        own = {"PYTHONPATH": str(REPO / "python/src"), "OMP_NUM_THREADS": "1"}
+        own = {"PYTHONPATH": str(REPO / "python/src"), "OMP_NUM_THREADS": "1", "PATH": no_compilers.path()}
         with log.open("wb") as out:
             words = [str(word) for word in (program, *command)]
             # In a session of its own: Linux shares the processors out by session before it does so by process.
@@ -75,8 +79,12 @@ class Process:
 
 
 class Client:
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, api_key: str = "") -> None:
         self.port = port
+        self.headers = {
+            "Content-Type": "application/json",
+            **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+        }
 
     def ask(self, path: str, body: object = None, *, raw: bytes | None = None) -> tuple[int, Any]:
         """Status and JSON; a body makes it a POST."""
@@ -87,7 +95,7 @@ class Client:
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         with contextlib.closing(connection):
-            connection.request("POST" if data is not None else "GET", path, data, {"Content-Type": "application/json"})
+            connection.request("POST" if data is not None else "GET", path, data, self.headers)
             response = connection.getresponse()
             return response.status, response.headers, response.read()
 
@@ -95,7 +103,7 @@ class Client:
         """Events as they come: JSON, and "[DONE]". Closing the iterator closes the connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         with contextlib.closing(connection):
-            connection.request("POST", path, json.dumps({**body, "stream": True}), {"Content-Type": "application/json"})
+            connection.request("POST", path, json.dumps({**body, "stream": True}), self.headers)
             response = connection.getresponse()
             assert response.status == 200, response.read()
             with contextlib.closing(response):

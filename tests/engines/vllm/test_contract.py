@@ -28,9 +28,9 @@ def operations(client: Client) -> dict[str, Any]:
     return {operation.label: operation for operation in (found.ok() for found in schema.get_all_operations())}
 
 
-def for_examples(operation: Any, mode: GenerationMode, check: Callable[[Any], None]) -> None:
+def for_examples(operation: Any, mode: GenerationMode, check: Callable[[Any], None], examples: int = EXAMPLES) -> None:
     settings = hypothesis.settings(
-        max_examples=EXAMPLES if operation.body else 1,
+        max_examples=examples if operation.body else 1,
         deadline=None,
         database=None,
         derandomize=True,

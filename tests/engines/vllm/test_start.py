@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.engines.conftest import TINY, engines
 from tests.engines.transformers.served import Client
+from tests.fakes import no_compilers
 
 pytestmark = [pytest.mark.contract, pytest.mark.long]
 
@@ -35,6 +37,7 @@ def test_a_kept_cache_spares_the_compiler_its_work(
     cache = tmp_path / "cache"
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(cache / "torch"))
     monkeypatch.setenv("VLLM_CACHE_ROOT", str(cache / "vllm"))
+    monkeypatch.setattr(no_compilers, "path", lambda: os.environ["PATH"])
     start_and_ask(tiny_moe, tmp_path / "cold")
     cold = compiled()
     assert cold

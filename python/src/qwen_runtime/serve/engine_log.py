@@ -11,7 +11,7 @@ from qwen_runtime.serve import journal
 
 # As Python writes an exception: its class, perhaps with its module, and what it says; a logger may write first.
 EXCEPTION = re.compile(r"(?:^|\s|\])(?:[a-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Failure|Exhausted)): (.+)$")
-LEVEL = re.compile(r"(?:^|\s|\[)(?:ERROR|CRITICAL|FATAL)\b[^\w]*(.+)$")
+LEVEL = re.compile(r"(?:^|\s|\[)(?:ERROR|CRITICAL|FATAL)\b\W*(?:\d\d-\d\d [\d:]+ )?(?:\[[^]]*\] )?(\w.*)$")
 # Said by whoever lost what had failed: the cause was written before.
 ECHO = re.compile(r"EngineDeadError|stack trace \(above\)|root cause", re.IGNORECASE)
 MAX_CHARACTERS = 300
