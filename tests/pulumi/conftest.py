@@ -1,11 +1,14 @@
 """The program's folder is the root of its imports, as it is when pulumi runs it."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from . import gateway_site
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 sys.path[:0] = [str(PROGRAM), str(PROGRAM.parent / "python/src")]
@@ -41,3 +44,48 @@ def settings(local: dict[str, Any]) -> Any:
     import config
 
     return config.parse(local)
+
+
+@pytest.fixture
+def site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
+    from settings import GatewayTimeouts
+    from specs import gateway as specs
+
+    here = gateway_site.Site(tmp_path)
+    route = specs.Route(
+        (
+            specs.Upstream("model-server", "tiny", "models.test", 2048),
+            specs.Upstream("model-server-second", "tiny-second", "variant.test", 1024),
+        ),
+        upstream_port=here.model_port,
+        health_port=here.health_port,
+        api_port=here.api_port,
+        metrics_port=here.metrics_port,
+        keys_dir=str(tmp_path),
+    )
+    gateway = settings.gateway.model_copy(update={"timeouts": GatewayTimeouts(request_seconds=3)})
+    config = specs.haproxy_config(gateway, route)
+    assert "parse-resolv-conf" in config
+    config = config.replace("parse-resolv-conf", f"nameserver fake 127.0.0.1:{here.dns_port}")
+    (tmp_path / "haproxy.cfg").write_text(config)
+    (tmp_path / "clients.map").write_text(
+        specs.clients_map({"default": gateway_site.KEY, "second": gateway_site.KEY[::-1]})
+    )
+    here.start(sys.executable, str(gateway_site.FAKES / "dns_server.py"), str(here.dns_port), str(tmp_path))
+    here.start("haproxy", "-W", "-db", "-f", str(tmp_path / "haproxy.cfg"))
+    try:
+        gateway_site.eventually(lambda: gateway_site.accepts("127.0.0.1", here.api_port))
+        yield here
+    finally:
+        for process in reversed(here.running):
+            process.terminate()
+        for process in here.running:
+            process.wait(timeout=60)
+
+
+@pytest.fixture
+def two_models(site: gateway_site.Site) -> gateway_site.Site:
+    site.add_model(gateway_site.ONE)
+    site.add_model(gateway_site.TWO)
+    gateway_site.eventually(lambda: site.model_servers() == 2)
+    return site

@@ -7,117 +7,18 @@ import http.client
 import json
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
+
+from .gateway_site import CHAT, KEY, ONE, TWO, Answer, Site, eventually
 
 pytestmark = [
     pytest.mark.gateway,
     pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not on PATH: apt-get install haproxy"),
 ]
-
-FAKES = Path(__file__).resolve().parents[1] / "fakes"
-KEY = "a-key-for-tests-0123456789"
-ONE, TWO = "127.0.71.1", "127.0.71.2"
-CHAT = "/v1/chat/completions"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass
-class Site:
-    """A gateway, its DNS and its model servers, all on loopback."""
-
-    folder: Path
-    api_port: int = field(default_factory=free_port)
-    metrics_port: int = field(default_factory=free_port)
-    model_port: int = field(default_factory=free_port)
-    health_port: int = field(default_factory=free_port)
-    dns_port: int = field(default_factory=free_port)
-    models: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    variants: set[str] = field(default_factory=set)
-    """Addresses, among the models, of those that are the variant."""
-    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "haproxy.log"
-
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log)
-        self.running.append(process)
-        return process
-
-    def add_model(self, address: str, **options: float) -> None:
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-        ports = (f"--port={self.model_port}", f"--health-port={self.health_port}")
-        command = (sys.executable, str(FAKES / "openai_backend.py"), f"--address={address}", *ports, *flags)
-        self.models[address] = self.start(*command)
-        eventually(lambda: accepts(address, self.model_port))
-        self.list_models()
-
-    def list_models(self) -> None:
-        """The headless services' answers: the models that run."""
-        running = {address for address, process in self.models.items() if process.poll() is None}
-        (self.folder / "models").write_text("\n".join(running - self.variants))
-        (self.folder / "variant").write_text("\n".join(running & self.variants))
-
-    def set_ready(self, address: str, ready: bool) -> None:
-        connection = http.client.HTTPConnection(address, self.health_port, timeout=5)
-        connection.request("POST", f"/fake/ready?{int(ready)}")
-        connection.getresponse()
-        connection.close()
-
-    def ask(
-        self,
-        path: str,
-        body: Any = None,
-        key: str | None = KEY,
-        method: str | None = None,
-        **headers: str,
-    ) -> Answer:
-        given = {**({"Authorization": f"Bearer {key}"} if key else {}), **headers}
-        payload = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.api_port, timeout=120)
-        with contextlib.closing(connection):
-            connection.request(method or ("GET" if body is None else "POST"), path, payload, given)
-            response = connection.getresponse()
-            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
-
-    def send(self, request: bytes) -> bytes:
-        """The first bytes of the answer to a request that no client would send like this."""
-        with socket.create_connection(("127.0.0.1", self.api_port), timeout=60) as raw:
-            with contextlib.suppress(ConnectionError):
-                raw.sendall(request)
-            return raw.recv(65536)
-
-    def model_servers(self) -> int:
-        answer = self.ask("/health", key=None)
-        return answer.json["model_servers"] if answer.status == 200 else 0
 
 
 def post(header: str) -> bytes:
@@ -128,62 +29,6 @@ def repeated(site: Site) -> list[dict[str, Any]]:
     """The logged requests that took more than one attempt."""
     lines = [json.loads(line) for line in site.log.read_text().splitlines() if line.startswith("{")]
     return [line for line in lines if line["retries"] not in ("0", "+0")]
-
-
-def accepts(address: str, port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):
-        return True
-    return False
-
-
-def eventually(check: Callable[[], bool], within_s: float = 15) -> None:
-    deadline = time.monotonic() + within_s
-    while not check():
-        assert time.monotonic() < deadline, f"still not true after {within_s} s"
-        time.sleep(0.1)
-
-
-@pytest.fixture
-def site(tmp_path: Path, settings: Any) -> Iterator[Site]:
-    from settings import GatewayTimeouts
-    from specs import gateway as specs
-
-    here = Site(tmp_path)
-    route = specs.Route(
-        (
-            specs.Upstream("model-server", "tiny", "models.test", 2048),
-            specs.Upstream("model-server-second", "tiny-second", "variant.test", 1024),
-        ),
-        upstream_port=here.model_port,
-        health_port=here.health_port,
-        api_port=here.api_port,
-        metrics_port=here.metrics_port,
-        keys_dir=str(tmp_path),
-    )
-    gateway = settings.gateway.model_copy(update={"timeouts": GatewayTimeouts(request_seconds=3)})
-    config = specs.haproxy_config(gateway, route)
-    assert "parse-resolv-conf" in config
-    config = config.replace("parse-resolv-conf", f"nameserver fake 127.0.0.1:{here.dns_port}")
-    (tmp_path / "haproxy.cfg").write_text(config)
-    (tmp_path / "clients.map").write_text(specs.clients_map({"default": KEY, "second": KEY[::-1]}))
-    here.start(sys.executable, str(FAKES / "dns_server.py"), str(here.dns_port), str(tmp_path))
-    here.start("haproxy", "-W", "-db", "-f", str(tmp_path / "haproxy.cfg"))
-    try:
-        eventually(lambda: accepts("127.0.0.1", here.api_port))
-        yield here
-    finally:
-        for process in reversed(here.running):
-            process.terminate()
-        for process in here.running:
-            process.wait(timeout=60)
-
-
-@pytest.fixture
-def two_models(site: Site) -> Site:
-    site.add_model(ONE)
-    site.add_model(TWO)
-    eventually(lambda: site.model_servers() == 2)
-    return site
 
 
 def test_a_request_without_a_known_key_is_refused_in_the_shape_of_openai(two_models: Site) -> None:
