@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab import hosts, podman
-from lab.mirror import local
+from lab.mirror import client, local
 from lab.paths import LAB
 from lab.shell import output
 
@@ -34,7 +34,7 @@ def ensure(gateway_image: str) -> str | None:
     if CONTAINER in podman.containers():
         podman.remove(CONTAINER)
     output(
-        *podman.RUN, "--detach", "--name", CONTAINER, "--network", "host", "--tls-verify=false",
-        "--volume", f"{config}:/etc/haproxy/haproxy.cfg:ro", local(gateway_image),
+        *podman.RUN, "--detach", "--name", CONTAINER, "--network", "host",
+        "--volume", f"{config}:/etc/haproxy/haproxy.cfg:ro", local(gateway_image), env=client(),
     )  # fmt: skip
     return "127.0.0.1: " + ", ".join(str(p) for p in PORTS)

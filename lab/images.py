@@ -21,10 +21,10 @@ def build() -> tuple[dict[str, str], list[str]]:
     pushed_base = mirror.push_base(base_tar)
     text = output(
         sys.executable, "images/build.py", "--registry", mirror.REGISTRY, "--push-to", mirror.REGISTRY_ADDRESS,
-        "--plain-http", "--variant", "cpu", "--bin", BIN, "--wheels", wheels.locked(), "--code", wheels.built(),
+        "--variant", "cpu", "--bin", BIN, "--wheels", wheels.locked(), "--code", wheels.built(),
         "--versions", versions.written(), "--work", WORK,
         *(word for path in CATALOGUES for word in ("--catalog", path)),
-        cwd=REPO,
+        cwd=REPO, env=mirror.client(),
     )  # fmt: skip
     report = json.loads(text)
     references = {name: report["images"][name] for name in REFERENCED}

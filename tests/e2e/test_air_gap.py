@@ -37,5 +37,5 @@ def test_apt_knows_the_mirror_only(host: str) -> None:
         capture_output=True,
         text=True,
     ).stdout
-    assert set(listed.split()) == {f"http://{network.MIRROR_NAME}/apt"}
+    assert set(listed.split()) == {f"https://{network.MIRROR_NAME}/apt"}
     assert not Path("/etc/apt/sources.list.d/site.sources").exists(), "the machine's own apt is not touched"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lab.images import CATALOGUES
-from lab.mirror import REGISTRY_ADDRESS
+from lab.mirror import REGISTRY_ADDRESS, authorization, trusted
 from lab.paths import REPO
 
 sys.path.insert(0, str(REPO / "images"))
@@ -25,8 +25,9 @@ OWN = [image for image in IMAGES if image.repository.startswith("qwen-onprem/")]
 
 
 def get(path: str) -> dict[str, Any]:
-    request = urllib.request.Request(f"http://{REGISTRY_ADDRESS}/v2/{path}", headers={"Accept": ACCEPT})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    headers = {"Accept": ACCEPT, **authorization()}
+    request = urllib.request.Request(f"https://{REGISTRY_ADDRESS}/v2/{path}", headers=headers)
+    with urllib.request.urlopen(request, timeout=30, context=trusted()) as answer:
         return json.load(answer)
 
 

@@ -27,6 +27,11 @@ def test_the_registry_is_reached_as_the_inventory_says(host: Host, expected: Exp
     assert f'[host."{expected["container_runtime_registry_url"]}"]' in host.file(f"{folder}/hosts.toml").content_string
 
 
+def test_only_root_reads_the_registrys_login(host: Host, expected: Expected) -> None:
+    folder = f"/etc/containerd/certs.d/{expected['container_runtime_registry']}"
+    assert host.file(f"{folder}/hosts.toml").mode == (0o600 if expected["container_runtime_registry_user"] else 0o644)
+
+
 def test_every_image_comes_from_the_registry(host: Host, expected: Expected) -> None:
     images = host.check_output("ctr --namespace k8s.io images list --quiet").split()
     named = [image for image in images if not image.startswith("sha256:")]

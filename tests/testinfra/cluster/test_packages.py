@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from testinfra.host import Host
 
@@ -13,6 +15,14 @@ def test_the_sites_repository_is_the_only_source(host: Host, expected: Expected)
         pytest.skip("the site allows other package sources")
     uris = host.check_output("apt-get indextargets --format '$(REPO_URI)'").split()
     assert {uri.rstrip("/") for uri in uris} == {expected["base_apt_url"].rstrip("/")}
+
+
+def test_the_system_trusts_the_sites_authority(host: Host, expected: Expected) -> None:
+    if not expected["base_ca_file"]:
+        pytest.skip("the site has no authority of its own")
+    trusted = Path(expected["base_ca_file"]).read_text()
+    assert host.file("/etc/ssl/certs/site-ca.pem").content_string == trusted
+    assert trusted in host.file("/etc/ssl/certs/ca-certificates.crt").content_string
 
 
 def test_apt_looks_for_its_repository_without_service_records(host: Host) -> None:

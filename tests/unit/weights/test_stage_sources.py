@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from pathlib import Path
 
@@ -58,6 +59,30 @@ def test_a_second_run_reads_the_manifest_and_fetches_nothing(stage: Stage, sourc
         outcome = stage(mirror.url)
     assert (outcome.changed, outcome.fetched_bytes) == (False, {})
     assert mirror.paths() == ["/manifest.json"]
+
+
+def test_another_manifest_than_the_pinned_one_is_refused_before_anything_is_staged(
+    stage: Stage, source_dir: Path, target: Path
+) -> None:
+    pinned = hashlib.sha256((source_dir / "manifest.json").read_bytes()).hexdigest()
+    assert stage(source_dir, manifest_sha256=pinned).changed
+    staged = (target / "config.json").read_bytes()
+    change(source_dir)
+    with serve(source_dir) as mirror, pytest.raises(WeightsError) as caught:
+        stage(mirror.url, source_dir, manifest_sha256=pinned)
+    assert mirror.paths() == ["/manifest.json"]
+    assert f"{mirror.url}/manifest.json with SHA-256 " in str(caught.value)
+    assert f"SHA-256 {pinned}, which is pinned" in str(caught.value)
+    assert (target / "config.json").read_bytes() == staged
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+def test_a_manifest_that_no_longer_is_the_pinned_one_is_refused_though_it_is_staged(
+    stage: Stage, source_dir: Path
+) -> None:
+    stage(source_dir)
+    with pytest.raises(WeightsError, match="which is pinned"):
+        stage(source_dir, manifest_sha256="0" * 64)
 
 
 @each_habit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -24,6 +25,12 @@ def port(text: str) -> int:
     if not 1 <= number <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port; give a number from 1 to 65535")
     return number
+
+
+def sha256(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no SHA-256; give its 64 hexadecimal digits")
+    return text
 
 
 def positive(text: str) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from qwen_runtime import catalog
 from qwen_runtime.cli import distribute
-from qwen_runtime.cli.common import Commands, Options, add, natural, port, positive
+from qwen_runtime.cli.common import Commands, Options, add, natural, port, positive, sha256
 from qwen_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def _add_manifest(actions: Commands) -> None:
 
 def run_manifest(options: Options) -> None:
     from qwen_runtime import weights
+    from qwen_runtime.weights import digest
 
     known = catalog.find(options.model)
     revision = options.revision or (known.revision if known else None)
@@ -55,6 +56,8 @@ def run_manifest(options: Options) -> None:
     _report("wrote", options.directory / weights.MANIFEST_NAME, manifest)
     for part, path in manifest.covers.items():
         print(f"  {part.replace('_', ' ')}: {path}")
+    pin = digest.sha256_of(options.directory / weights.MANIFEST_NAME)
+    print(f"  SHA-256 of the manifest, for `stage --manifest-sha256`: {pin}")
 
 
 def _add_verify(actions: Commands) -> None:
@@ -94,6 +97,12 @@ def _add_stage(actions: Commands) -> None:
     )
     stage.add_argument("--model", metavar="NAME", help="refuse a source that has another model")
     stage.add_argument(
+        "--manifest-sha256",
+        type=sha256,
+        metavar="HEX",
+        help="refuse a source whose manifest.json has another SHA-256 (as `sha256sum` prints it)",
+    )
+    stage.add_argument(
         "--parallel", type=positive, default=PARALLEL_FILES, metavar="FILES", help="default: %(default)s"
     )
     stage.add_argument(
@@ -131,6 +140,7 @@ def run_stage(options: Options) -> None:
         margin_bytes=options.margin_bytes,
         patience=Patience(stall_s=options.stall_seconds, neighbour_s=options.neighbour_seconds),
         report=not options.json,
+        manifest_sha256=options.manifest_sha256,
     )
     sources, neighbours = (
         [stage.source(text, settings.patience.stall_s) for text in texts]

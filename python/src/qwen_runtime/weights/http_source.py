@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import quote, urlsplit
@@ -147,6 +148,11 @@ def reachable(timeout_s: float) -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise Unreachable(f"nothing for {timeout_s:g} s", "an answer") from error
+    except ssl.SSLCertVerificationError as error:
+        raise Unreachable(
+            f"a certificate of no authority in this system's store ({error.verify_message})",
+            "the certificate of an authority that this system trusts",
+        ) from error
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"{type(error).__name__}: {error}", "an answer") from error
 

@@ -40,14 +40,15 @@ class Staged:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`model`: refuse any other. `parallel` files at a time; `margin_bytes` stay free on the disk beside the model;
-    `report`: say on stderr how far it is."""
+    """`model` and `manifest_sha256`: refuse any other. `parallel` files at a time; `margin_bytes` stay free on the disk
+    beside the model; `report`: say on stderr how far it is."""
 
     model: str | None
     parallel: int
     margin_bytes: int
     patience: Patience
     report: bool = False
+    manifest_sha256: str | None = None
 
 
 def source(text: str, stall_s: float) -> Source:
@@ -78,7 +79,7 @@ def plan(target: Path, sources: Sequence[Source], options: Options) -> Staged:
 class _Run:
     def __init__(self, target: Path, sources: Sequence[Source], neighbours: Sequence[Source], options: Options) -> None:
         self.target, self.options, self.started = target, options, time.monotonic()
-        self.content, self.manifest, authority = _authority(sources, options.model)
+        self.content, self.manifest, authority = _authority(sources, options)
         self.suppliers = [Supplier(source, neighbour=True) for source in neighbours]
         self.suppliers += [Supplier(source, proven=source is authority) for source in sources]
         self._place = workplace.of(target, hashlib.sha256(self.content).hexdigest())
@@ -197,7 +198,7 @@ class _Run:
         )
 
 
-def _authority(sources: Sequence[Source], model: str | None) -> tuple[bytes, Manifest, Source]:
+def _authority(sources: Sequence[Source], options: Options) -> tuple[bytes, Manifest, Source]:
     """The manifest of the first source that has one."""
     refusals = []
     for source in sources:
@@ -206,13 +207,28 @@ def _authority(sources: Sequence[Source], model: str | None) -> tuple[bytes, Man
         except SourceFault as fault:
             refusals.append(f"{source.label}/{MANIFEST_NAME}: {fault.found}")
             continue
+        # Before it is read: nothing that the site did not vouch for decides anything.
+        _refuse_another_manifest(source, content, options.manifest_sha256)
         manifest = parse(content, f"{source.label}/{MANIFEST_NAME}")
-        if model not in (None, manifest.model):
+        if options.model not in (None, manifest.model):
             raise WeightsError(
-                f"{source.label} has {manifest.model}", f"the model {model}", "Correct the source or the model's name."
+                f"{source.label} has {manifest.model}",
+                f"the model {options.model}",
+                "Correct the source or the model's name.",
             )
         return content, manifest, source
     raise WeightsError("; ".join(refusals), "a source with the model's manifest", "Fill the mirror, or correct --from.")
+
+
+def _refuse_another_manifest(source: Source, content: bytes, pinned: str | None) -> None:
+    """A source that answers with another manifest is not passed over: somebody has to look at it."""
+    found = hashlib.sha256(content).hexdigest()
+    if pinned not in (None, found):
+        raise WeightsError(
+            f"{source.label}/{MANIFEST_NAME} with SHA-256 {found}",
+            f"SHA-256 {pinned}, which is pinned for this model",
+            "Find out who changed the source. If the model was meant to change, pin the digest of its new manifest.",
+        )
 
 
 def _refuse_what_is_no_model(target: Path) -> None:
