@@ -11,6 +11,7 @@ import sys
 
 import yaml
 
+from lab import mirror
 from lab.paths import API_KEY, BIN, CONTROLLER_ENV, KUBECONFIG, LAB, REPO
 from lab.shell import logged, output
 
@@ -59,16 +60,26 @@ def configure(images: dict[str, str], model: dict[str, object]) -> None:
     if "encryptionsalt" in kept:
         committed["encryptionsalt"] = kept["encryptionsalt"]
     # A secret's ciphertext differs each time it is written: keep the one that stands.
-    if "qwen-onprem:apiKeys" in kept.get("config", {}):
-        settings["qwen-onprem:apiKeys"] = kept["config"]["qwen-onprem:apiKeys"]
+    settings |= {key: kept["config"][key] for key in map(_key, _secrets()) if key in kept.get("config", {})}
     partial = CONFIG.with_suffix(".partial")
     partial.write_text(yaml.safe_dump(committed, sort_keys=False))
     partial.rename(CONFIG)
     # This command writes the stack's salt into the stack file beside the project file: let that be the copy.
     shutil.copy(PROGRAM / "Pulumi.yaml", HOME)
     output(BIN / "pulumi", "stack", "select", "--create", STACK, "--non-interactive", cwd=HOME, env=environment())
-    if "qwen-onprem:apiKeys" not in settings:
-        pulumi("config", "set", "--secret", "apiKeys", json.dumps({"lab": api_key()}))
+    for name, value in _secrets().items():
+        if _key(name) not in settings:
+            pulumi("config", "set", "--secret", name, json.dumps(value))
+
+
+def _secrets() -> dict[str, dict[str, str]]:
+    login = {"user": mirror.REGISTRY_USER, "password": mirror.REGISTRY_PASSWORD.read_text()}
+    return {"apiKeys": {"lab": api_key()}, "registryLogin": login}
+
+
+def _key(name: str) -> str:
+    """A name in the stack file."""
+    return f"qwen-onprem:{name}"
 
 
 def up() -> tuple[bool, str | None]:

@@ -5,7 +5,7 @@ import pulumi
 import config
 import rollouts
 from components.gateway import Gateway, GatewayArgs
-from components.kubernetes import label_everything
+from components.kubernetes import label_everything, pull_with_login
 from components.model_server import ModelServer, ModelServerArgs
 from components.monitoring import Monitoring, MonitoringArgs
 from components.namespace import Namespace
@@ -14,7 +14,11 @@ from specs.gateway import haproxy_config, route
 settings = config.load(pulumi.Config())
 pulumi.runtime.register_stack_transformation(label_everything)
 
-namespace = Namespace(settings.namespace)
+pull_secret = config.pull_secret(settings)
+if pull_secret is not None:
+    pulumi.runtime.register_stack_transformation(pull_with_login)
+
+namespace = Namespace(settings.namespace, pull_secret)
 
 servers = [
     ModelServer(

@@ -15,10 +15,16 @@ import runtime_package
 from problem import Problem
 from rules import problems
 from settings import Settings
+from specs import registry
 
 PROJECT = "qwen-onprem"
 PROGRAM = Path(__file__).parent
 TEXT_KEYS = {"namespace", "clusterDomain", "registry", "gpuRuntimeClass"}
+SECRETS = {
+    "apiKeys": 'pulumi config set --secret --path apiKeys.<name> "$(openssl rand -hex 32)"',
+    "registryLogin": "pulumi config set --path registryLogin.user <user>; "
+    "pulumi config set --secret --path registryLogin.password",
+}
 # Once keys of the whole stack; an old file that still has one is refused and not half obeyed.
 RETIRED_KEYS = ("model", "variants", "plan")
 
@@ -43,14 +49,23 @@ def load(config: pulumi.Config) -> Settings:
     raw = {name: value for name, value in read.items() if value is not None}
     if retired := [name for name in RETIRED_KEYS if config.get(name) is not None]:
         raise ConfigError([_retired(name) for name in retired])
-    if "apiKeys" in raw and not pulumi.runtime.is_config_secret(config.full_key("apiKeys")):
-        raise ConfigError([_plain_text_keys()])
+    plain = [name for name in SECRETS if name in raw and not pulumi.runtime.is_config_secret(config.full_key(name))]
+    if plain:
+        raise ConfigError([_plain_text(name) for name in plain])
     return parse(raw)
 
 
 def api_keys(settings: Settings) -> pulumi.Output[dict[str, str]]:
     """The keys as a secret again, so that state and output hold them encrypted."""
     return pulumi.Output.secret({name: key.get_secret_value() for name, key in settings.api_keys.items()})
+
+
+def pull_secret(settings: Settings) -> pulumi.Output[str] | None:
+    """The registry's login as Kubernetes keeps it, as a secret; None where the registry wants none."""
+    login = settings.registry_login
+    if login is None:
+        return None
+    return pulumi.Output.secret(registry.encoded(settings.registry, login.user, login.password.get_secret_value()))
 
 
 def parse(raw: Mapping[str, Any]) -> Settings:
@@ -87,18 +102,15 @@ def _retired(name: str) -> Problem:
                    f"move what it says to models, then: pulumi config rm {name}")  # fmt: skip
 
 
-def _plain_text_keys() -> Problem:
+def _plain_text(name: str) -> Problem:
     return Problem(
-        ("apiKeys",),
-        "plain text in the stack's file",
-        "encrypted keys",
-        'pulumi config rm apiKeys; pulumi config set --secret --path apiKeys.<name> "$(openssl rand -hex 32)"',
+        (name,), "plain text in the stack's file", "an encrypted value", f"pulumi config rm {name}; {SECRETS[name]}"
     )
 
 
 def _from_pydantic(error: dict[str, Any], raw: Mapping[str, Any]) -> Problem:
     path = _path(error["loc"])
-    secret = error["loc"][0] == "apiKeys"
+    secret = error["loc"][0] in SECRETS
     flag = " --secret" if secret else ""
     if error["type"] == "extra_forbidden":
         known = "a key that the table in pulumi/README.md lists"

@@ -136,12 +136,20 @@ class Monitoring(Section):
     alert_webhook_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
 
 
+class RegistryLogin(Section):
+    """With what the pods of the stack pull their images."""
+
+    user: str = Field(pattern=r"^[^\s:]+$")
+    password: SecretStr = Field(min_length=1)
+
+
 class Settings(Section):
     """A whole stack."""
 
     namespace: DnsLabel
     cluster_domain: DnsName = "cluster.local"
     registry: str = Field(pattern=r"^[^\s/@]+$")
+    registry_login: RegistryLogin | None = None
     images: Images
     gpu_runtime_class: DnsName | None = None
     models: tuple[Model, ...] = Field(min_length=1)

@@ -10,6 +10,7 @@ import pulumi
 from pulumi_kubernetes import apps, core, policy
 
 from specs.manifest import PART_OF, Manifest
+from specs.registry import pulling
 
 KINDS: dict[str, Callable[..., pulumi.CustomResource]] = {
     "v1/ConfigMap": core.v1.ConfigMap,
@@ -57,6 +58,12 @@ def name_of(resource: Any) -> pulumi.Output[str]:
     return name
 
 
+def namespace_of(resource: Any) -> pulumi.Output[str]:
+    """The namespace in which an object lies, known once the object exists."""
+    namespace: pulumi.Output[str] = resource.metadata["namespace"]
+    return namespace
+
+
 def label_everything(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
     """The stack's labels on every object of Kubernetes."""
     if not args.type_.startswith("kubernetes:"):
@@ -65,6 +72,14 @@ def label_everything(args: pulumi.ResourceTransformationArgs) -> pulumi.Resource
     metadata = props["metadata"]
     props["metadata"] = {**metadata, "labels": {**metadata.get("labels", {}), **PART_OF}}
     return pulumi.ResourceTransformationResult(props, args.opts)
+
+
+def pull_with_login(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+    """The registry's login for every pod, whatever makes it."""
+    spec: Any = args.props.get("spec")
+    if not args.type_.startswith("kubernetes:") or not spec:
+        return None
+    return pulumi.ResourceTransformationResult({**args.props, "spec": pulling(spec)}, args.opts)
 
 
 def _snake(key: str) -> str:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import pulumi
 
-from components.kubernetes import create, name_of
+from components.kubernetes import create, name_of, namespace_of
 from specs import namespace as specs
+from specs import registry
 
 
 class Namespace(pulumi.ComponentResource):
-    """`name` is known only once the namespace exists, so that whoever uses it waits."""
+    """`name` is known only once the namespace exists, with the login of its pods, so that whoever uses it waits."""
 
     name: pulumi.Output[str]
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, pull_secret: pulumi.Output[str] | None, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("qwen-onprem:serving:Namespace", name, None, opts)
         self.name = name_of(create(specs.namespace(name), self))
+        if pull_secret is not None:
+            self.name = namespace_of(create(registry.pull_secret(pull_secret), self, self.name))
         self.register_outputs({"name": self.name})

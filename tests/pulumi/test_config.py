@@ -177,6 +177,17 @@ def as_pulumi_config(local: Values) -> Callable[[list[str]], pulumi.Config]:
     return make
 
 
+def test_a_registrys_login_is_a_secret_and_in_no_message(local: Values) -> None:
+    values = {**local, "registryLogin": {"user": "stack", "password": "hunter2"}}
+    texts = {f"qwen-onprem:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
+    pulumi.runtime.set_all_config(texts, ["qwen-onprem:apiKeys"])
+    with pytest.raises(config.ConfigError, match="registryLogin: found plain text") as caught:
+        config.load(pulumi.Config("qwen-onprem"))
+    with pytest.raises(config.ConfigError) as wrong:
+        config.parse({**local, "registryLogin": {"user": "a:b", "password": "hunter2", "token": "hunter2"}})
+    assert "hunter2" not in f"{caught.value} {wrong.value}"
+
+
 def test_keys_in_plain_text_are_refused(as_pulumi_config: Callable[[list[str]], pulumi.Config]) -> None:
     with pytest.raises(config.ConfigError, match="plain text"):
         config.load(as_pulumi_config([]))

@@ -1,5 +1,6 @@
 """The whole program against recorded resources: the engine and the cluster are the only things missing."""
 
+import base64
 import json
 import re
 import runpy
@@ -11,6 +12,7 @@ import pytest
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 PROJECT = "qwen-onprem"
+SECRET_MARKER = "4dabf18193072939515e22adb298388d"  # by which pulumi knows a value as secret
 Objects = dict[str, pulumi.runtime.MockResourceArgs]
 
 
@@ -31,7 +33,7 @@ def run_program(values: dict[str, Any]) -> Objects:
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="any")
     texts = {f"{PROJECT}:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
-    pulumi.runtime.set_all_config(texts, [f"{PROJECT}:apiKeys"])
+    pulumi.runtime.set_all_config(texts, [f"{PROJECT}:apiKeys", f"{PROJECT}:registryLogin"])
 
     @pulumi.runtime.test
     def program() -> None:
@@ -56,6 +58,23 @@ def stack(local: dict[str, Any]) -> Objects:
 def names(stack: Objects) -> set[str]:
     """The objects of a stack; the digest of a plan stands for itself."""
     return {re.sub("-plan-[0-9a-f]{8}$", "-plan-<digest>", name) for name in stack}
+
+
+def test_every_pod_pulls_with_the_registrys_login(local: dict[str, Any]) -> None:
+    stack = run_program({**local, "registryLogin": {"user": "stack", "password": "hunter2"}})
+    templates = {name: found.inputs["spec"]["template"] for name, found in stack.items() if template_of(found)}
+    assert len(templates) >= 5
+    assert all(template["spec"]["imagePullSecrets"] == [{"name": "registry-login"}] for template in templates.values())
+    data = stack["Secret/registry-login"].inputs["data"]
+    assert data[SECRET_MARKER]
+    [(registry, login)] = json.loads(base64.b64decode(data["value"][".dockerconfigjson"]))["auths"].items()
+    assert registry == local["registry"]
+    assert base64.b64decode(login["auth"]) == b"stack:hunter2"
+
+
+def template_of(found: pulumi.runtime.MockResourceArgs) -> bool:
+    """Whether an object makes pods."""
+    return "template" in found.inputs.get("spec", {})
 
 
 def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
@@ -117,9 +136,8 @@ def test_every_object_is_in_the_namespace_and_carries_the_stacks_labels(stack: O
 def test_no_key_reaches_the_cluster_and_the_digests_are_secret(stack: Objects, local: dict[str, Any]) -> None:
     everything = json.dumps([args.inputs for args in stack.values()])
     assert local["apiKeys"]["default"] not in everything
-    secret_marker = "4dabf18193072939515e22adb298388d"
-    assert stack["Secret/gateway-clients"].inputs["data"][secret_marker]
-    assert secret_marker not in json.dumps(stack["Deployment/gateway"].inputs)
+    assert stack["Secret/gateway-clients"].inputs["data"][SECRET_MARKER]
+    assert SECRET_MARKER not in json.dumps(stack["Deployment/gateway"].inputs)
 
 
 def test_a_new_key_rolls_the_gateway_and_nothing_else(stack: Objects, local: dict[str, Any]) -> None:
