@@ -1,13 +1,18 @@
-"""What an OCI registry holds, asked over its HTTP API. Standard library only."""
+"""What an OCI registry holds, asked over its HTTP API. Standard library only.
+
+It logs in as buildah does, by the file that `buildah login` writes, and trusts the authorities of the machine.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPResponse
+from pathlib import Path
 from typing import Any
 
 from catalog import ImageError
@@ -56,7 +61,7 @@ class Registry:
 
     def _ask(self, method: str, path: str) -> HTTPResponse | None:
         url = f"{'http' if self.plain_http else 'https'}://{self.address}/v2/{path}"
-        request = urllib.request.Request(url, method=method, headers={"Accept": ACCEPT})
+        request = urllib.request.Request(url, method=method, headers={"Accept": ACCEPT, **login(self.address)})
         try:
             answer: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_S)
             return answer
@@ -71,5 +76,18 @@ class Registry:
         return ImageError(
             f"found: {url} answers {error}\nneeded: an image registry at {self.address}"
             f" ({'plain http' if self.plain_http else 'TLS'})\n"
-            "do: start the registry, or correct --push-to and --plain-http"
+            "do: start the registry, or correct --push-to and --plain-http; where it wants a login, `buildah login"
+            f" {self.address}`; where its certificate is of the site's authority, have this machine trust that"
         )
+
+
+def login(address: str) -> dict[str, str]:
+    """Header of the login that `buildah login` keeps for a registry; empty when there is none."""
+    kept = Path(os.environ.get("REGISTRY_AUTH_FILE") or Path(_runtime_folder(), "containers/auth.json"))
+    logins: dict[str, Any] = json.loads(kept.read_text()).get("auths", {}) if kept.exists() else {}
+    auth = logins.get(address, {}).get("auth")
+    return {"Authorization": f"Basic {auth}"} if auth else {}
+
+
+def _runtime_folder() -> str:
+    return os.environ.get("XDG_RUNTIME_DIR") or f"/run/containers/{os.getuid()}"

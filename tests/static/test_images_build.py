@@ -44,11 +44,18 @@ def contents() -> dict[str, bytes]:
 
 
 @pytest.fixture
-def registry(contents: dict[str, bytes]) -> Iterator[Registry]:
+def logins() -> list[str]:
+    """What each request to the registry logged in with."""
+    return []
+
+
+@pytest.fixture
+def registry(contents: dict[str, bytes], logins: list[str]) -> Iterator[Registry]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = contents.get(self.path)
             self.send_response(404 if body is None else 200)
+            logins.append(self.headers.get("Authorization", ""))
             self.send_header("Content-Length", str(len(body or b"")))
             self.end_headers()
             if self.command == "GET":
@@ -66,6 +73,17 @@ def registry(contents: dict[str, bytes]) -> Iterator[Registry]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+def test_a_registry_is_asked_with_the_login_that_buildah_keeps_for_it(
+    registry: Registry, logins: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "auth.json"
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(kept))
+    registry.digest("image", "v1")
+    kept.write_text(json.dumps({"auths": {registry.address: {"auth": "dXNlcjpwYXNz"}, "other:5000": {"auth": "eA=="}}}))
+    registry.digest("image", "v1")
+    assert logins == ["", "Basic dXNlcjpwYXNz"]
 
 
 @pytest.fixture
