@@ -5,13 +5,12 @@ SITE_INVENTORY names the inventory (default: inventory/local), so that the same 
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import pytest
-import testinfra
 from testinfra.host import Host
 
+from .connection import connect
 from .inventory import Expected, hosts
 
 
@@ -27,13 +26,4 @@ def expected(node: str) -> Expected:
 
 @pytest.fixture(scope="session")
 def host(node: str, expected: Expected) -> Host:
-    """The host over the ssh connection that Ansible itself would use."""
-    user = expected.get("ansible_user", "root")
-    extra = [*shlex.split(expected.get("ansible_ssh_common_args", "")), "-o", "BatchMode=yes"]
-    return testinfra.get_host(
-        f"ssh://{user}@{expected.get('ansible_host', node)}",
-        ssh_identity_file=expected.get("ansible_ssh_private_key_file"),
-        ssh_extra_args=shlex.join(extra),
-        sudo=bool(expected.get("ansible_become", False)),
-        controlpersist=10,
-    )
+    return connect(node, expected)

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ansible.cli import CLI
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
@@ -22,6 +23,8 @@ SITE = Path(os.environ.get("SITE_INVENTORY", ROOT / "inventory/local"))
 def _managers() -> tuple[DataLoader, InventoryManager, VariableManager]:
     init_plugin_loader()
     loader = DataLoader()
+    # ANSIBLE_VAULT_PASSWORD_FILE opens a vault here as it does for ansible-playbook.
+    loader.set_vault_secrets(CLI.setup_vault_secrets(loader, vault_ids=[], auto_prompt=False))
     inventory = InventoryManager(loader=loader, sources=[str(SITE)])
     return loader, inventory, VariableManager(loader=loader, inventory=inventory)
 
