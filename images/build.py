@@ -150,8 +150,9 @@ def build(builder: Builder, images: Sequence[Image], work: Path) -> list[str]:
     builder.check(images)
     built = []
     with ExitStack() as storage:
-        for image in images:
+        for number, image in enumerate(images, 1):
             begun = time.monotonic()
+            print(f"image {number} of {len(images)}: {image.name}", file=sys.stderr, flush=True)
             if builder.ensure(image, storage, work):
                 built.append(image.name)
                 print(f"built {image.name} ({time.monotonic() - begun:.1f} s)", file=sys.stderr, flush=True)
@@ -232,7 +233,7 @@ def main() -> int:
         print("interrupted: finished images are in the registry, nothing else is left", file=sys.stderr)
         return 130
     references = {name: f"{options.registry}/{where}@{digest}" for name, (where, digest) in builder.pushed.items()}
-    print(json.dumps({"images": references, "built": built}, indent=2))
+    print(json.dumps({"images": references, "built": built}))
     return 0
 
 

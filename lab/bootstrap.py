@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lab import services
 from lab.paths import CACHE, CONTROLLER_ENV, REPO
+from lab.progress import APT_INSTALL, LAST_LINE
 from lab.shell import attempt, logged, output
 
 LOCK = REPO / "locks/controller.txt"
@@ -47,6 +48,7 @@ def packages(listed: Path = PACKAGES) -> str | None:
             "packages",
             *("apt-get", "install", "-y", "-q", "--no-install-recommends", *missing),
             env={"DEBIAN_FRONTEND": "noninteractive"},
+            progress=APT_INSTALL,
         )
     return f"installed {len(missing)}"
 
@@ -65,7 +67,7 @@ def environment() -> str | None:
     logged("environment", installer, "venv", "-q", "--relocatable", "--python", sys.executable, partial)
     logged(
         "environment", installer, "pip", "install", "--require-hashes", "-r", LOCK,
-        "--python", partial / "bin/python",
+        "--python", partial / "bin/python", progress=LAST_LINE,
     )  # fmt: skip
     (partial / "lock.sha256").write_text(digest)
     shutil.rmtree(CONTROLLER_ENV, ignore_errors=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lab import store, versions
 from lab.paths import REPO
+from lab.progress import APT_DOWNLOAD
 from lab.shell import logged, output
 
 CATALOGUES = ("lab/kubernetes/images.yml", "images/catalog.yml", "lab/gpu/images.yml")
@@ -55,6 +56,7 @@ def _download(into: Path, base_tar: Path, wanted: list[str]) -> None:
         *("apt-get", "install", "--yes", "-q", "--download-only", "--no-install-recommends"),
         *("-o", f"Dir::State::status={status}", "-o", f"Dir::Cache::archives={into}", "-o", "Debug::NoLocking=1"),
         *("-o", "APT::Sandbox::User=root", *wanted),
+        progress=APT_DOWNLOAD,
     )
     status.unlink()
     partial.rmdir()

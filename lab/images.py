@@ -8,9 +8,11 @@ import sys
 from lab import mirror, rootfs, versions, wheels
 from lab.debian_packages import CATALOGUES
 from lab.paths import BIN, CACHE, REPO
-from lab.shell import output
+from lab.progress import Parts
+from lab.shell import logged
 
 WORK = CACHE / "images"
+IMAGES = Parts(r"^image \d+ of \d+: (\S+)", r"^image \d+ of (\d+)")
 # Those that the stack names by digest; the others go by the tags of their projects.
 REFERENCED = ("runtime", "gateway", "prometheus", "alertmanager")
 
@@ -19,13 +21,14 @@ def build() -> tuple[dict[str, str], list[str]]:
     """Build and push what the registry lacks; returns references by digest, and the names of what was built."""
     base_tar, _ = rootfs.build(rootfs.BASE)
     pushed_base = mirror.push_base(base_tar)
-    text = output(
+    text = logged(
+        "images",
         sys.executable, "images/build.py", "--registry", mirror.REGISTRY, "--push-to", mirror.REGISTRY_ADDRESS,
         "--variant", "cpu", "--bin", BIN, "--wheels", wheels.locked(), "--code", wheels.built(),
         "--versions", versions.written(), "--work", WORK,
         *(word for path in CATALOGUES for word in ("--catalog", path)),
-        cwd=REPO, env=mirror.client(),
+        cwd=REPO, env=mirror.client(), progress=IMAGES,
     )  # fmt: skip
-    report = json.loads(text)
+    report = json.loads(text.splitlines()[-1])
     references = {name: report["images"][name] for name in REFERENCED}
     return references, (["debian"] if pushed_base else []) + report["built"]

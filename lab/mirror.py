@@ -21,6 +21,7 @@ from pathlib import Path
 from lab import apt_repo, authority, network, podman, rootfs, store
 from lab.errors import LabError
 from lab.paths import BIN, LAB, MIRROR_DATA
+from lab.progress import State, shown
 from lab.shell import logged, output
 
 CONTAINER = "qwen-lab-mirror"
@@ -197,19 +198,20 @@ def push_base(tar: Path) -> bool:
 
 def wait_for(url: str, what: str, seconds: int = 60, remedy: str = REMEDY, *, answers: int = 1) -> None:
     """Wait until a URL answers with success, as many times in a row as asked for."""
-    deadline = time.monotonic() + seconds
-    successes = 0
-    while successes < answers:
-        problem = _problem(url)
-        successes = 0 if problem else successes + 1
-        if problem and time.monotonic() > deadline:
-            raise LabError(
-                f"{what} does not answer at {url}: {problem}",
-                f"an answer within {seconds} s",
-                remedy,
-            )
-        if problem or successes < answers:
-            time.sleep(0.25)
+    with shown(lambda: State(f"waiting for {what}")):
+        deadline = time.monotonic() + seconds
+        successes = 0
+        while successes < answers:
+            problem = _problem(url)
+            successes = 0 if problem else successes + 1
+            if problem and time.monotonic() > deadline:
+                raise LabError(
+                    f"{what} does not answer at {url}: {problem}",
+                    f"an answer within {seconds} s",
+                    remedy,
+                )
+            if problem or successes < answers:
+                time.sleep(0.25)
 
 
 def trusted() -> ssl.SSLContext:

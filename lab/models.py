@@ -14,6 +14,7 @@ from lab import podman, store
 from lab.errors import LabError
 from lab.mirror import MODELS, client, local
 from lab.paths import CACHE, LAB, REPO
+from lab.progress import LAST_LINE
 from lab.shell import logged, output
 
 ALIASES = {"smollm2": "smollm2-135m-instruct", "qwen2.5-coder-1.5b": "qwen2.5-coder-1.5b-instruct"}
@@ -94,6 +95,7 @@ def _convert(model: str, lock: Path, into: Path, runtime_image: str) -> None:
             local(runtime_image), "weights", "convert", "--model", model, "--out", f"/out/{model}",
             *(word for part in parts for word in ("--gguf", f"/parts/{part.name}")),
             env=client(),
+            progress=LAST_LINE,
         )  # fmt: skip
     # Unpacked it takes 6 GB, and only a conversion needs it on this machine.
     output("podman", "rmi", "--force", local(runtime_image))

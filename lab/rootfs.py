@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import store
+from lab.progress import LAST_LINE
 from lab.shell import logged
 
 SUITE = "bookworm"
@@ -82,4 +83,5 @@ def _mmdebstrap(rootfs: RootFs, into: Path) -> None:
         *("--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*"),
         *hooks,
         *(SUITE, into / "rootfs.tar"),
+        progress=LAST_LINE,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lab import wheels
 from lab.paths import CACHE
+from lab.progress import LAST_LINE
 from lab.shell import logged
 
 ENVIRONMENT = CACHE / "serving"
@@ -32,6 +33,6 @@ def _install(name: str, folder: Path, *what: str | Path, anew: bool) -> bool:
     if anew:
         shutil.rmtree(ENVIRONMENT, ignore_errors=True)
         logged("serving", sys.executable, "-m", "venv", "--without-pip", ENVIRONMENT)
-    logged("serving", *PIP, "--find-links", folder, *what)
+    logged("serving", *PIP, "--find-links", folder, *what, progress=LAST_LINE)
     stamp.write_text(str(folder))
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.paths import LOGS
+from lab.progress import Parts, followed
 
 TAIL_LINES = 25
 
@@ -35,22 +37,25 @@ def logged(
     *argv: str | Path,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    progress: Parts | None = None,
     remedy: str = "mend what it names and run `make up` again: it goes on from here",
 ) -> str:
-    """Run with all output appended to .lab/logs/<log>.log; returns that run's output."""
+    """Run with all output appended to .lab/logs/<log>.log; returns that run's output. `progress`: how to read from it
+    how far the run is, which is then shown while it lasts."""
     LOGS.mkdir(parents=True, exist_ok=True)
     path = LOGS / f"{log}.log"
     with path.open("ab") as stream:
         start = stream.tell()
-        code = subprocess.run(
-            [str(a) for a in argv],
-            env=_environment(env),
-            cwd=cwd,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        ).returncode
+        with followed(path, start, progress) if progress else contextlib.nullcontext():
+            code = subprocess.run(
+                [str(a) for a in argv],
+                env=_environment(env),
+                cwd=cwd,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            ).returncode
     with path.open("rb") as stream:
         stream.seek(start)
         text = stream.read().decode(errors="replace")

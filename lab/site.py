@@ -9,8 +9,11 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.paths import CONTROLLER_ENV, LAB, REPO
+from lab.progress import Parts
 from lab.shell import attempt, logged
 
+# About: some tasks come with what a host has, so their number is known at the end only.
+TASKS = Parts(r"^TASK \[(.+)\]", 300)
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 
@@ -34,6 +37,7 @@ def converge(**extra: list[str] | dict[str, str]) -> tuple[dict[str, int], str |
         *("--extra-vars", json.dumps(extra)),
         cwd=REPO,
         env=environment(),
+        progress=TASKS,
     )
     recap = {host: int(changed) for host, _, changed, _, _ in RECAP.findall(text)}
     if not recap:

@@ -13,6 +13,7 @@ import yaml
 
 from lab import mirror
 from lab.paths import API_KEY, BIN, CONTROLLER_ENV, KUBECONFIG, LAB, REPO
+from lab.progress import LAST_LINE
 from lab.shell import logged, output
 
 STACK = "local"
@@ -87,7 +88,7 @@ def up() -> tuple[bool, str | None]:
     _recover()
     text = logged(
         "pulumi", BIN / "pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color", "never",
-        "--stack", STACK, "--config-file", CONFIG, cwd=PROGRAM, env=environment(),
+        "--stack", STACK, "--config-file", CONFIG, cwd=PROGRAM, env=environment(), progress=LAST_LINE,
     )  # fmt: skip
     changes = [line.strip() for line in text.splitlines() if line.strip().startswith(("+ ", "~ ", "- ", "+-"))]
     totals = [c for c in changes if c.split()[1].isdigit()]
@@ -98,7 +99,7 @@ def wait() -> None:
     """Wait until every deployment has all its replicas; pulumi waits only for those that it changes."""
     kubectl = (BIN / "kubectl", "--kubeconfig", KUBECONFIG, "--namespace", NAMESPACE)
     for deployment in output(*kubectl, "get", "deployments", "-o", "name").split():
-        logged("pulumi", *kubectl, "rollout", "status", deployment, "--timeout", "600s")
+        logged("pulumi", *kubectl, "rollout", "status", deployment, "--timeout", "600s", progress=LAST_LINE)
 
 
 def _recover() -> None:

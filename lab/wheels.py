@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lab import store
 from lab.paths import CONTROLLER_ENV, REPO
+from lab.progress import LAST_LINE, Parts
 from lab.shell import logged
 
 LOCK = REPO / "locks/runtime-cpu.txt"
@@ -38,13 +39,15 @@ def built() -> Path:
 
 def _fetch(into: Path) -> None:
     for lock in (UV_LOCK, LOCK):
-        logged("wheels", *PIP, "download", *HASHED, "--only-binary", ":all:", "-r", lock, "-d", into)
+        wheels = Parts(r"^Collecting (\S+)", lock.read_text().count("=="))
+        download = (sys.executable, "-m", "pip", "--progress-bar", "off", "download")
+        logged("wheels", *download, *HASHED, "--only-binary", ":all:", "-r", lock, "-d", into, progress=wheels)
 
 
 def _build(into: Path) -> None:
     [torch] = locked().glob("torch-*.whl")
     logged("wheels", sys.executable, CUDA_STAND_INS, torch, into)
     build = (*PIP, "wheel", "--no-build-isolation", "-w", into)
-    logged("wheels", *build, *HASHED, "-r", SOURCE_LOCK, env=SOURCE_BUILD)
+    logged("wheels", *build, *HASHED, "-r", SOURCE_LOCK, env=SOURCE_BUILD, progress=LAST_LINE)
     for project in OWN:
         logged("wheels", *build, "--no-deps", project)

@@ -13,7 +13,7 @@ def test_only_what_has_changed_is_installed(tmp_path: Path, monkeypatch: pytest.
     installs: list[str] = []
     folders = {name: tmp_path / f"{name}-1" for name in ("locked", "built")}
 
-    def logged(log: str, *argv: object) -> str:
+    def logged(log: str, *argv: object, **_: object) -> str:
         serving.ENVIRONMENT.mkdir(exist_ok=True)
         words = [str(word) for word in argv]
         if "install" in words:

@@ -1,0 +1,102 @@
+"""What a long step is doing, how far it is and about how long the rest will take: a line now and then.
+
+Standard library only: the first step installs packages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+EVERY_S = 15
+LONGEST = 70
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`what` is being done now, after `done` parts of `total`; 0 while nobody knows how many."""
+
+    what: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """How the output of a program tells its parts.
+
+    begun: matches the line with which a part begins, and as a group what is to be said of it; without, the last line
+           is said
+    total: how many parts, or what matches the line that tells it; 0 when nobody knows
+    """
+
+    begun: str = ""
+    total: int | str = 0
+
+    def read(self, output: str) -> State:
+        if not self.begun:
+            lines = [line for line in output.splitlines() if line.strip()]
+            return State(lines[-1].strip() if lines else "")
+        begun = re.findall(self.begun, output, re.MULTILINE)
+        return State(begun[-1] if begun else "", max(0, len(begun) - 1), self._total(output))
+
+    def _total(self, output: str) -> int:
+        if isinstance(self.total, int):
+            return self.total
+        told = re.search(self.total, output, re.MULTILINE)
+        return int(told[1]) if told else 0
+
+
+APT_DOWNLOAD = Parts(r"^Get:\d+ \S+ \S+ \S+ (\S+)", r", (\d+) newly installed")
+APT_INSTALL = Parts(r"^Setting up (\S+)", r", (\d+) newly installed")
+LAST_LINE = Parts()
+
+
+def line(state: State, elapsed_s: float) -> str:
+    """Such as "12 of 36: unpacking haproxy, 1:10 so far, about 3 min left"."""
+    part = state.done + 1
+    count = f"{part} of {state.total}: " if part <= state.total else f"{part}: " if state.done else ""
+    left_s = elapsed_s / state.done * (state.total - state.done) if 0 < state.done < state.total else 0
+    left = f", about {_rounded(left_s)} left" if left_s else ""
+    return f"{count}{state.what[:LONGEST]}, {elapsed_s // 60:.0f}:{elapsed_s % 60:02.0f} so far{left}"
+
+
+def _rounded(seconds: float) -> str:
+    return f"{max(1, round(seconds / 60))} min" if seconds >= 50 else f"{max(1, round(seconds / 10)) * 10} s"
+
+
+@contextlib.contextmanager
+def shown(read: Callable[[], State]) -> Iterator[None]:
+    """Print the state now and then while the block lasts; a short one prints nothing."""
+    over = threading.Event()
+    begun = time.monotonic()
+
+    def speak() -> None:
+        while not over.wait(EVERY_S):
+            state = read()
+            if state.what:
+                print(f"      {line(state, time.monotonic() - begun)}", flush=True)
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        speaker.join()
+
+
+def followed(log: Path, start: int, parts: Parts) -> contextlib.AbstractContextManager[None]:
+    """Print what a program writes to its log from an offset on."""
+
+    def read() -> State:
+        with log.open("rb") as stream:
+            stream.seek(start)
+            return parts.read(stream.read().decode(errors="replace"))
+
+    return shown(read)
