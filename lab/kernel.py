@@ -12,8 +12,17 @@ REMEMBERED = STATE / "kernel.json"
 INOTIFY_INSTANCES = "fs/inotify/max_user_instances"
 # The kernel counts them for all hosts together, and Debian's 128 are used up by some eight systemds.
 NEEDED_INSTANCES = 1024
-# The kubelet sets the last three at each start.
-CHANGED = (INOTIFY_INSTANCES, "kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory")
+# What a host's systemd sets as it boots, by itself and from Debian's files in /usr/lib/sysctl.d.
+BY_SYSTEMD = (
+    *("fs/file-max", "fs/nr_open", "fs/protected_fifos", "fs/protected_hardlinks", "fs/protected_regular"),
+    *("fs/protected_symlinks", "kernel/pid_max"),
+)
+# What a kubelet sets as it starts, where it may.
+BY_KUBELET = (
+    *("kernel/keys/root_maxbytes", "kernel/keys/root_maxkeys", "kernel/panic", "kernel/panic_on_oops"),
+    *("vm/overcommit_memory", "vm/panic_on_oom"),
+)
+CHANGED = (INOTIFY_INSTANCES, *BY_SYSTEMD, *BY_KUBELET)
 
 
 def remember() -> None:
