@@ -27,13 +27,8 @@ PROGRAMS = {
 }
 # The kernel is the machine's, and its hosts share it. These count what goes on, or act when they are read or written.
 COUNTERS = (
-    "fs.dentry-state",
-    "fs.file-nr",
-    "fs.inode-",
-    "fs.aio-nr",
-    "fs.quota",
-    "kernel.ns_last_pid",
-    "kernel.random",
+    *("fs.aio-nr", "fs.dentry-state", "fs.file-nr", "fs.inode-", "fs.quota"),
+    *("kernel.ns_last_pid", "kernel.pty.nr", "kernel.random"),
 )
 KERNEL = ("fs.", "kernel.", "vm.", "net.core.", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
 
