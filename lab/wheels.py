@@ -40,7 +40,7 @@ def built() -> Path:
 def _fetch(into: Path) -> None:
     for lock in (UV_LOCK, LOCK):
         wheels = Parts(r"^Collecting (\S+)", lock.read_text().count("=="))
-        download = (sys.executable, "-m", "pip", "--progress-bar", "off", "download")
+        download = (sys.executable, "-m", "pip", "download", "--progress-bar", "off")
         logged("wheels", *download, *HASHED, "--only-binary", ":all:", "-r", lock, "-d", into, progress=wheels)
 
 
