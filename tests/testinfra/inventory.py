@@ -40,8 +40,8 @@ class Expected:
         loader, inventory, manager = _managers()
         self._variables = manager.get_vars(host=inventory.get_host(host))
         self._variables["hostvars"] = HostVars(inventory=inventory, variable_manager=manager, loader=loader)
-        # As in a run for all hosts.
-        self._variables["ansible_play_hosts"] = hosts("all")
+        # As in a run for this host alone.
+        self._variables |= {name: [host] for name in ("ansible_play_hosts", "ansible_play_hosts_all")}
         self._loader = loader
 
     def __getitem__(self, name: str) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import yaml
 from testinfra.host import Host
 
@@ -25,9 +28,19 @@ def test_host_is_not_half_made(host: Host) -> None:
     assert not host.file("/etc/kubernetes/unfinished-by-kubernetes-role").exists
 
 
-def test_flannel_is_on_the_host(host: Host) -> None:
+def test_flannel_leaves_the_host_by_the_nodes_own_address(host: Host, expected: Expected) -> None:
     assert host.file("/etc/cni/net.d/10-flannel.conflist").exists
-    assert host.interface("flannel.1").exists
+    link = json.loads(host.check_output("ip -json -details link show flannel.1"))[0]
+    assert link["linkinfo"]["info_data"]["local"] == expected["kubernetes_node_ip"]
+
+
+def test_pods_get_name_servers_that_they_reach_from_this_host(host: Host) -> None:
+    flags = host.file("/var/lib/kubelet/kubeadm-flags.env").content_string
+    flag = re.search(r"--resolv-conf=([^ \"]+)", flags)
+    settings = yaml.safe_load(host.file("/var/lib/kubelet/config.yaml").content_string)
+    file = host.file(flag[1] if flag else settings.get("resolvConf", "/etc/resolv.conf"))
+    assert file.exists
+    assert not re.search(r"^nameserver\s+(127[.]|::1)", file.content_string, re.MULTILINE)
 
 
 def test_kubelet_has_no_port_that_asks_for_no_name(host: Host) -> None:

@@ -42,8 +42,7 @@ def test_the_host_is_what_was_asked_for(node: str, found: dict[str, Any], expect
     needed = expected["__preflight_needed"] | {"plans": plans}
     rows = assess_host(found, needed) + assess_packages(found, needed)
     rows += [row for assess in (assess_gpus, assess_plan) for row in assess({node: found}, node, needed)]
-    # One host at a time is seen here: how many there are is asked of no single one.
-    assert [row for row in rows if not row["ok"] and row["name"] != "plan: hosts"] == []
+    assert [row for row in rows if not row["ok"]] == []
 
 
 def test_the_host_is_connected_as_a_cluster_needs_it(host: Host, expected: Expected) -> None:

@@ -64,12 +64,6 @@ def test_flannel_asks_the_api_without_kube_proxy(host: Host, expected: Expected)
     assert {f"KUBERNETES_SERVICE_HOST={endpoint}", f"KUBERNETES_SERVICE_PORT={port}"} <= set(environment.splitlines())
 
 
-def test_gpu_nodes_offer_their_gpus(nodes: dict[str, Any], expected: Expected) -> None:
-    for name in expected["gpu_device_plugin_nodes"]:
-        offered = nodes[name]["status"]["allocatable"].get("nvidia.com/gpu")
-        assert offered == str(expected["gpu_device_plugin_expected"])
-
-
 def test_no_pod_came_to_a_node_before_its_network(host: Host) -> None:
     """The events of an hour tell; where flannel has been started anew, pods that were there already met none."""
     flannel = get(host, "pods --namespace=kube-flannel")["items"]

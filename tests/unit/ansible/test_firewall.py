@@ -31,7 +31,7 @@ def rules() -> dict[str, list[str]]:
 def test_pods_and_services_are_closed_before_a_node_port_is_translated(rules: dict[str, list[str]]) -> None:
     first, inside, *drops = rules["prerouting"]
     assert first == "type filter hook prerouting priority raw; policy accept;"
-    assert inside == 'iifname { "lo", "cni0", "flannel.1" } accept'
+    assert inside == 'iifname { "lo", "cni0", "flannel.1", "docker0" } accept'
     assert drops == [
         "ip daddr { 10.244.0.0/16, 10.96.0.0/12 } drop",
         "ip saddr { 10.244.0.0/16, 10.96.0.0/12 } drop",
@@ -45,7 +45,7 @@ def test_a_host_passes_on_only_what_is_translated_or_comes_from_its_pods(rules: 
         "type filter hook forward priority filter; policy drop;",
         "ct state established,related accept",
         "ct status dnat accept",
-        'iifname { "lo", "cni0", "flannel.1" } accept',
+        'iifname { "lo", "cni0", "flannel.1", "docker0" } accept',
     ]
 
 
@@ -56,6 +56,6 @@ def test_vxlan_comes_from_nodes_alone(rules: dict[str, list[str]]) -> None:
 
 
 def test_a_site_names_the_bridges_of_its_other_containers() -> None:
-    rules = chains(hardening_firewall_internal_interfaces=["cni0", "flannel.1", "docker0"])
-    assert rules["forward"][-1] == 'iifname { "lo", "cni0", "flannel.1", "docker0" } accept'
+    rules = chains(hardening_firewall_internal_interfaces=["cni0", "flannel.1", "br-ci"])
+    assert rules["forward"][-1] == 'iifname { "lo", "cni0", "flannel.1", "br-ci" } accept'
     assert "prerouting" not in rules, "no internal network, nothing to close"

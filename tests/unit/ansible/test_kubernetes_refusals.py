@@ -9,14 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from . import refusals
-
-
-def refused(folder: Path, tasks_from: str, cases: refusals.Cases) -> dict[str, str]:
-    """Run one task file of the role; returns the message to each case that was refused."""
-    tasks = [{"ansible.builtin.import_role": {"name": "kubernetes", "tasks_from": tasks_from}}]
-    return refusals.refused(folder, tasks, cases, others={name: {} for name in ("cp1", "cp2", "cp3")})
-
+from .kubernetes_hosts import NODE, WORKER, refused, seen
 
 CONTROL_PLANES = {
     "one": ["cp1"],
@@ -84,3 +77,42 @@ def test_a_reset_without_the_clusters_name_is_refused(tmp_path: Path) -> None:
     messages = refused(tmp_path, "remove", cases)
     assert set(messages) == set(cases)
     assert "kubernetes_reset_confirm=qwen-onprem" in messages["yes"]
+
+
+HALF_MADE = NODE | {"unfinished-by-kubernetes-role": "u"}
+FIT = {
+    "new worker": seen({}, cp1=NODE, cp2=NODE, cp3=NODE),
+    "new worker while the first is off": seen({}, cp1=None, cp2=NODE, cp3=NODE),
+    "worker while the first is new": seen(WORKER, cp1={}, cp2=NODE, cp3=NODE),
+    "first that is new": seen({}, cp1={}, cp2=NODE, cp3=NODE),
+    "half-made worker": seen(WORKER | {"unfinished-by-kubernetes-role": "u"}, cp1=NODE),
+}
+MISFITS = {
+    "worker without a cluster": seen({}, cp1={}, cp2={}, cp3={}),
+    "worker and nobody answers": seen({}, cp1=None),
+    "worker while the first is half-made": seen({}, cp1=HALF_MADE),
+    "cp2": seen({}, cp1={}, cp2={}, cp3={}),
+    "cp3": seen({}, cp3={}, cp1=None, cp2=None),
+    "of another cluster": seen(WORKER | {"pki/ca.crt": "theirs"}, cp1=NODE),
+    "of the control plane": seen(NODE, cp1=NODE),
+}
+
+
+@pytest.fixture(scope="module")
+def hosts_in_limited_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """One run for all these hosts; a host of the control plane is in it only as a case."""
+    return refused(tmp_path_factory.mktemp("limited"), "refuse_host", FIT | MISFITS)
+
+
+@pytest.mark.parametrize("case", FIT)
+def test_a_host_finds_the_cluster_on_any_host_that_runs_it(hosts_in_limited_runs: dict[str, str], case: str) -> None:
+    assert case not in hosts_in_limited_runs
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_a_host_without_its_cluster_is_refused(hosts_in_limited_runs: dict[str, str], case: str) -> None:
+    assert "Found" in hosts_in_limited_runs[case]
+
+
+def test_a_cluster_is_not_formed_while_one_may_stand_on_a_silent_host(hosts_in_limited_runs: dict[str, str]) -> None:
+    assert "no answer from cp1, cp2; needed an answer from every host" in hosts_in_limited_runs["cp3"]

@@ -1,0 +1,42 @@
+"""How long a drain may take: pods under a disruption budget go one by one, each after another one has started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Pod(NamedTuple):
+    node: str
+    end_s: int
+    start_s: int
+
+
+def drain_timeout_s(lines: Sequence[str], node: str, least_s: int) -> int:
+    """Seconds for the slowest pod of the cluster to end and to start, for each pod of the node and one before them.
+
+    The one before is what was sent away from the host before this one and is still starting.
+
+    lines:   answers to __node_maintenance_pods of vars/main.yml
+    least_s: the result where the pods need less
+    """
+    pods = [_pod(line) for line in lines]
+    slowest_s = max((pod.end_s + pod.start_s for pod in pods), default=0)
+    waiting = sum(pod.node == node and pod.start_s > 0 for pod in pods)
+    return max(least_s, slowest_s * (waiting + 1))
+
+
+def _pod(line: str) -> Pod:
+    """Of "dgx1 310 65x30 x": its node, its grace period, and failures x period of each container's startup probe."""
+    node, grace, *probes = line.split(" ")
+    starts = [
+        int(failures) * int(period) for failures, _, period in (probe.partition("x") for probe in probes) if failures
+    ]
+    return Pod(node, int(grace or 0), max(starts, default=0))
+
+
+class FilterModule:
+    """Ansible's way of finding filters."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"node_maintenance_drain_timeout_s": drain_timeout_s}

@@ -1,0 +1,141 @@
+"""A GPU host joins a cluster that serves, loses its power, is replaced and leaves; nobody else is touched.
+
+The commands are those of docs/operate/hosts.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+from lab import hosts, site
+from lab.paths import CONTROLLER_ENV, REPO
+from lab.shell import attempt, output
+
+NAME = "gpu2"
+NOT_READY_S = 90  # the cluster takes a node for dead forty seconds after its last sign of life
+RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", re.MULTILINE)
+
+Kubectl = Callable[..., str]
+
+
+def power_on() -> str:
+    """Have the host up, on the disk that it had or as a new one; returns its address."""
+    return hosts.ensure_scratch([NAME], with_gpus=[NAME])[NAME]
+
+
+@pytest.fixture(scope="module")
+def inventory(tmp_path_factory: pytest.TempPathFactory, kubectl: Kubectl) -> Iterator[Path]:
+    """What the operator adds to the rack's inventory: one more GPU host."""
+    file = tmp_path_factory.mktemp("site") / "more.yml"
+    file.write_text(json.dumps({"gpu": {"hosts": {NAME: {"ansible_host": power_on()}}}}))
+    yield file
+    hosts.remove_scratch([NAME])
+    kubectl("delete", "node", NAME, "--ignore-not-found")
+    # The others no longer let its address in.
+    play(None, "site.yml", "--tags", "hardening")
+
+
+def play(more: Path | None, book: str, *arguments: str) -> tuple[int, str, dict[str, int]]:
+    """Run a playbook; returns its exit code, what it said, and how many tasks changed each host of the run."""
+    done = attempt(
+        *(CONTROLLER_ENV / "bin/ansible-playbook", "-i", "inventory/local", *(("-i", more) if more else ())),
+        *(f"ansible/{book}", *arguments),
+        env={**site.environment(), "SITE_ROOT": str(REPO)},
+        cwd=REPO,
+    )
+    changed = {host: int(count) for host, count in RECAP.findall(done.stdout)}
+    return done.returncode, " ".join((done.stdout + done.stderr).split()), changed
+
+
+def nodes(kubectl: Kubectl) -> set[str]:
+    return set(kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split())
+
+
+def serve(client: openai.OpenAI, model: str) -> None:
+    message = {"role": "user", "content": "Say hello."}
+    assert client.chat.completions.create(model=model, messages=[message], max_tokens=4).choices  # type: ignore[list-item]
+
+
+def test_1_a_new_host_joins_by_a_run_for_it_alone(inventory: Path, kubectl: Kubectl) -> None:
+    code, said, changed = play(inventory, "site.yml", "--limit", NAME)
+    assert code == 0, said[-5000:]
+    assert set(changed) == {NAME}
+    assert "Left out, and as they were before: cp1, gpu1" in said
+    offered = kubectl("get", "node", NAME, "-o", r"jsonpath={.status.allocatable.nvidia\.com/gpu}")
+    assert offered == "8"
+    code, said, changed = play(inventory, "site.yml", "--limit", NAME)
+    assert (code, changed) == (0, {NAME: 0}), said[-5000:]
+
+
+def test_2_a_run_names_a_host_that_lost_its_power_and_goes_on_without_it(
+    inventory: Path, client: openai.OpenAI, model: str
+) -> None:
+    output("podman", "kill", hosts.PREFIX + NAME)
+    code, said, _ = play(inventory, "site.yml")
+    assert code != 0
+    assert f"Found no answer from {NAME}" in said
+    assert f"with --limit '!{NAME}'" in said
+
+    code, said, changed = play(inventory, "site.yml", "--limit", f"!{NAME}")
+    assert code == 0, said[-5000:]
+    assert set(changed) == {"cp1", "gpu1"}
+    assert f"Left out, and as they were before: {NAME}." in said
+    serve(client, model)
+
+
+def test_3_a_host_that_is_lost_leaves_only_when_it_is_called_so(inventory: Path, kubectl: Kubectl) -> None:
+    code, said, _ = play(inventory, "remove_host.yml", "--limit", NAME)
+    assert code != 0
+    assert "add --extra-vars kubernetes_host_lost=true" in said
+    assert NAME in nodes(kubectl)
+
+    kubectl("wait", "--for=condition=Ready=Unknown", f"node/{NAME}", f"--timeout={NOT_READY_S}s")
+    code, said, _ = play(inventory, "remove_host.yml", "--limit", NAME, "--extra-vars", "kubernetes_host_lost=true")
+    assert code == 0, said[-5000:]
+    assert NAME not in nodes(kubectl)
+
+    code, said, _ = play(inventory, "remove_host.yml", "--limit", NAME, "--extra-vars", "kubernetes_host_lost=true")
+    assert code != 0
+    assert f"Found no node {NAME} in the cluster, which has cp1, gpu1" in said
+
+
+def test_4_another_machine_takes_its_place_under_its_name(inventory: Path, kubectl: Kubectl) -> None:
+    hosts.remove_scratch([NAME])
+    power_on()
+    code, said, changed = play(inventory, "site.yml", "--limit", NAME)
+    assert code == 0, said[-5000:]
+    assert set(changed) == {NAME}
+    kubectl("wait", "--for=condition=Ready", f"node/{NAME}", "--timeout=60s")
+
+
+def test_5_a_host_that_is_well_leaves_emptied_and_clean(
+    inventory: Path, kubectl: Kubectl, client: openai.OpenAI, model: str
+) -> None:
+    code, said, changed = play(inventory, "remove_host.yml", "--limit", NAME)
+    assert code == 0, said[-5000:]
+    assert set(changed) == {NAME}
+    assert nodes(kubectl) == {"cp1", "gpu1"}
+    assert not kubectl("get", "pods", "-A", "--field-selector", f"spec.nodeName={NAME}", "-o", "name")
+    left = "ls /etc/kubernetes/*.conf /etc/cni/net.d/*; ip -br link show type bridge; iptables-save | grep KUBE-"
+    assert not output("podman", "exec", hosts.PREFIX + NAME, "sh", "-c", f"{left}; true").strip()
+    serve(client, model)
+
+
+@pytest.mark.parametrize(
+    ("limit", "refusal"),
+    [
+        ((), "Found a run for 2 hosts (cp1, gpu1); needed one"),
+        (("--limit", "cp1"), "Found no other host of the control plane than cp1"),
+    ],
+)
+def test_6_the_cluster_keeps_what_it_cannot_do_without(limit: tuple[str, ...], refusal: str) -> None:
+    code, said, changed = play(None, "remove_host.yml", *limit)
+    assert code != 0
+    assert refusal in said
+    assert not any(changed.values())
