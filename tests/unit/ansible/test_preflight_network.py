@@ -133,7 +133,7 @@ def test_one_time_server_that_answers_will_do() -> None:
     }
 
 
-@pytest.mark.parametrize("address", ["10.20.1.10", "10.20.0.12"])
+@pytest.mark.parametrize("address", ["10.20.1.10", "10.20.0.12", "api.example.internal"])
 def test_an_api_address_that_cannot_move_there_is_refused(address: str) -> None:
     assert set(failures(control1(), virtual_address=address)) == {"API address"}
 
@@ -162,7 +162,7 @@ exec "$@"
 def test_a_host_tells_its_cards_and_who_has_an_address(tmp_path: Path) -> None:
     """On two cards of its own that are joined by a cable."""
     question = {"node_address": "10.20.0.11", "names": ["localhost"], "time_servers": ["127.0.0.1"]}
-    question |= {"probed": ["10.20.0.10", "10.20.0.77"]}
+    question |= {"probed": ["10.20.0.10", "10.20.0.77", "control2.example.internal"]}
     script = ROLES / "preflight/files/inspect_network.py"
     done = subprocess.run(
         [*ALONE, "sh", "-ec", CARDS, "-", sys.executable, script, json.dumps(question)],
@@ -177,6 +177,7 @@ def test_a_host_tells_its_cards_and_who_has_an_address(tmp_path: Path) -> None:
     assert found["time_servers"] == {"127.0.0.1": "does not answer"}
     assert len(found["holders"]["10.20.0.10"]) == 1
     assert found["holders"]["10.20.0.77"] == []
+    assert "control2.example.internal" not in found["holders"], "a name is no address, and its host is refused for that"
 
 
 def test_a_time_server_is_believed_when_it_stands_by_its_time() -> None:

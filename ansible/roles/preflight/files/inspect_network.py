@@ -8,6 +8,7 @@ Runs on the bare host: Python's standard library and iproute2. It asks and chang
 
 import ipaddress
 import json
+import re
 import socket
 import struct
 import subprocess
@@ -79,8 +80,8 @@ def ask_time(server: str, port: int = 123) -> str:
 
 
 def find_holders(interface: str, addresses: list[str]) -> dict[str, list[str]]:
-    """Hardware addresses that answer for each address. An ARP probe (RFC 5227) asks without claiming an address."""
-    holders: dict[str, set[str]] = {address: set() for address in addresses}
+    """Hardware addresses that answer for each IPv4 address. An ARP probe (RFC 5227) asks without claiming one."""
+    holders: dict[str, set[str]] = {address: set() for address in addresses if re.fullmatch(r"[0-9.]+", address)}
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP)) as wire:
         wire.bind((interface, ETH_P_ARP))
         own, kind = wire.getsockname()[4], wire.getsockname()[3]
@@ -88,7 +89,7 @@ def find_holders(interface: str, addresses: list[str]) -> dict[str, list[str]]:
             return {}
         head = b"\xff" * 6 + own + struct.pack("!H", ETH_P_ARP)
         for _ in range(ARP_TRIES):
-            for address in addresses:
+            for address in holders:
                 packed = ipaddress.ip_address(address).packed
                 wire.send(head + ARP.pack(ETHERNET, IPV4, 6, 4, REQUEST, own, bytes(4), bytes(6), packed))
             deadline = time.monotonic() + ARP_PATIENCE_S

@@ -62,10 +62,12 @@ def _on_host(found: Mapping[str, Any], address: str) -> str:
 
 def _internal_networks(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     """Addresses that the cluster gives to pods and services lead nowhere else from then on."""
-    networks = {name: ipaddress.ip_network(text) for name, text in needed["internal_networks"].items() if text}
+    networks = {
+        name: ipaddress.ip_network(text, strict=False) for name, text in needed["internal_networks"].items() if text
+    }
     for name, network in networks.items():
         strangers = [*_routes_in(found, network), *_servers_in(found, network)]
-        if (address := needed["virtual_address"]) and ipaddress.ip_address(address) in network:
+        if (address := needed["virtual_address"]) and _lies_in(address, network):
             strangers.append(f"the API's address {address}")
         strangers += [f"the {other} {n}" for other, n in networks.items() if other != name and n.overlaps(network)]
         yield _row(
@@ -75,6 +77,14 @@ def _internal_networks(found: Mapping[str, Any], needed: Mapping[str, Any]) -> I
             "a network in which no address of the site lies",
             "Choose another for the cluster before it is formed; later it cannot be changed.",
         )
+
+
+def _lies_in(address: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    """Whether a text is an address of the network; what is no address lies in none."""
+    try:
+        return ipaddress.ip_address(address) in network
+    except ValueError:
+        return False
 
 
 def _routes_in(found: Mapping[str, Any], network: ipaddress.IPv4Network) -> Iterator[str]:
@@ -89,7 +99,7 @@ def _routes_in(found: Mapping[str, Any], network: ipaddress.IPv4Network) -> Iter
 def _servers_in(found: Mapping[str, Any], network: ipaddress.IPv4Network) -> Iterator[str]:
     for name, addresses in found["names"].items():
         for address in addresses:
-            if ipaddress.ip_address(address) in network:
+            if _lies_in(address, network):
                 yield name if name == address else f"{name} ({address})"
 
 
@@ -100,7 +110,7 @@ def _virtual_address(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Ite
     network = ipaddress.ip_interface(own).network
     yield _row(
         "API address",
-        ipaddress.ip_address(address) in network and address not in needed["virtual_address_hosts"],
+        _lies_in(address, network) and address not in needed["virtual_address_hosts"],
         f"{address} beside hosts in {network}",
         "an address of the hosts' own network that none of them has",
         "Take a free one of that network: it moves from host to host.",
