@@ -9,6 +9,9 @@ from pathlib import Path
 from lab.paths import REPO
 from lab.versions import versions
 
+# Programs that call NVML look each function up when they first call it: the driver has fewer or none where they start.
+BIND_NVML_LATE = "-extldflags=-Wl,-z,lazy"
+
 
 @dataclass(frozen=True, slots=True)
 class Module:
@@ -130,7 +133,15 @@ def modules() -> list[Module]:
             cgo=True,
             built_as=(("flannel", "flanneld"),),
         ),
-        Module("gpu", ("device-plugin", "dcgm-exporter"), cost_s=2, folder="lab", packages=("./cmd/...",)),
+        Module(
+            "gpu",
+            ("device-plugin", "dcgm-exporter"),
+            cost_s=40,
+            folder="lab",
+            packages=("./cmd/...",),
+            ldflags=BIND_NVML_LATE,
+            cgo=True,
+        ),
     ]
 
 
@@ -161,7 +172,7 @@ def _kubernetes(pin: str) -> Module:
 
 
 def _container_toolkit() -> Module:
-    """NVIDIA's toolkit with its systemd units. It looks NVML's functions up when it calls them, so binding is lazy."""
+    """NVIDIA's toolkit with its systemd units."""
     name, source = "nvidia-container-toolkit", "github.com/NVIDIA/nvidia-container-toolkit"
     stacks = versions()["nvidia"]
     version = required(REPO / "lab/tools" / name / "go.mod", source)
@@ -173,7 +184,7 @@ def _container_toolkit() -> Module:
         source,
         stacks["stacks"][stacks["default"]]["container_toolkit"],
         cost_s=48,
-        ldflags=f"-X {source}/internal/info.version={version} -extldflags=-Wl,-z,lazy",
+        ldflags=f"-X {source}/internal/info.version={version} {BIND_NVML_LATE}",
         cgo=True,
         extras=tuple((source, f"deployments/systemd/{file}") for file in files),
     )

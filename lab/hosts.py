@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import yaml
@@ -22,6 +22,7 @@ KEY = LAB / "ssh/id_ed25519"
 KNOWN_HOSTS = LAB / "ssh/known_hosts"
 MACHINE_KEYS = LAB / "ssh/machines"  # host keys of virtual machines, a file each
 DISKS = STATE / "hosts"
+CTR = ("ctr", "--namespace", "k8s.io", "images")
 ADDRESS = "qwen-onprem.address"
 SCRATCH = [f"10.90.0.{number}" for number in range(100, 200)]
 
@@ -46,6 +47,15 @@ def ensure() -> str | None:
     """Have every host of the rack up and reachable by ssh; None when all were."""
     started = _boot_all(inventory(), with_gpus=dict.fromkeys(inventory("gpu"), "h100"))
     return f"started {', '.join(started)}" if started else None
+
+
+def forget_images(repositories: Collection[str]) -> None:
+    """Have hosts fetch rebuilt images anew: a kubelet never looks up a fixed tag that its host holds."""
+    for container in _addresses():
+        held = attempt("podman", "exec", container, *CTR, "list", "--quiet").stdout.split()
+        rebuilt = [image for image in held if image.rpartition(":")[0].partition("@")[0] in repositories]
+        if rebuilt:
+            output("podman", "exec", container, *CTR, "rm", *rebuilt)
 
 
 def ensure_scratch(names: list[str], with_gpus: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from lab import mirror, rootfs, versions, wheels
+from lab import hosts, mirror, rootfs, versions, wheels
 from lab.debian_packages import CATALOGUES
 from lab.paths import BIN, CACHE, REPO
 from lab.progress import Parts
@@ -31,4 +31,5 @@ def build() -> tuple[dict[str, str], list[str]]:
     )  # fmt: skip
     report = json.loads(text.splitlines()[-1])
     references = {name: report["images"][name] for name in REFERENCED}
+    hosts.forget_images({report["images"][name].partition("@")[0] for name in report["built"]})
     return references, (["debian"] if pushed_base else []) + report["built"]

@@ -11,7 +11,7 @@ import rollouts
 from problem import Problem
 from runtime_package import ENGINES, EngineSpec, UsageError, planned
 from settings import Model
-from specs.manifest import GPU_RESOURCE
+from specs.manifest import GPU_RESOURCE, VISIBLE_DEVICES
 
 _UNIT_BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
@@ -45,6 +45,26 @@ def pods_of_a_replica_are_alike(m: Model) -> Iterator[Problem]:
             f"{m.gpus_per_replica} GPUs over {m.nodes_per_replica} nodes",
             "as many GPUs on each node of a replica",
             "change one of them, or take both from a plan",
+        )
+
+
+def rdma_is_for_replicas_over_hosts(m: Model) -> Iterator[Problem]:
+    if m.rdma_resource and m.nodes_per_replica == 1:
+        yield Problem(
+            ("rdmaResource", "nodesPerReplica"),
+            f"{m.rdma_resource} for a replica on one host",
+            "a replica over several hosts: GPUs of one host talk over NVLink",
+            "remove rdmaResource",
+        )
+
+
+def env_leaves_the_choice_of_gpus_alone(m: Model) -> Iterator[Problem]:
+    if VISIBLE_DEVICES in m.env:
+        yield Problem(
+            (f"env.{VISIBLE_DEVICES}",),
+            m.env[VISIBLE_DEVICES],
+            "none: the device plugin names the GPUs that a pod holds, and this would give it those of other pods",
+            "remove it, and say with gpusPerReplica how many there are",
         )
 
 
@@ -147,6 +167,8 @@ def the_plan_has_these_sizes(m: Model) -> Iterator[Problem]:
 RULES: tuple[Callable[[Model], Iterator[Problem]], ...] = (
     memory_fits,
     pods_of_a_replica_are_alike,
+    rdma_is_for_replicas_over_hosts,
+    env_leaves_the_choice_of_gpus_alone,
     extra_args_leave_own_flags_alone,
     the_engine_uses_every_gpu,
     the_plan_is_for_this,

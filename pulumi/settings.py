@@ -21,6 +21,9 @@ ServerName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,46}[a
 LabelKey = Annotated[
     str, StringConstraints(pattern=r"^([a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
 ]
+ResourceName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]{0,252}/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
+]
 LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
@@ -87,6 +90,8 @@ class Model(Section):
     accept_outage: bool = False
     gpus_per_replica: int = Field(ge=1)
     nodes_per_replica: int = Field(default=1, ge=1)
+    rdma_resource: ResourceName | None = None
+    """What a pod of a group asks for to get its host's InfiniBand devices; None: ranks talk over TCP."""
     cpu_request: CpuQuantity
     memory_request: MemoryQuantity
     memory_limit: MemoryQuantity
@@ -151,7 +156,7 @@ class Settings(Section):
     registry: str = Field(pattern=r"^[^\s/@]+$")
     registry_login: RegistryLogin | None = None
     images: Images
-    gpu_runtime_class: DnsName | None = None
+    gpu_runtime_class: DnsName
     models: tuple[Model, ...] = Field(min_length=1)
     """Everything that is served; requests that name none of them go to the first."""
     gateway: Gateway = Gateway()

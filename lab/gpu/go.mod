@@ -3,6 +3,7 @@ module qwen-onprem.lab/gpu
 go 1.26
 
 require (
+	github.com/NVIDIA/go-nvml v0.13.4-0 // as in lab/tools/nvidia-container-toolkit: compiled once for both
 	google.golang.org/grpc v1.72.1
 	k8s.io/kubelet v0.34.4
 )

@@ -1,8 +1,9 @@
 // libcuda.so.1 of the rack: enough of the driver's interface to see whether CUDA would start, and to keep bytes.
-// It fails as the real one does: no module, a module of another version, a fabric that no manager has set up.
+// It fails as the real one does: no module, a module of another version, no node for unified memory, a fabric that no
+// manager has set up.
 #include "rack.h"
 
-enum { OK, INVALID_VALUE, OUT_OF_MEMORY, NOT_INITIALIZED, NO_DEVICE = 100, INVALID_DEVICE, SYSTEM_NOT_READY = 802, DRIVER_MISMATCH };
+enum { OK, INVALID_VALUE, OUT_OF_MEMORY, NOT_INITIALIZED, NO_DEVICE = 100, INVALID_DEVICE, SYSTEM_NOT_READY = 802, DRIVER_MISMATCH, UNKNOWN = 999 };
 
 static unsigned minors[MAX_GPUS], count, initialised;
 
@@ -15,6 +16,7 @@ int cuInit(unsigned flags) {
   for (unsigned i = 0; i < found; i++)
     if (!rack_reading(present[i], "mig_mode", 0)) minors[count++] = present[i];
   if (!count) return NO_DEVICE;
+  if (!rack_opens("/dev/nvidia-uvm")) return UNKNOWN;
   if (rack_needs_fabric() && !rack_fabric_ready()) return SYSTEM_NOT_READY;
   initialised = 1;
   return OK;
@@ -30,6 +32,7 @@ int cuGetErrorName(int code, const char **name) {
     case INVALID_DEVICE: return *name = "CUDA_ERROR_INVALID_DEVICE", OK;
     case SYSTEM_NOT_READY: return *name = "CUDA_ERROR_SYSTEM_NOT_READY", OK;
     case DRIVER_MISMATCH: return *name = "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", OK;
+    case UNKNOWN: return *name = "CUDA_ERROR_UNKNOWN", OK;
     default: return INVALID_VALUE;
   }
 }

@@ -1,6 +1,7 @@
 // What the stand-ins of this folder share: where a host says which GPUs it has and how they are.
 //
-//   /dev/nvidia<N>                a GPU that the kernel module offers (here: a container may see fewer than the host)
+//   /dev/nvidia<N>                a GPU that the kernel module offers, in a container those that it was given
+//   /dev/nvidiactl, -uvm          what all of them need beside
 //   /opt/rack/pci/devices/        PCI devices in the form of /sys/bus/pci/devices
 //   /opt/rack/gpus/<N>/<reading>  one number per file, set by whoever wants a GPU to be hot, busy or broken
 //   /proc/driver/nvidia/version   version of the module that is loaded
@@ -8,6 +9,8 @@
 //
 // RACK_ROOT, for tests, is a folder that stands for "/".
 #pragma once
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,13 +78,25 @@ static inline const model_t *rack_model(unsigned minor) {
   return &MODELS[0];
 }
 
-// Minor numbers of the GPUs in sight; returns how many.
+// Whether this process may use a device node. A container's cgroup refuses one that the container was not given, also
+// where the node itself is there; behind one that it was given the rack has no device, and the kernel says so.
+static inline int rack_opens(const char *node) {
+  char full[512];
+  rack_path(full, sizeof full, "%s", node);
+  int file = open(full, O_RDWR | O_CLOEXEC);
+  if (file < 0) return errno == ENXIO || errno == ENODEV;
+  close(file);
+  return 1;
+}
+
+// Minor numbers of the GPUs that this process may use; returns how many.
 static inline unsigned rack_gpus(unsigned minors[MAX_GPUS]) {
   unsigned count = 0;
+  if (!rack_opens("/dev/nvidiactl")) return 0;
   for (unsigned minor = 0; minor < MAX_GPUS; minor++) {
     char node[32];
     snprintf(node, sizeof node, "/dev/nvidia%u", minor);
-    if (rack_exists(node)) minors[count++] = minor;
+    if (rack_opens(node)) minors[count++] = minor;
   }
   return count;
 }

@@ -19,7 +19,7 @@ class ModelServerArgs:
     namespace: pulumi.Input[str]
     model: Model
     image: str
-    runtime_class: str | None
+    runtime_class: str
 
 
 class ModelServer(pulumi.ComponentResource):

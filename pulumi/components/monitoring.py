@@ -23,7 +23,7 @@ class MonitoringArgs:
     servers: Sequence[str]
     monitoring: MonitoringSettings
     images: Images
-    runtime_class: str | None
+    runtime_class: str
 
 
 class Monitoring(pulumi.ComponentResource):

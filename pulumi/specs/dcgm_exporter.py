@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from specs.manifest import Manifest, app, container_security, gpu_pod, metadata, probe, service
+from specs.manifest import VISIBLE_DEVICES, Manifest, app, container_security, gpu_pod, metadata, probe, service
 
 NAME = "dcgm-exporter"
 PORT = 9400
@@ -17,7 +17,7 @@ def container(image: str) -> Manifest:
             # The exporter's Hostname label is the node's name, or else the pod's.
             {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
             # It holds no GPU, and sees all of them.
-            {"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"},
+            {"name": VISIBLE_DEVICES, "value": "all"},
         ],
         "ports": [{"name": "metrics", "containerPort": PORT}],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
@@ -28,7 +28,7 @@ def container(image: str) -> Manifest:
     }
 
 
-def daemon_set(image: str, runtime_class: str | None) -> Manifest:
+def daemon_set(image: str, runtime_class: str) -> Manifest:
     pod: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,

@@ -15,8 +15,9 @@ GPU_RESOURCE = "nvidia.com/gpu"
 GPU_NODES = {"nvidia.com/gpu.present": "true"}
 GPU_TOLERATIONS = [{"key": GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"}]
 USER = 10001
-# Images that are built on NVIDIA's ask the runtime class for every GPU; a container that needs none says so.
-NO_GPUS = [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}]
+# Names a container's GPUs to the runtime class. Images built on NVIDIA's name all: a container that needs none says so.
+VISIBLE_DEVICES = "NVIDIA_VISIBLE_DEVICES"
+NO_GPUS = [{"name": VISIBLE_DEVICES, "value": "void"}]
 
 
 def app(name: str) -> dict[str, str]:
@@ -69,11 +70,14 @@ def disruption_budget(name: str) -> Manifest:
     }
 
 
-def gpu_pod(runtime_class: str | None, hosts: Mapping[str, str] = MappingProxyType({})) -> Manifest:
+def gpu_pod(runtime_class: str, hosts: Mapping[str, str] = MappingProxyType({})) -> Manifest:
     """Placement of a pod that uses GPUs, and the runtime class that brings the driver into its containers. `hosts` are
     further labels that its host has."""
-    driver = {} if runtime_class is None else {"runtimeClassName": runtime_class}
-    return {"nodeSelector": {**hosts, **GPU_NODES}, "tolerations": GPU_TOLERATIONS, **driver}
+    return {
+        "runtimeClassName": runtime_class,
+        "nodeSelector": {**hosts, **GPU_NODES},
+        "tolerations": GPU_TOLERATIONS,
+    }
 
 
 def pod_security(user: int = USER) -> Manifest:

@@ -32,6 +32,7 @@ def container(model: Model, image: str, replica: int) -> Manifest:
     group += ["--group-port", str(GROUP_PORT), "--rendezvous-port", str(RENDEZVOUS_PORT)]
     group += ["--join-seconds", str(model.startup_seconds)]
     found = model_server.container(model, image)
+    rdma = {model.rdma_resource: "1"} if model.rdma_resource else {}
     return {
         **found,
         "args": model_server.arguments(model, group),
@@ -42,12 +43,13 @@ def container(model: Model, image: str, replica: int) -> Manifest:
             *found["env"],
         ],
         "ports": [*found["ports"], {"name": "group", "containerPort": GROUP_PORT}],
+        "resources": {kind: {**amounts, **rdma} for kind, amounts in found["resources"].items()},
         # The next group is changed once this one is ready for Kubernetes; the gateway has asked and found it by then.
         "readinessProbe": {**found["readinessProbe"], "successThreshold": LEARN_S // READINESS_PERIOD_S},
     }
 
 
-def stateful_set(model: Model, image: str, replica: int, runtime_class: str | None) -> Manifest:
+def stateful_set(model: Model, image: str, replica: int, runtime_class: str) -> Manifest:
     template = model_server.pod_template(model, image, container(model, image, replica), runtime_class)
     template["metadata"]["labels"] |= labels(model, replica)
     return {

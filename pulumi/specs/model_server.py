@@ -137,7 +137,7 @@ def container(model: Model, image: str) -> Manifest:
     }
 
 
-def pod_template(model: Model, image: str, server: Manifest, runtime_class: str | None) -> Manifest:
+def pod_template(model: Model, image: str, server: Manifest, runtime_class: str) -> Manifest:
     plan = plan_file(model)
     return {
         "metadata": {"labels": {**app(model.server), "qwen-onprem/model": model.name}},
@@ -161,7 +161,7 @@ def pod_template(model: Model, image: str, server: Manifest, runtime_class: str 
     }
 
 
-def deployment(model: Model, image: str, runtime_class: str | None) -> Manifest:
+def deployment(model: Model, image: str, runtime_class: str) -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

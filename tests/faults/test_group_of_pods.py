@@ -29,6 +29,7 @@ SPLIT = {
     "extraArgs": ["--enforce-eager", "--tensor-parallel-size", "3"],
     "startupSeconds": PATIENCE_S,
     "env": {
+        "CUDA_VISIBLE_DEVICES": "",
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": "1",

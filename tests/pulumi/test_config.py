@@ -83,6 +83,8 @@ def test_a_value_out_of_shape_is_named_with_a_command_that_mends_it(local: Value
         (("models[0].extraArgs", ["--port=1"]), ("models[0].extraArgs",)),
         (("models[0].extraArgs", ["--node-rank=1"]), ("models[0].extraArgs",)),
         (("models[0].extraArgs", ["--max_model_len=9"]), ("models[0].extraArgs",)),
+        (("models[0].env.NVIDIA_VISIBLE_DEVICES", "all"), ("models[0].env.NVIDIA_VISIBLE_DEVICES",)),
+        (("models[0].rdmaResource", "rdma/hca"), ("models[0].rdmaResource", "models[0].nodesPerReplica")),
         (("models[1].name", "another-model"), ("models[1].variant",)),
         (("models[1].servedName", "smollm2-135m-instruct"), ("models.servedName",)),
         (("models[1].server", "model-server"), ("models.server",)),

@@ -55,7 +55,7 @@ def test_a_single_host_has_no_remainder_to_lose(two_models: Values) -> None:
 def test_pods_select_their_hosts_among_those_with_gpus(two_models: Values) -> None:
     flagship, small = config.parse(placed(two_models, LARGE, SMALL)).models
     for model, own in ((flagship, LARGE), (small, SMALL)):
-        pod = model_server.deployment(model, "image", None)["spec"]["template"]["spec"]
+        pod = model_server.deployment(model, "image", "nvidia")["spec"]["template"]["spec"]
         assert pod["nodeSelector"] == {**own, "nvidia.com/gpu.present": "true"}
 
 

@@ -15,7 +15,7 @@ def model(settings: Any) -> Any:
 
 @pytest.fixture
 def group(model: Any) -> dict[str, Any]:
-    return model_group.stateful_set(model, "image", 1, None)
+    return model_group.stateful_set(model, "image", 1, "nvidia")
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_the_groups_port_is_the_one_that_is_named(container: dict[str, Any]) -> 
 
 
 def test_groups_do_not_select_each_others_pods(model: Any) -> None:
-    one, other = (model_group.stateful_set(model, "image", replica, None)["spec"] for replica in (0, 1))
+    one, other = (model_group.stateful_set(model, "image", replica, "nvidia")["spec"] for replica in (0, 1))
     assert one["selector"] == {"matchLabels": model_group.labels(model, 0)}
     assert not one["selector"]["matchLabels"].items() <= other["template"]["metadata"]["labels"].items()
 
@@ -89,4 +89,12 @@ def test_the_group_may_take_as_long_to_meet_as_it_may_to_start(container: dict[s
 
 
 def test_a_replica_on_one_host_is_told_nothing_of_groups(settings: Any) -> None:
-    assert "--nodes" not in str(model_server.deployment(settings.models[0], "image", None))
+    assert "--nodes" not in str(model_server.deployment(settings.models[0], "image", "nvidia"))
+
+
+def test_pods_of_a_group_get_infiniband_where_the_stack_says_by_what_name(model: Any) -> None:
+    over_rdma = model.model_copy(update={"rdma_resource": "rdma/hca"})
+    without, having = (model_group.container(m, "image", 0)["resources"] for m in (model, over_rdma))
+    for kind in ("requests", "limits"):
+        assert having[kind] == {**without[kind], "rdma/hca": "1"}, kind
+    assert "rdma" not in str(without)

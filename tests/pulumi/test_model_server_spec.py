@@ -9,7 +9,7 @@ from specs import model_server
 
 @pytest.fixture
 def spec(settings: Any) -> dict[str, Any]:
-    return model_server.deployment(settings.models[0], settings.images.runtime, None)["spec"]
+    return model_server.deployment(settings.models[0], settings.images.runtime, "nvidia")["spec"]
 
 
 @pytest.fixture

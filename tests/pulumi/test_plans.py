@@ -65,7 +65,7 @@ def test_pods_are_given_the_plan_itself(example: Values) -> None:
     plan_file = model_server.plan_file(model)
     assert plan_file is not None
     assert plan_file["data"] == {"plan.json": EXAMPLE.read_text()}
-    pod = model_server.deployment(model, "image", None)["spec"]["template"]["spec"]
+    pod = model_server.deployment(model, "image", "nvidia")["spec"]["template"]["spec"]
     [mount] = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "plan"]
     [volume] = [volume for volume in pod["volumes"] if volume["name"] == "plan"]
     assert volume["configMap"]["name"] == plan_file["metadata"]["name"]

@@ -28,7 +28,7 @@ def by_hand(local: Values, **changes: Any) -> Values:
 def chosen(values: Values) -> tuple[str, dict[str, Any]]:
     """The reason, and what Kubernetes is told."""
     [model, *_] = config.parse(values).models
-    strategy = model_server.deployment(model, "image", None)["spec"]["strategy"]
+    strategy = model_server.deployment(model, "image", "nvidia")["spec"]["strategy"]
     assert strategy["type"] == "RollingUpdate"
     return str(rollouts.choose(model)), strategy["rollingUpdate"]
 

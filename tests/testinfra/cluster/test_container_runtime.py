@@ -40,7 +40,10 @@ def test_every_image_comes_from_the_registry(host: Host, expected: Expected) -> 
 
 
 def test_service_settings_are_in_force(host: Host, expected: Expected) -> None:
-    for key, value in expected["container_runtime_service_settings"].items():
+    settings = dict(expected["container_runtime_service_settings"])
+    if expected["container_runtime_locked_memory"]:
+        settings["LimitMEMLOCK"] = expected["container_runtime_locked_memory"]
+    for key, value in settings.items():
         assert host.check_output(f"systemctl show containerd --property={key} --value") == value
 
 

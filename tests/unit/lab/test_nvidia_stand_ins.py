@@ -38,7 +38,7 @@ def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     gpus.install(tmp_path)
     for folder in ("dev", "run/nvidia-fabricmanager", "proc/driver/nvidia"):
         (tmp_path / folder).mkdir(parents=True)
-    for node in (*(f"nvidia{n}" for n in range(8)), "nvidia-nvswitchctl"):
+    for node in (*(f"nvidia{n}" for n in range(8)), "nvidiactl", "nvidia-uvm", "nvidia-nvswitchctl"):
         (tmp_path / "dev" / node).touch()
     loaded = f"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {VERSION}  Release Build  (stand-in)\n"
     (tmp_path / "proc/driver/nvidia/version").write_text(loaded)
@@ -150,6 +150,23 @@ def test_without_the_module_there_is_no_driver(rack: Path, nvml: ctypes.CDLL, cu
     assert nvml.nvmlInit_v2() == 9
     assert cuda.cuInit(0) == 100
     assert "couldn't communicate with the NVIDIA driver" in smi(code=9)
+
+
+def test_a_container_sees_the_gpus_whose_nodes_it_was_given(rack: Path, cuda: ctypes.CDLL, smi: SMI) -> None:
+    for minor in (0, 1, 2, 4, 6, 7):
+        (rack / f"dev/nvidia{minor}").unlink()
+    listed = smi("-L").splitlines()
+    assert [line.rpartition("-")[2].rstrip(")") for line in listed] == ["000000000003", "000000000005"]
+    count = ctypes.c_int()
+    assert (cuda.cuInit(0), cuda.cuDeviceGetCount(ctypes.byref(count)), count.value) == (0, 0, 2)
+
+
+@pytest.mark.parametrize(("node", "nvml_code", "cuda_code"), [("nvidiactl", 9, 100), ("nvidia-uvm", 0, 999)])
+def test_gpus_need_the_nodes_that_all_of_them_share(
+    rack: Path, nvml: ctypes.CDLL, cuda: ctypes.CDLL, node: str, nvml_code: int, cuda_code: int
+) -> None:
+    (rack / "dev" / node).unlink()
+    assert (nvml.nvmlInit_v2(), cuda.cuInit(0)) == (nvml_code, cuda_code)
 
 
 def test_a_module_of_another_version_is_a_mismatch(rack: Path, cuda: ctypes.CDLL, smi: SMI) -> None:

@@ -1,11 +1,36 @@
-"""Print as JSON what torch sees of the GPUs. Runs in the runtime image, with the host's GPUs given to the pod."""
+"""Print as JSON what a container that holds GPUs has of them: by the driver's library, by torch, and what it may lock.
 
+Runs in the runtime image, with the host's GPUs given to the pod.
+"""
+
+import ctypes
 import json
+import resource
+from typing import Any
 
 import torch
 
+
+def driver() -> dict[str, Any]:
+    """The devices that libcuda.so.1 counts, or why it counts none."""
+    count = ctypes.c_int(0)
+    try:
+        library = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        return {"devices": 0, "error": str(error)}
+    for step, code in (
+        ("cuInit", library.cuInit(0)),
+        ("cuDeviceGetCount", library.cuDeviceGetCount(ctypes.byref(count))),
+    ):
+        if code:
+            return {"devices": 0, "error": f"libcuda.so.1: {step} answers {code}"}
+    return {"devices": count.value}
+
+
 available = torch.cuda.is_available()
 answer = {
+    "driver": driver(),
+    "locked_memory_bytes": resource.getrlimit(resource.RLIMIT_MEMLOCK)[0],
     "cuda_available": available,
     "devices": [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())] if available else [],
     "torch": torch.__version__,

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"qwen-onprem.lab/gpu/internal/driver"
 )
 
 // gpu is one device's readings, under the names that PUT /gpus takes.
 type gpu struct {
 	UUID      string  `json:"uuid"`
 	Model     string  `json:"model"`
+	BusID     string  `json:"pci_bus_id"`
 	Util      float64 `json:"util_percent"`
 	MemUtil   float64 `json:"mem_copy_util_percent"`
 	UsedMiB   float64 `json:"fb_used_mib"`
@@ -46,13 +49,17 @@ var fields = []field{
 		func(g gpu) float64 { return g.NVLinkGBs }},
 }
 
-// idle gives n H100 that do nothing.
-func idle(n int) []gpu {
-	gpus := make([]gpu, n)
-	for i := range gpus {
+// reservedMiB is what an idle H100's driver keeps of its memory.
+const reservedMiB = 480
+
+// idle gives the driver's GPUs readings of devices that do nothing.
+func idle(known []driver.GPU) []gpu {
+	gpus := make([]gpu, len(known))
+	for i, device := range known {
 		gpus[i] = gpu{
-			UUID: fmt.Sprintf("GPU-%08d", i), Model: "NVIDIA H100 80GB HBM3",
-			UsedMiB: 4, FreeMiB: 81075, TempC: 31, MemTempC: 38, PowerW: 72, SMClock: 345, MemClock: 2619,
+			UUID: device.UUID, Model: device.Name, BusID: device.BusID,
+			UsedMiB: 4, FreeMiB: float64(device.MemoryMiB) - reservedMiB - 4,
+			TempC: 31, MemTempC: 38, PowerW: 72, SMClock: 345, MemClock: 2619,
 		}
 	}
 	return gpus
@@ -83,8 +90,8 @@ func exposition(gpus []gpu, hostname string) string {
 	for _, f := range fields {
 		fmt.Fprintf(&out, "# HELP %s %s\n# TYPE %s %s\n", f.name, f.help, f.name, f.kind)
 		for i, g := range gpus {
-			fmt.Fprintf(&out, "%s{gpu=\"%d\",UUID=%q,pci_bus_id=\"00000000:%02X:00.0\",device=\"nvidia%d\",modelName=%q,Hostname=%q} %v\n",
-				f.name, i, g.UUID, 0x18+i, i, g.Model, hostname, f.value(g))
+			fmt.Fprintf(&out, "%s{gpu=\"%d\",UUID=%q,pci_bus_id=%q,device=\"nvidia%d\",modelName=%q,Hostname=%q} %v\n",
+				f.name, i, g.UUID, g.BusID, i, g.Model, hostname, f.value(g))
 		}
 	}
 	return out.String()

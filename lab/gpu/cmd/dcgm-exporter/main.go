@@ -1,5 +1,5 @@
-// dcgm-exporter stands in for NVIDIA's: /metrics has the real one's names and labels, with readings
-// that a test sets by PUT /gpus on a second port; until then they are those of idle GPUs.
+// dcgm-exporter stands in for NVIDIA's: /metrics has the real one's names and labels for the GPUs that the driver lists,
+// with readings that a test sets by PUT /gpus on a second port; until then they are those of idle GPUs.
 package main
 
 import (
@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"sync"
+
+	"qwen-onprem.lab/gpu/internal/driver"
 )
 
 type exporter struct {
@@ -19,14 +21,17 @@ type exporter struct {
 }
 
 func main() {
-	count := flag.Int("gpus", 8, "number of GPUs")
 	metrics := flag.String("metrics", ":9400", "address of /metrics")
 	control := flag.String("control", ":9401", "address of /gpus")
 	flag.Parse()
 
-	e := &exporter{gpus: idle(*count), hostname: hostname()}
+	known, err := driver.GPUs()
+	if err != nil {
+		log.Fatal(err)
+	}
+	e := &exporter{gpus: idle(known), hostname: hostname()}
 	go func() { log.Fatal(http.ListenAndServe(*control, e.control())) }()
-	log.Printf("%d GPUs on %s/metrics, set on %s/gpus", *count, *metrics, *control)
+	log.Printf("%d GPUs on %s/metrics, set on %s/gpus", len(known), *metrics, *control)
 	log.Fatal(http.ListenAndServe(*metrics, e.public()))
 }
 

@@ -1,11 +1,25 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"qwen-onprem.lab/gpu/internal/driver"
 )
+
+func rack(count int) []gpu {
+	known := make([]driver.GPU, count)
+	for i := range known {
+		known[i] = driver.GPU{
+			Index: i, UUID: fmt.Sprintf("GPU-%08d", i), Name: "NVIDIA H100 80GB HBM3",
+			BusID: fmt.Sprintf("00000000:%02X:00.0", 0x18+i), MemoryMiB: 81559,
+		}
+	}
+	return idle(known)
+}
 
 func do(handler http.Handler, method, path, body string) *httptest.ResponseRecorder {
 	recorder := httptest.NewRecorder()
@@ -14,7 +28,7 @@ func do(handler http.Handler, method, path, body string) *httptest.ResponseRecor
 }
 
 func TestMetricsCarryTheRealNamesAndLabels(t *testing.T) {
-	e := &exporter{gpus: idle(8), hostname: "gpu1"}
+	e := &exporter{gpus: rack(8), hostname: "gpu1"}
 	text := do(e.public(), "GET", "/metrics", "").Body.String()
 	want := `DCGM_FI_DEV_GPU_UTIL{gpu="7",UUID="GPU-00000007",pci_bus_id="00000000:1F:00.0",device="nvidia7",` +
 		`modelName="NVIDIA H100 80GB HBM3",Hostname="gpu1"} 0`
@@ -29,7 +43,7 @@ func TestMetricsCarryTheRealNamesAndLabels(t *testing.T) {
 }
 
 func TestPutReplacesTheReadings(t *testing.T) {
-	e := &exporter{gpus: idle(8), hostname: "gpu1"}
+	e := &exporter{gpus: rack(8), hostname: "gpu1"}
 	if code := do(e.control(), "PUT", "/gpus", `[{"uuid": "GPU-a", "util_percent": 97}]`).Code; code != 204 {
 		t.Fatalf("status %d", code)
 	}
@@ -40,7 +54,7 @@ func TestPutReplacesTheReadings(t *testing.T) {
 }
 
 func TestPutRefusesWhatNoGPUReports(t *testing.T) {
-	e := &exporter{gpus: idle(1), hostname: "gpu1"}
+	e := &exporter{gpus: rack(1), hostname: "gpu1"}
 	for _, body := range []string{``, `[]`, `{}`, `[{"util_percent": 5}]`, `[{"uuid": "a", "util_percent": 101}]`, `[{"uuid": "a", "utl": 1}]`} {
 		answer := do(e.control(), "PUT", "/gpus", body)
 		if answer.Code != 400 || !strings.Contains(answer.Body.String(), "needed") {
@@ -53,7 +67,7 @@ func TestPutRefusesWhatNoGPUReports(t *testing.T) {
 }
 
 func TestControlIsNotOnTheMetricsPort(t *testing.T) {
-	if code := do((&exporter{gpus: idle(1)}).public(), "PUT", "/gpus", `[]`).Code; code != 404 {
+	if code := do((&exporter{gpus: rack(1)}).public(), "PUT", "/gpus", `[]`).Code; code != 404 {
 		t.Fatalf("status %d", code)
 	}
 }

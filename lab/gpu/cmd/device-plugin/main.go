@@ -1,5 +1,5 @@
-// device-plugin stands in for NVIDIA's k8s-device-plugin: it offers the kubelet a
-// number of nvidia.com/gpu devices that do not exist, over the real plugin protocol.
+// device-plugin stands in for NVIDIA's k8s-device-plugin: it offers the kubelet the GPUs that the driver lists, over
+// the real plugin protocol, and names them to the container runtime as NVIDIA's does.
 package main
 
 import (
@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	api "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+
+	"qwen-onprem.lab/gpu/internal/driver"
 )
 
 const (
@@ -24,15 +26,26 @@ const (
 )
 
 func main() {
-	count := flag.Int("gpus", 8, "number of devices to offer")
 	folder := flag.String("plugin-dir", api.DevicePluginPath, "folder of the kubelet's plugin sockets")
 	every := flag.Duration("watch-interval", time.Second, "how often to look for a restarted kubelet")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	options, err := readOptions()
+	if err != nil {
+		log.Fatal(err)
+	}
+	gpus, err := driver.GPUs()
+	if err != nil && options.failOnInitError {
+		log.Fatal(err)
+	}
+	if len(gpus) == 0 {
+		log.Printf("no devices found, waiting indefinitely: %v", err)
+		<-ctx.Done()
+	}
 	for ctx.Err() == nil {
-		if err := offer(ctx, *folder, *count, *every); err != nil {
+		if err := offer(ctx, *folder, newPlugin(gpus, options), *every); err != nil {
 			log.Printf("found: %v; needed: a kubelet listening in %s; trying again in %s", err, *folder, *every)
 			wait(ctx, *every)
 		}
@@ -41,22 +54,22 @@ func main() {
 
 // offer serves and registers the plugin, and returns when the kubelet was restarted
 // (a new kubelet forgets its plugins and empties their folder) or ctx ends.
-func offer(ctx context.Context, folder string, count int, every time.Duration) error {
+func offer(ctx context.Context, folder string, plugin *plugin, every time.Duration) error {
 	kubelet := filepath.Join(folder, "kubelet.sock")
 	known, err := os.Stat(kubelet)
 	if err != nil {
 		return err
 	}
 	own := filepath.Join(folder, socketName)
-	plugin, err := newPlugin(count).serve(own)
+	serving, err := plugin.serve(own)
 	if err != nil {
 		return err
 	}
-	defer plugin.Stop()
+	defer serving.Stop()
 	if err := register(ctx, kubelet); err != nil {
 		return fmt.Errorf("register with %s: %w", kubelet, err)
 	}
-	log.Printf("offering %d %s", count, resource)
+	log.Printf("offering %d %s", len(plugin.gpus), resource)
 	for wait(ctx, every) {
 		now, err := os.Stat(kubelet)
 		// The inode alone does not tell: a file system gives a removed socket's number to the next one.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,7 +12,18 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	api "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+
+	"qwen-onprem.lab/gpu/internal/driver"
 )
+
+// rack is as many GPUs as asked for, of which the first is not the kernel's first.
+func rack(count int) []driver.GPU {
+	gpus := make([]driver.GPU, count)
+	for i := range gpus {
+		gpus[i] = driver.GPU{Index: i, Minor: i + 1, UUID: fmt.Sprintf("GPU-%08d", i)}
+	}
+	return gpus
+}
 
 // kubelet records what registers with it.
 type kubelet struct {
@@ -54,7 +66,7 @@ func TestOffersDevicesAndAllocatesThem(t *testing.T) {
 	defer cancel()
 	k, s := startKubelet(t, folder)
 	defer s.Stop()
-	go offer(ctx, folder, 8, 10*time.Millisecond)
+	go offer(ctx, folder, newPlugin(rack(8), options{envvar: true}), 10*time.Millisecond)
 
 	request := k.expect(t)
 	if request.ResourceName != "nvidia.com/gpu" || request.Version != "v1beta1" {
@@ -83,13 +95,22 @@ func TestOffersDevicesAndAllocatesThem(t *testing.T) {
 	if got := answer.ContainerResponses[0].Envs["NVIDIA_VISIBLE_DEVICES"]; got != "GPU-00000003,GPU-00000005" {
 		t.Fatalf("NVIDIA_VISIBLE_DEVICES=%q", got)
 	}
+	if more := answer.ContainerResponses[0]; len(more.Devices)+len(more.Mounts)+len(more.CdiDevices) > 0 {
+		t.Fatalf("more than names by default: %v", more)
+	}
+	if _, err := client.Allocate(ctx, &api.AllocateRequest{ContainerRequests: []*api.ContainerAllocateRequest{
+		{DevicesIds: []string{"GPU-99999999"}}}}); err == nil {
+		t.Fatal("a device that nobody offers was handed over")
+	}
 }
 
 func TestReturnsWhenTheKubeletIsRestarted(t *testing.T) {
 	folder := t.TempDir()
 	k, s := startKubelet(t, folder)
 	done := make(chan error, 1)
-	go func() { done <- offer(context.Background(), folder, 1, 10*time.Millisecond) }()
+	go func() {
+		done <- offer(context.Background(), folder, newPlugin(rack(1), options{}), 10*time.Millisecond)
+	}()
 	k.expect(t)
 
 	s.GracefulStop()
@@ -107,7 +128,7 @@ func TestReturnsWhenTheKubeletIsRestarted(t *testing.T) {
 }
 
 func TestNamesTheMissingKubelet(t *testing.T) {
-	if err := offer(context.Background(), t.TempDir(), 1, time.Millisecond); !os.IsNotExist(err) {
+	if err := offer(context.Background(), t.TempDir(), newPlugin(rack(1), options{}), time.Millisecond); !os.IsNotExist(err) {
 		t.Fatalf("error %v, want: no such file", err)
 	}
 }

@@ -5,24 +5,31 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc"
 	api "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+
+	"qwen-onprem.lab/gpu/internal/driver"
 )
+
+// mounted is where NVIDIA's runtime looks for devices that are named by what is mounted.
+const mounted = "/var/run/nvidia-container-devices"
+
+// The nodes that every container with a GPU needs beside it, where the host has them.
+var controlNodes = []string{"/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset"}
 
 type plugin struct {
 	api.UnimplementedDevicePluginServer
-	devices []*api.Device
+	options options
+	gpus    []driver.GPU
 	stopped chan struct{}
 }
 
-func newPlugin(count int) *plugin {
-	p := &plugin{stopped: make(chan struct{})}
-	for i := range count {
-		p.devices = append(p.devices, &api.Device{ID: fmt.Sprintf("GPU-%08d", i), Health: api.Healthy})
-	}
-	return p
+func newPlugin(gpus []driver.GPU, options options) *plugin {
+	return &plugin{options: options, gpus: gpus, stopped: make(chan struct{})}
 }
 
 type server struct {
@@ -55,7 +62,11 @@ func (p *plugin) GetDevicePluginOptions(context.Context, *api.Empty) (*api.Devic
 }
 
 func (p *plugin) ListAndWatch(_ *api.Empty, stream grpc.ServerStreamingServer[api.ListAndWatchResponse]) error {
-	if err := stream.Send(&api.ListAndWatchResponse{Devices: p.devices}); err != nil {
+	response := &api.ListAndWatchResponse{}
+	for _, gpu := range p.gpus {
+		response.Devices = append(response.Devices, &api.Device{ID: gpu.UUID, Health: api.Healthy})
+	}
+	if err := stream.Send(response); err != nil {
 		return err
 	}
 	select {
@@ -65,13 +76,72 @@ func (p *plugin) ListAndWatch(_ *api.Empty, stream grpc.ServerStreamingServer[ap
 	return nil
 }
 
-// Allocate hands devices over as NVIDIA's plugin does by default: by naming them in the environment.
+// Allocate names the devices to whoever starts the container: neither a variable nor a mount brings the driver in by
+// itself, and device nodes come without its libraries.
 func (p *plugin) Allocate(_ context.Context, request *api.AllocateRequest) (*api.AllocateResponse, error) {
 	response := &api.AllocateResponse{}
 	for _, container := range request.ContainerRequests {
-		response.ContainerResponses = append(response.ContainerResponses, &api.ContainerAllocateResponse{
-			Envs: map[string]string{"NVIDIA_VISIBLE_DEVICES": strings.Join(container.DevicesIds, ",")},
-		})
+		gpus, err := p.known(container.DevicesIds)
+		if err != nil {
+			return nil, err
+		}
+		response.ContainerResponses = append(response.ContainerResponses, p.allocate(gpus))
 	}
 	return response, nil
+}
+
+func (p *plugin) known(ids []string) ([]driver.GPU, error) {
+	byID := map[string]driver.GPU{}
+	for _, gpu := range p.gpus {
+		byID[gpu.UUID] = gpu
+	}
+	gpus := make([]driver.GPU, 0, len(ids))
+	for _, id := range ids {
+		gpu, ok := byID[id]
+		if !ok {
+			return nil, fmt.Errorf("invalid allocation request for %q: unknown device: %s", resource, id)
+		}
+		gpus = append(gpus, gpu)
+	}
+	return gpus, nil
+}
+
+func (p *plugin) allocate(gpus []driver.GPU) *api.ContainerAllocateResponse {
+	names := make([]string, 0, len(gpus))
+	for _, gpu := range gpus {
+		if p.options.byIndex {
+			names = append(names, strconv.Itoa(gpu.Index))
+		} else {
+			names = append(names, gpu.UUID)
+		}
+	}
+	response := &api.ContainerAllocateResponse{Envs: map[string]string{}}
+	if p.options.envvar {
+		response.Envs["NVIDIA_VISIBLE_DEVICES"] = strings.Join(names, ",")
+	}
+	if p.options.volumeMounts {
+		response.Envs["NVIDIA_VISIBLE_DEVICES"] = mounted
+		for _, name := range names {
+			response.Mounts = append(response.Mounts, &api.Mount{HostPath: "/dev/null", ContainerPath: path.Join(mounted, name)})
+		}
+	}
+	if p.options.passDeviceSpecs {
+		for _, node := range nodes(gpus) {
+			response.Devices = append(response.Devices, &api.DeviceSpec{HostPath: node, ContainerPath: node, Permissions: "rw"})
+		}
+	}
+	return response
+}
+
+func nodes(gpus []driver.GPU) []string {
+	var present []string
+	for _, node := range controlNodes {
+		if _, err := os.Stat(node); err == nil {
+			present = append(present, node)
+		}
+	}
+	for _, gpu := range gpus {
+		present = append(present, fmt.Sprintf("/dev/nvidia%d", gpu.Minor))
+	}
+	return present
 }

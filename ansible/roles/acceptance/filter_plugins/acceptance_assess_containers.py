@@ -1,0 +1,52 @@
+"""What a container gets of the host, against what production needs: the driver, and memory that it may lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Row = dict[str, Any]
+UNLIMITED = -1
+NO_ANSWER = "the pod ended without an answer"
+
+
+def assess_containers(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
+    """Rows {name, ok, found, needed, remedy}; none where no pod was run.
+
+    found:  under `torch` the answer of torch_devices.py
+    needed: __acceptance_needed of vars/main.yml
+    """
+    return [*_rows(found["torch"], needed)] if "torch" in found else []
+
+
+def _rows(answer: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
+    driver = answer.get("driver", {"devices": 0, "error": answer.get("error", NO_ANSWER)})
+    yield {
+        "name": "driver in a container",
+        "ok": driver["devices"] == needed["free_gpus"],
+        "found": driver.get("error", f"{driver['devices']} GPUs"),
+        "needed": f"libcuda.so.1 with {needed['free_gpus']} GPUs",
+        "remedy": "See that acceptance_runtime_class names the class of NVIDIA's runtime (kubectl get runtimeclass), "
+        "and that the host describes its GPUs to it (nvidia-ctk cdi list).",
+    }
+    least = needed["locked_memory_min_mib"]
+    if least:
+        limit = answer.get("locked_memory_bytes", 0)
+        yield {
+            "name": "locked memory",
+            "ok": limit == UNLIMITED or (least != UNLIMITED and limit >= least << 20),
+            "found": _amount(limit) if "locked_memory_bytes" in answer else answer.get("error", NO_ANSWER),
+            "needed": _amount(least if least == UNLIMITED else least << 20),
+            "remedy": "Raise container_runtime_locked_memory and run the role: later containers inherit it.",
+        }
+
+
+def _amount(size_bytes: int) -> str:
+    return "unlimited" if size_bytes == UNLIMITED else f"{size_bytes / 2**20:g} MiB"
+
+
+class FilterModule:
+    """Ansible's way of finding filters."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"acceptance_assess_containers": assess_containers}
