@@ -15,8 +15,7 @@ from lab.shell import attempt, output
 def test_a_host_has_one_network_and_its_gateway_refuses_to_forward(host: str) -> None:
     routes = output("podman", "exec", hosts.PREFIX + host, "ip", "route").splitlines()
     outward = [r.strip() for r in routes if r.startswith("default")]
-    card = hosts.card(has_gpus=host in hosts.inventory("gpu"))
-    assert outward == [f"default via {network.GATEWAY} dev {card}"]
+    assert [route.split(" dev ")[0] for route in outward] == [f"default via {network.GATEWAY}"]
     rules = output("iptables", "-S", "FORWARD")
     assert f"-A FORWARD -i {network.bridge_name()} ! -o {network.bridge_name()}" in rules
     first = next(r for r in rules.splitlines() if r.startswith("-A"))
