@@ -14,8 +14,6 @@ from lab.shell import logged, output
 CATALOGUES = ("lab/kubernetes/images.yml", "images/catalog.yml", "lab/gpu/images.yml")
 # What molecule's scenarios install beyond the rack: container_runtime-docker.
 FOR_SCENARIOS = ("docker.io",)
-# What the lab's own packages are made of: kubernetes-cni.
-FOR_OWN = ("containernetworking-plugins",)
 
 
 def names() -> list[str]:
@@ -31,7 +29,7 @@ def names() -> list[str]:
         *(word for path in CATALOGUES for word in ("--catalog", path)),
         cwd=REPO,
     ).split()
-    return sorted({name for name in (*hosts, *images, *FOR_SCENARIOS, *FOR_OWN) if "=" not in name})
+    return sorted({name for name in (*hosts, *images, *FOR_SCENARIOS) if "=" not in name})
 
 
 def obtain(base_tar: Path) -> tuple[Path, bool]:

@@ -39,26 +39,30 @@ EnvironmentFile=-/etc/default/kubelet
 ExecStart=
 ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
 """
-BINARIES = ("kubelet", "kubeadm", "kubectl")
+PROGRAMS = ("kubelet", "kubeadm", "kubectl")
 UNITS = Path("usr/lib/systemd/system")
+CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")  # of upstream's eighteen, those that flannel needs
+BINARIES = (*PROGRAMS, *CNI_PLUGINS)
 
 
 def build(scratch: Path, into: Path) -> None:
     """Write kubelet, kubeadm, kubectl and kubernetes-cni packages into a folder."""
     kubernetes = versions()["kubernetes"]
-    for name in BINARIES:
+    for name in PROGRAMS:
         install(BIN / name, scratch / name / "usr/bin" / name, 0o755)
     write(scratch / "kubelet" / UNITS / "kubelet.service", KUBELET_UNIT)
-    write(scratch / "kubelet" / UNITS / "kubelet.service.d/10-kubeadm.conf", KUBEADM_DROP_IN)
-    plugins = scratch / "kubernetes-cni/opt/cni/bin"
-    plugins.mkdir(parents=True)
-    for plugin in ("bridge", "host-local", "loopback", "portmap"):
-        (plugins / plugin).symlink_to(f"/usr/lib/cni/{plugin}")
+    write(scratch / "kubelet/etc/default/kubelet", "KUBELET_EXTRA_ARGS=\n")
+    write(scratch / "kubeadm" / UNITS / "kubelet.service.d/10-kubeadm.conf", KUBEADM_DROP_IN)
+    for plugin in CNI_PLUGINS:
+        install(BIN / plugin, scratch / "kubernetes-cni/opt/cni/bin" / plugin, 0o755)
     version, cni = kubernetes["package"], kubernetes["cni_package"]
-    package(scratch / "kubelet", into, version, f"kubernetes-cni (>= {cni}), iptables, iproute2, mount, util-linux")
+    package(
+        scratch / "kubelet", into, version, "kubernetes-cni (>= 1.2.0), mount, util-linux",
+        Recommends="iptables (>= 1.8.4)", control={"conffiles": "/etc/default/kubelet\n"},
+    )  # fmt: skip
     package(scratch / "kubeadm", into, version)
     package(scratch / "kubectl", into, version)
-    package(scratch / "kubernetes-cni", into, cni, "containernetworking-plugins")
+    package(scratch / "kubernetes-cni", into, cni)
 
 
 def package(

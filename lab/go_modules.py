@@ -58,8 +58,16 @@ def required(go_mod: Path, module: str) -> str:
     return version.removeprefix("v")
 
 
+# A main.go beside go.mod, which links no more than the lab calls.
+OWN_MAIN = (".",)
+
+
 def modules() -> list[Module]:
-    """All of them, in the order of their builds: the longest first, so that none of them is left alone at the end."""
+    """All of them, in the order of their builds: the longest first, last those that find their libraries compiled.
+
+    etcd and the GPU programs name the libraries of Kubernetes' go.mod at its very versions, so that Go compiles them
+    once. (A library that is lowered by `replace` is not shared.)
+    """
     kubernetes, tools = versions()["kubernetes"], versions()["tools"]
     return [
         _kubernetes(kubernetes["version"]),
@@ -93,8 +101,9 @@ def modules() -> list[Module]:
             ("registry",),
             "github.com/distribution/distribution/v3",
             tools["registry"],
-            cost_s=120,
+            cost_s=38,
             on_path=True,
+            packages=OWN_MAIN,
         ),
         _container_toolkit(),
         Module(
@@ -105,6 +114,7 @@ def modules() -> list[Module]:
             cost_s=1,
             built_as=(("flannel", "cni-flannel"),),
         ),
+        _cni_plugins(kubernetes["cni_package"].partition("-")[0]),
         Module(
             "etcd",
             ("etcd", "etcdctl", "etcdutl"),
@@ -123,6 +133,7 @@ def modules() -> list[Module]:
             cost_s=352,
             on_path=True,
             version_args={"coredns": ("-version",)},
+            packages=OWN_MAIN,
         ),
         Module(
             "flannel",
@@ -143,6 +154,19 @@ def modules() -> list[Module]:
             cgo=True,
         ),
     ]
+
+
+def _cni_plugins(pin: str) -> Module:
+    name, source = "cni-plugins", "github.com/containernetworking/plugins"
+    version = required(REPO / "lab/tools" / name / "go.mod", source)
+    return Module(
+        name,
+        ("bridge", "host-local", "loopback", "portmap"),
+        source,
+        pin,
+        cost_s=8,
+        ldflags=f"-X {source}/pkg/utils/buildversion.BuildVersion=v{version}",
+    )
 
 
 def _kubernetes(pin: str) -> Module:
