@@ -49,7 +49,6 @@ class Site:
         }
 
     def packages(self, group: str) -> set[str]:
-        """Packages of all hosts of a group."""
         roles: dict[str, set[str]] = {}
         for pattern, role in self._plays():
             roles.setdefault(role, set()).update(host.name for host in self.inventory.get_hosts(pattern))
@@ -66,7 +65,9 @@ class Site:
         for playbook in sorted(HERE.glob("*.yml")):
             for play in self._read(playbook):
                 listed = [entry if isinstance(entry, str) else entry["role"] for entry in play.get("roles", [])]
-                imported = [task[m]["name"] for task in _tasks(play) for m in ROLE_MODULES if m in task]
+                calls = [task[m] for task in _tasks(play) for m in ROLE_MODULES if m in task]
+                # An entry point beside main works on hosts that main has been on.
+                imported = [call["name"] for call in calls if "tasks_from" not in call]
                 yield from ((play["hosts"], role) for role in (*listed, *imported) if "{{" not in role)
 
     def _role_packages(self, role: str, host: Mapping[str, Any]) -> Iterator[str]:

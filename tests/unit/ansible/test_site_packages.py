@@ -33,7 +33,7 @@ def test_what_hosts_of_each_kind_cannot_do_without_is_listed() -> None:
     control_plane, gpu = site("Ubuntu-24.04").packages("control_plane"), site("Ubuntu-22.04").packages("gpu")
     assert {"haproxy", "keepalived"} <= control_plane
     assert not {"haproxy", "keepalived"} & gpu
-    assert {"mdadm", "xfsprogs"} <= gpu
+    assert {"mdadm", "xfsprogs", "linux-headers-nvidia"} <= gpu
     assert {"nftables", "chrony", "containerd", "kubernetes-cni=1.7.1-1.1"} <= control_plane & gpu
     assert not {name for name in control_plane if "nvidia" in name}
 
