@@ -77,3 +77,13 @@ def test_the_inventory_says_it_once_and_the_stack_says_the_same(name: str) -> No
     assert {key for key, value in variables.items() if value == "{{ site_gpu_runtime_class }}"} == takers
     stack = yaml.safe_load((ROOT / f"pulumi/Pulumi.{name}.yaml").read_text())["config"]
     assert stack["qwen-onprem:gpuRuntimeClass"] == variables["site_gpu_runtime_class"]
+
+
+@pytest.mark.parametrize(("limit", "lines"), [("infinity", ["LimitMEMLOCK=infinity"]), ("", [])])
+def test_the_services_that_start_containers_let_them_lock_what_the_site_says(limit: str, lines: list[str]) -> None:
+    role = ROOT / "ansible/roles/container_runtime"
+    values = yaml.safe_load((role / "defaults/main.yml").read_text())
+    assert values["container_runtime_locked_memory"] == "infinity", "RDMA locks what it sends"
+    template = jinja2.Environment(trim_blocks=True).from_string((role / "templates/service.conf.j2").read_text())
+    unit = template.render(values | {"container_runtime_locked_memory": limit})
+    assert [line for line in unit.splitlines() if "=" in line] == lines
