@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-ANSIBLE = Path(__file__).parents[3] / "ansible"
+REPO = Path(__file__).parents[3]
+ANSIBLE = REPO / "ansible"
 APT_CONF = """\
 Dir "{root}";
 Dir::State::status "{root}/var/lib/dpkg/status";
@@ -263,6 +265,28 @@ def test_what_is_named_gives_way_in_the_same_step_and_a_rehearsal_changes_nothin
 def test_dockers_containerd_is_kept_where_the_site_names_it(dgx_os: System) -> None:
     assert not dgx_os.pin({"containerd.io": "*"}, rehearsal=True)["changed"]
     assert not dgx_os.pin({"containerd.io": "*"})["changed"]
+
+
+def test_the_examples_lists_let_all_of_dgx_os_give_way_that_is_in_the_way_and_nothing_else(system: System) -> None:
+    """The packages of the scenario nvidia_driver-dgx, and the drivers of Debian's names that they exclude."""
+    brought = yaml.safe_load((REPO / "molecule/nvidia_driver-dgx/host_vars/gpu6.yml").read_text())["dgx_os_packages"]
+    for package in brought:
+        fields = [line.split(": ") for line in package.get("fields", "").splitlines()]
+        system.offer(package["name"], "550.163.01-0ubuntu1", **dict(fields))
+    driver = dict.fromkeys(
+        ["libcuda1", "libnvidia-ml1", "nvidia-smi", "nvidia-persistenced", "nvidia-kernel-support"], "580.1-1"
+    )
+    for name in [*driver, *ENGINE]:
+        system.offer(name, "580.1-1")
+    system.pin({package["name"]: "550.163.01-0ubuntu1" for package in brought})
+    system.run("apt-mark", "unhold", *(package["name"] for package in brought))
+    for role, packages in (("nvidia_driver", driver), ("container_runtime", ENGINE)):
+        variables = yaml.safe_load((REPO / f"inventory/example/group_vars/gpu/{role}.yml").read_text())
+        refused(system, packages, rehearsal=True)
+        system.pin(packages, obsolete=variables[f"{role}_replaced_packages"])
+    left = {name for name, state in system.installed().items() if state[1] == "i"} & {p["name"] for p in brought}
+    # The fabric manager gives way to the row's in a role of its own.
+    assert left == {"dgx-release", "nvidia-fabricmanager-550"}
 
 
 def test_versions_that_exclude_each_other_are_refused(system: System) -> None:
