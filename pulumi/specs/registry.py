@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 
-import pulumi
-
 from specs.manifest import Manifest, metadata
 
 NAME = "registry-login"
@@ -19,7 +17,8 @@ def encoded(registry: str, user: str, password: str) -> str:
     return base64.b64encode(json.dumps({"auths": {registry: login}}).encode()).decode()
 
 
-def pull_secret(encoded_login: pulumi.Input[str]) -> Manifest:
+def pull_secret(encoded_login: object) -> Manifest:
+    """Secret that holds the login; `encoded_login` is its text, or what stands for it until it is known."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
