@@ -24,16 +24,17 @@ RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", re.MULTILINE)
 Kubectl = Callable[..., str]
 
 
-def power_on() -> str:
-    """Have the host up, on the disk that it had or as a new one; returns its address."""
-    return hosts.ensure_scratch([NAME], with_gpus=[NAME])[NAME]
+def power_on(inventory: Path) -> None:
+    """Have the host up, on the disk that it had or as a new one, and write where it is."""
+    address = hosts.ensure_scratch([NAME], with_gpus=[NAME])[NAME]
+    inventory.write_text(json.dumps({"gpu": {"hosts": {NAME: {"ansible_host": address}}}}))
 
 
 @pytest.fixture(scope="module")
 def inventory(tmp_path_factory: pytest.TempPathFactory, kubectl: Kubectl) -> Iterator[Path]:
     """What the operator adds to the rack's inventory: one more GPU host."""
     file = tmp_path_factory.mktemp("site") / "more.yml"
-    file.write_text(json.dumps({"gpu": {"hosts": {NAME: {"ansible_host": power_on()}}}}))
+    power_on(file)
     yield file
     hosts.remove_scratch([NAME])
     kubectl("delete", "node", NAME, "--ignore-not-found")
@@ -107,7 +108,7 @@ def test_3_a_host_that_is_lost_leaves_only_when_it_is_called_so(inventory: Path,
 
 def test_4_another_machine_takes_its_place_under_its_name(inventory: Path, kubectl: Kubectl) -> None:
     hosts.remove_scratch([NAME])
-    power_on()
+    power_on(inventory)
     code, said, changed = play(inventory, "site.yml", "--limit", NAME)
     assert code == 0, said[-5000:]
     assert set(changed) == {NAME}
