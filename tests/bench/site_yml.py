@@ -111,7 +111,7 @@ def measure_scaling() -> dict[str, float]:
 def boot_bare(names: list[str], with_gpus: list[str]) -> dict[str, str]:
     """Without what a run that was killed has left on them; returns their addresses."""
     hosts.remove_scratch(names)
-    return hosts.ensure_scratch(names, with_gpus)
+    return hosts.ensure_scratch(names, dict.fromkeys(with_gpus, "h100"))
 
 
 def play(addresses: dict[str, str], control: list[str], gpu: list[str], *options: str) -> Run:

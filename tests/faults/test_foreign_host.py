@@ -20,7 +20,7 @@ STATE = "find /etc/kubernetes -type f -exec sha256sum {} + | sort; dpkg -l | md5
 @pytest.fixture
 def stranger(tmp_path: Path) -> Iterator[Path]:
     """Inventory of one more host of the rack, which is already a node of another cluster."""
-    address = hosts.ensure_scratch([NAME], with_gpus=[])[NAME]
+    address = hosts.ensure_scratch([NAME], with_gpus={})[NAME]
     _on_stranger(f"mkdir -p /etc/kubernetes/pki && echo theirs | tee {KUBELET} {AUTHORITY}")
     inventory = tmp_path / "stranger.yml"
     inventory.write_text(f"cluster: {{hosts: {{{NAME}: {{ansible_host: {address}}}}}}}\n")

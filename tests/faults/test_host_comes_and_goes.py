@@ -26,7 +26,7 @@ Kubectl = Callable[..., str]
 
 def power_on(inventory: Path) -> None:
     """Have the host up, on the disk that it had or as a new one, and write where it is."""
-    address = hosts.ensure_scratch([NAME], with_gpus=[NAME])[NAME]
+    address = hosts.ensure_scratch([NAME], with_gpus={NAME: "h100"})[NAME]
     inventory.write_text(json.dumps({"gpu": {"hosts": {NAME: {"ansible_host": address}}}}))
 
 
