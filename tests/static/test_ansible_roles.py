@@ -136,3 +136,9 @@ def test_a_handler_has_one_effect(file: Path) -> None:
 def test_files_stay_small() -> None:
     long = [path for path in files(ANSIBLE) if len(path.read_text().splitlines()) > 150]
     assert not long
+
+
+@each_task_file
+def test_tasks_leave_the_header_of_templates_to_templates(file: Path) -> None:
+    """Only the template module knows `ansible_managed`; elsewhere it is undefined."""
+    assert "ansible_managed" not in file.read_text()
