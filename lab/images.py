@@ -12,7 +12,7 @@ from lab.progress import Parts
 from lab.shell import logged
 
 WORK = CACHE / "images"
-IMAGES = Parts(r"^image \d+ of \d+: (\S+)", r"^image \d+ of (\d+)")
+IMAGES = Parts(r"^image \d+ of \d+: (\S+)", r"^image \d+ of (\d+)", {"runtime-base": 5, "runtime": 30})
 # Those that the stack names by digest; the others go by the tags of their projects.
 REFERENCED = ("runtime", "gateway", "prometheus", "alertmanager")
 

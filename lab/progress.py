@@ -9,8 +9,8 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 EVERY_S = 15
@@ -19,11 +19,15 @@ LONGEST = 70
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`what` is being done now, after `done` parts of `total`; 0 while nobody knows how many."""
+    """`what` is being done now, after `done` parts of `total`; 0 while nobody knows how many.
+
+    share: of the whole work that the parts which are done were, 0 to 1
+    """
 
     what: str
     done: int = 0
     total: int = 0
+    share: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +37,22 @@ class Parts:
     begun: matches the line with which a part begins, and as a group what is to be said of it; without, the last line
            is said
     total: how many parts, or what matches the line that tells it; 0 when nobody knows
+    costs: parts that take so many times as long as the others
     """
 
     begun: str = ""
     total: int | str = 0
+    costs: Mapping[str, int] = field(default_factory=dict)
 
     def read(self, output: str) -> State:
         if not self.begun:
             lines = [line for line in output.splitlines() if line.strip()]
             return State(lines[-1].strip() if lines else "")
         begun = re.findall(self.begun, output, re.MULTILINE)
-        return State(begun[-1] if begun else "", max(0, len(begun) - 1), self._total(output))
+        done, total = begun[:-1], self._total(output)
+        whole = total + sum(self.costs.values()) - len(self.costs)
+        share = sum(self.costs.get(part, 1) for part in done) / whole if whole else 0
+        return State(begun[-1] if begun else "", len(done), total, share)
 
     def _total(self, output: str) -> int:
         if isinstance(self.total, int):
@@ -61,7 +70,7 @@ def line(state: State, elapsed_s: float) -> str:
     """Such as "12 of 36: unpacking haproxy, 1:10 so far, about 3 min left"."""
     part = state.done + 1
     count = f"{part} of {state.total}: " if part <= state.total else f"{part}: " if state.done else ""
-    left_s = elapsed_s / state.done * (state.total - state.done) if 0 < state.done < state.total else 0
+    left_s = elapsed_s / state.share * (1 - state.share) if 0 < state.share < 1 else 0
     left = f", about {_rounded(left_s)} left" if left_s else ""
     return f"{count}{state.what[:LONGEST]}, {elapsed_s // 60:.0f}:{elapsed_s % 60:02.0f} so far{left}"
 

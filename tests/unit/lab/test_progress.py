@@ -21,14 +21,15 @@ Setting up skopeo (1.9.3) ...
 @pytest.mark.parametrize(
     ("parts", "output", "state"),
     [
-        (APT_DOWNLOAD, APT, State("zstd", 1, 3)),
+        (APT_DOWNLOAD, APT, State("zstd", 1, 3, 1 / 3)),
         (APT_INSTALL, APT, State("skopeo", 0, 3)),
         (
             Parts(r"^TASK \[(.+)\]", 300),
             "PLAY [all]\nTASK [base : Preflight]\nTASK [base : Time]\n",
-            State("base : Time", 1, 300),
+            State("base : Time", 1, 300, 1 / 300),
         ),
         (Parts(r"^image (\S+)", r"of (\d+)"), "", State("", 0, 0)),
+        (Parts(r"^image (\S+)", 5, {"large": 6}), "image small\nimage large\nimage last\n", State("last", 2, 5, 0.7)),
         (LAST_LINE, "I: chroot\nI: downloading packages\n\n", State("I: downloading packages")),
     ],
 )
@@ -39,10 +40,10 @@ def test_parts_are_read_from_what_a_program_writes(parts: Parts, output: str, st
 @pytest.mark.parametrize(
     ("state", "elapsed_s", "line"),
     [
-        (State("runtime", 3, 16), 90, "4 of 16: runtime, 1:30 so far, about 6 min left"),
-        (State("runtime", 15, 16), 90, "16 of 16: runtime, 1:30 so far, about 10 s left"),
+        (State("runtime", 3, 16, 0.2), 90, "4 of 16: runtime, 1:30 so far, about 6 min left"),
+        (State("runtime", 15, 16, 0.9), 90, "16 of 16: runtime, 1:30 so far, about 10 s left"),
         (State("gateway", 0, 16), 20, "1 of 16: gateway, 0:20 so far"),
-        (State("a task more than was expected", 300, 300), 61, "301: a task more than was expected, 1:01 so far"),
+        (State("a task more than was expected", 300, 300, 1), 61, "301: a task more than was expected, 1:01 so far"),
         (State("downloading packages"), 45, "downloading packages, 0:45 so far"),
     ],
 )
