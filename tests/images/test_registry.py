@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lab import versions
 from lab.images import CATALOGUES
 from lab.mirror import REGISTRY_ADDRESS, authorization, trusted
 from lab.paths import REPO
@@ -20,7 +21,7 @@ from catalog import Image, choose, load
 from registry import ACCEPT
 
 pytestmark = pytest.mark.images
-IMAGES = choose([image for path in CATALOGUES for image in load(REPO / path)], "cpu")
+IMAGES = choose([image for path in CATALOGUES for image in load(REPO / path, versions.written())], "cpu")
 OWN = [image for image in IMAGES if image.repository.startswith("qwen-onprem/")]
 
 
