@@ -14,7 +14,7 @@ import pytest
 
 from tests.fakes.model_files import SHARDS
 from tests.fakes.vllm_site import write_vllm_site
-from tests.unit.runtime_process import PATIENCE_S, SOURCE, Runtime, get, runs, runtimes, wait_until
+from tests.unit.runtime_process import PATIENCE_S, SOURCE, Runtime, free_port, get, runs, runtimes, wait_until
 
 Start = Callable[..., Runtime]
 ROOT_OF_ITS_OWN = ("unshare", "--user", "--map-root-user", "--mount")
@@ -49,7 +49,11 @@ def test_it_serves_and_drains_as_an_ordinary_user_on_a_read_only_root(start: Sta
 
 
 @NAMESPACES
-@pytest.mark.parametrize("command", ["weights verify --full", "serve --verify full --model"])
+@pytest.mark.parametrize(
+    "command",
+    ["weights verify --full", f"serve --port {free_port()} --health-port {free_port()} --verify full --model"],
+    ids=["verify", "serve"],
+)
 def test_process_1_of_a_container_ends_at_sigterm_before_an_engine_runs(
     tmp_path: Path, model_dir: Path, command: str
 ) -> None:
