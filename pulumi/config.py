@@ -123,7 +123,7 @@ def _from_pydantic(error: dict[str, Any], raw: Mapping[str, Any]) -> Problem:
 
 
 def _path(loc: tuple[str | int, ...]) -> str:
-    """As pulumi writes it: models[0].name."""
+    """The key in pulumi's own notation: models[0].name."""
     words = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc if part != "[key]")
     return "".join(words).removeprefix(".")
 

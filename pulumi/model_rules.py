@@ -117,7 +117,7 @@ def _written(sizes: tuple[int, ...]) -> str:
 
 
 def the_plan_is_for_this(m: Model) -> Iterator[Problem]:
-    """Where an entry contradicts its plan."""
+    """Contradictions between an entry and its plan."""
     if m.plan is None:
         return
     document = m.plan.document

@@ -142,7 +142,7 @@ class Monitoring(Section):
 
 
 class RegistryLogin(Section):
-    """With what the pods of the stack pull their images."""
+    """Login with which the pods of the stack pull their images."""
 
     user: str = Field(pattern=r"^[^\s:]+$")
     password: SecretStr = Field(min_length=1)

@@ -1,4 +1,4 @@
-"""Who answers: a model server of the lab that is up, in the very image that is served, or else an environment here.
+"""The engine that answers: the model server of a lab that is up, in the served image, or an environment here.
 
 `make up` runs the one; `make contract` installs the other on this machine from the wheels of the runtime image.
 """

@@ -93,7 +93,7 @@ def without_class(spec: dict[str, Any]) -> None:
 
 
 def with_no_gpu_asked_for(spec: dict[str, Any]) -> None:
-    """As the container that verifies weights."""
+    """Stands for the container that verifies weights."""
     [container] = spec["containers"]
     container |= {"resources": {}, "env": [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}]}
 

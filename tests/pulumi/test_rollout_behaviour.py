@@ -73,7 +73,7 @@ def start(site: Site, address: str) -> None:
 
 
 def end(site: Site, address: str) -> subprocess.Popen[bytes]:
-    """As a pod that is deleted: listed no more, not ready, and gone once it has answered what it has."""
+    """Leaves as a deleted pod does: listed no more, not ready, and gone once it has answered what it has."""
     site.leaving.add(address)
     site.list_models()
     site.set_ready(address, False)

@@ -29,7 +29,7 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
 
 
 class Process:
-    """Of the serving environment's Python, unless another program is named, with this tree's package and a log file.
+    """A server with this tree's package, in the serving environment's Python unless another program is named.
 
     It finds no compiler, as in the runtime image: what needs one must be off there, or fail here too.
     """

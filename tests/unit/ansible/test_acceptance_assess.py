@@ -121,7 +121,7 @@ def test_a_gpu_that_is_gone_or_of_another_driver_fails() -> None:
 
 
 def a100() -> dict[str, Any]:
-    """As eight A100 answer whose fabric is sound."""
+    """Answers of eight A100 whose fabric is sound."""
     found = healthy() | {"fabric": [{"state": "N/A", "status": "N/A"}] * 8}
     found["gpus"] = [gpu | {"name": "NVIDIA A100-SXM4-80GB", "compute_cap": "8.0"} for gpu in found["gpus"]]
     return found

@@ -71,7 +71,7 @@ def test_a_star_names_every_disk_once_and_no_partition(disks: Disks) -> None:
 
 
 def test_a_drives_name_is_no_name_for_one_of_its_namespaces(disks: Disks) -> None:
-    """With two namespaces, udev's name without a number points to the one that came last."""
+    """A drive with two namespaces: udev's name without a number points to the one that came last."""
     disks.add("A_1")
     disks.add("A_2", {"type": "ext4"})
     (disks.folder / "nvme-ACME_A").symlink_to(disks.folder / "dev-A_2")
@@ -135,7 +135,7 @@ def test_a_member_of_the_own_array_is_known_by_its_label(disks: Disks) -> None:
 
 @pytest.fixture
 def raid(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[str]]:
-    """As DGX OS leaves its data drives: an array of two, mounted on /raid. Returns it and the drives' names."""
+    """The data drives as DGX OS leaves them: an array of two, mounted on /raid. Returns it and the drives' names."""
     md = disks.folder / "md1"
     md.touch()
     node = {"name": str(md), "type": "raid0", "mountpoints": ["/raid"]}

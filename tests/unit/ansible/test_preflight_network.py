@@ -29,7 +29,7 @@ NEEDED: dict[str, Any] = {
 
 
 def control1() -> dict[str, Any]:
-    """As inspect_network.py answers on a server with a management card that has the default route."""
+    """Answer of inspect_network.py on a server with a management card that has the default route."""
     return {
         "addresses": {"127.0.0.1/8": "lo", "192.0.2.11/24": "eno1", "10.20.0.11/24": "bond0"},
         "routes": [

@@ -27,7 +27,7 @@ def drain_timeout_s(lines: Sequence[str], node: str, least_s: int) -> int:
 
 
 def _pod(line: str) -> Pod:
-    """Of "dgx1 310 65x30 x": its node, its grace period, and failures x period of each container's startup probe."""
+    """Node, grace period and startup probes (failures x period, in seconds) of a line such as "dgx1 310 65x30 x"."""
     node, grace, *probes = line.split(" ")
     starts = [
         int(failures) * int(period) for failures, _, period in (probe.partition("x") for probe in probes) if failures

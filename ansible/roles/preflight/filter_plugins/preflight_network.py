@@ -88,7 +88,7 @@ def _lies_in(address: str, network: ipaddress.IPv4Network | ipaddress.IPv6Networ
 
 
 def _routes_in(found: Mapping[str, Any], network: ipaddress.IPv4Network) -> Iterator[str]:
-    """Of a network behind a gateway only one that lies inside counts: sites sum up theirs, as 10.0.0.0/8."""
+    """Routes of the host into a network. One behind a gateway counts if it lies inside: sites sum up theirs."""
     for route in found["routes"]:
         to = ipaddress.ip_network(route["to"])
         inside = to.overlaps(network) if route["connected"] else to.subnet_of(network)

@@ -43,7 +43,7 @@ class Gpu:
     """Of bandwidth, rates and link."""
     memory_source: str
     also_called: tuple[str, ...] = ()
-    """By role preflight and by nvidia-smi."""
+    """Names that role preflight and nvidia-smi use for it."""
     by_hand: str = ""
     """What hosts with it need that no role of this bundle installs."""
 
@@ -116,7 +116,7 @@ GPUS = (
 
 
 def get(name: str) -> Gpu:
-    """By its name, without the memory in it where that is not ambiguous (`h200`), or as other tools call it."""
+    """The GPU of a name: its own, that without the memory where one fits (`h200`), or another tool's name for it."""
     wanted = _plain(name).removeprefix("nvidia")
     matches = [gpu for gpu in GPUS if wanted in map(_plain, (gpu.name, gpu.name.partition("-")[0], *gpu.also_called))]
     if len(matches) > 1:
