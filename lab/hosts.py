@@ -82,7 +82,6 @@ def _boot_all(wanted: dict[str, str], with_gpus: Mapping[str, str]) -> list[str]
     """Boot those that are not up; returns their names."""
     absent = {host: address for host, address in wanted.items() if not podman.alive(PREFIX + host)}
     if absent:
-        kernel.remember()
         kernel.let_many_watch_files()
     for host, address in absent.items():
         _install(host, with_gpus.get(host))

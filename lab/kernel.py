@@ -26,7 +26,7 @@ CHANGED = (INOTIFY_INSTANCES, *BY_SYSTEMD, *BY_KUBELET)
 
 
 def remember() -> None:
-    """Write down what the machine has, before the first host boots; a lab that stands keeps what was written."""
+    """Write down what the machine has, before the first systemd boots, the mirror's; a lab that stands keeps it."""
     if REMEMBERED.exists():
         return
     partial = REMEMBERED.with_suffix(".partial")

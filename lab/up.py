@@ -12,6 +12,7 @@ from lab import (
     edge,
     hosts,
     images,
+    kernel,
     machine,
     mirror,
     models,
@@ -73,6 +74,7 @@ def _machine() -> str:
     found = machine.check(lab_is_up=ownership.owner() is not None)
     LAB.mkdir(exist_ok=True)
     ownership.claim()
+    kernel.remember()
     return f"{found}; removed the lab of {other}" if other else found
 
 
