@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 import pytest
 import yaml
@@ -57,7 +57,7 @@ class Load:
 def failure_of(act: Callable[[], None]) -> Exception | None:
     try:
         act()
-    except (openai.OpenAIError, httpx.HTTPError, AssertionError) as error:
+    except (openai.OpenAIError, httpx2.HTTPError, AssertionError) as error:
         return error
     return None
 
