@@ -17,11 +17,11 @@ from .by_path import ROLES
 ROLE = ROLES / "etcd_backup"
 MEMBERS = ("control1", "control2", "control-1")
 OTHERS_PARTIAL = ".partial-control9"
-# etcd-tool DIRECTORY etcdctl|etcdutl ARGUMENTS...: saves, restores and judges a snapshot in as long as it takes.
+# etcd-tool DIRECTORY etcdctl|etcdutl ARGUMENTS...: saves in a second (names tell seconds), restores, judges a snapshot.
 STUB_TOOL = """#!/bin/bash
 set -euo pipefail
 case "$*" in
-  *"snapshot save"*) sleep 0.3; echo "state" > "${@: -1}" ;;
+  *"snapshot save"*) sleep 1; echo "state" > "${@: -1}" ;;
   *"snapshot restore"*) sleep 0.3; grep --quiet state "$5"; mkdir "${6#--data-dir=}" ;;
   *"snapshot status"*) grep --quiet state "$5"; echo '{"totalKey": 1}' ;;
 esac
