@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP_LEVEL = {
-    *(".ansible-lint", ".ci", ".gitignore", ".yamllint", "LICENSE", "Makefile", "README.md", "pyproject.toml"),
+    *(".ansible-lint", ".ci", ".gitignore", ".yamllint", "Makefile", "pyproject.toml"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "README.zh-CN.md"),
     *(
         "versions.yml",
         "ansible",
