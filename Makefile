@@ -42,7 +42,7 @@ _lint:
 	@$(RUN) yamllint --strict .
 	@$(RUN) mypy lab images python/src pulumi
 	@$(RUN) ansible-lint --offline -q ansible
-	@$(RUN) python images/render.py --check
+	@$(RUN) python -m images.render --check
 
 _static:
 	@$(RUN) pytest -q tests/static tests/pulumi

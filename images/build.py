@@ -20,9 +20,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from catalog import CATALOG, ROOT, VERSIONS, Image, ImageError, choose, load
-from registry import Registry
-from storage import Storage, opened
+from .catalog import CATALOG, ROOT, VERSIONS, Image, ImageError, choose, load
+from .registry import Registry
+from .storage import Storage, opened
 
 INPUTS_LABEL = "io.qwen-onprem.inputs"
 WORK = Path("/var/tmp/qwen-onprem-images")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from catalog import CATALOG, VERSIONS, Image, ImageError, choose, load
+from .catalog import CATALOG, VERSIONS, Image, ImageError, choose, load
 
 
 def by_base(images: Sequence[Image]) -> dict[str, set[str]]:

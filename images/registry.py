@@ -15,7 +15,7 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
-from catalog import ImageError
+from .catalog import ImageError
 
 ACCEPT = ", ".join(
     (

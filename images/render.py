@@ -7,7 +7,7 @@ import difflib
 import sys
 from pathlib import Path
 
-from catalog import CATALOG, ROOT, Image, environment, load, versions
+from .catalog import CATALOG, ROOT, Image, environment, load, versions
 
 
 def render(image: Image) -> str:
@@ -41,7 +41,7 @@ def main() -> int:
     if options.check:
         sys.stdout.writelines(found.values())
         if found:
-            print(f"found: {len(found)} outdated Containerfile(s)\nneeded: none\ndo: python images/render.py")
+            print(f"found: {len(found)} outdated Containerfile(s)\nneeded: none\ndo: python -m images.render")
         return 1 if found else 0
     for image in load(catalog):
         if image.containerfile in found:

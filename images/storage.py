@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog import ImageError
+from .catalog import ImageError
 
 TAIL_LINES = 30
 

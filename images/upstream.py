@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping
 
 import yaml
-from catalog import ROOT, environment, versions
+
+from .catalog import ROOT, environment, versions
 
 TABLE = ROOT / "images/upstream.yml"
 

@@ -24,7 +24,7 @@ def names() -> list[str]:
         cwd=REPO,
     ).split()
     images = output(
-        *(sys.executable, "images/packages.py", "--variant", "cpu"),
+        *(sys.executable, "-m", "images.packages", "--variant", "cpu"),
         *("--base", versions.versions()["images"]["base"], "--versions", versions.written()),
         *(word for path in CATALOGUES for word in ("--catalog", path)),
         cwd=REPO,

@@ -23,7 +23,7 @@ def build() -> tuple[dict[str, str], list[str]]:
     pushed_base = mirror.push_base(base_tar)
     text = logged(
         "images",
-        sys.executable, "images/build.py", "--registry", mirror.REGISTRY, "--push-to", mirror.REGISTRY_ADDRESS,
+        sys.executable, "-m", "images.build", "--registry", mirror.REGISTRY, "--push-to", mirror.REGISTRY_ADDRESS,
         "--variant", "cpu", "--bin", BIN, "--wheels", wheels.locked(), "--code", wheels.built(),
         "--versions", versions.written(), "--work", WORK,
         *(word for path in CATALOGUES for word in ("--catalog", path)),

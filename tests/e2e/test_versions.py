@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
-from lab.paths import BIN, REPO
+from images import upstream
+from lab.paths import BIN
 from lab.versions import versions
-
-sys.path.insert(0, str(REPO / "images"))
-import upstream
 
 
 def test_the_table_of_sources_has_the_images_that_kubeadm_takes() -> None:

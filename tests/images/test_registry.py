@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 import urllib.error
 import urllib.request
 from typing import Any
 
 import pytest
 
+from images.build import INPUTS_LABEL
+from images.catalog import Image, choose, load
+from images.registry import ACCEPT
 from lab import versions
 from lab.images import CATALOGUES
 from lab.mirror import REGISTRY_ADDRESS, authorization, trusted
 from lab.paths import REPO
-
-sys.path.insert(0, str(REPO / "images"))
-from build import INPUTS_LABEL
-from catalog import Image, choose, load
-from registry import ACCEPT
 
 pytestmark = pytest.mark.images
 IMAGES = choose([image for path in CATALOGUES for image in load(REPO / path, versions.written())], "cpu")

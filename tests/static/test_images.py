@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-import packages
 import pytest
-import render
-from catalog import ROOT, Image, choose, load
+
+from images import packages, render
+from images.catalog import ROOT, Image, choose, load
 
 IMAGES = load()
 LAB_IMAGES = load(ROOT / "lab/gpu/images.yml")
@@ -36,9 +36,9 @@ def of(image: Image, instruction: str) -> list[str]:
 
 
 def test_committed_containerfiles_are_what_their_templates_give() -> None:
-    assert not render.differences(), "run: python images/render.py"
+    assert not render.differences(), "run: python -m images.render"
     catalog = "lab/kubernetes/images.yml"
-    assert not render.differences(ROOT / catalog), f"run: python images/render.py --catalog {catalog}"
+    assert not render.differences(ROOT / catalog), f"run: python -m images.render --catalog {catalog}"
 
 
 def test_every_rendered_containerfile_belongs_to_the_catalogue() -> None:

@@ -12,10 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from build import Builder, wanted
-from catalog import Image, ImageError, choose, load
-from registry import Registry
-from storage import opened
+
+from images.build import Builder, wanted
+from images.catalog import Image, ImageError, choose, load
+from images.registry import Registry
+from images.storage import opened
 
 CONFIG = json.dumps({"config": {"Labels": {"made-from": "abc"}}}).encode()
 LAYER = b"layer"

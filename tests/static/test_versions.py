@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import upstream
 import yaml
-from catalog import environment
 
+from images import upstream
+from images.catalog import environment
 from lab import tools
 from lab.errors import LabError
 from lab.go_modules import Module, modules, required
