@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from qwen_runtime.plan import gpus
+from qwen_runtime.sizing import gpus
 
 from .by_path import ROLES, load
 

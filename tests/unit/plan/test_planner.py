@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qwen_runtime.cli import build_parser
 from qwen_runtime.errors import UsageError
-from qwen_runtime.plan import Plan, Request, gpus, make, nearest, plan
-from qwen_runtime.plan.layout import Layout, Site
-from qwen_runtime.plan.models import known
+from qwen_runtime.plan import Plan, Request, make, nearest, plan
 from qwen_runtime.plan.request import Wishes
-from qwen_runtime.plan.shape import Shape
+from qwen_runtime.sizing import gpus
+from qwen_runtime.sizing.catalogue import known
+from qwen_runtime.sizing.layout import Layout, Site
+from qwen_runtime.sizing.shape import Shape
 
 CODER, FP8 = "Qwen3-Coder-480B-A35B-Instruct", "Qwen3-Coder-480B-A35B-Instruct-FP8"
 

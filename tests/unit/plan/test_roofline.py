@@ -1,33 +1,14 @@
-"""Predictions come from fitted constants, behave as a server does, and their errors in the documentation are true."""
+"""Predictions behave as a server does."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from pathlib import Path
-
 import pytest
-from qwen_runtime.plan import calibration, gpus, models
-from qwen_runtime.plan.layout import Layout
-from qwen_runtime.plan.measurements import MEASUREMENTS
-from qwen_runtime.plan.roofline import EFFICIENCY, Roofline
+from qwen_runtime.plan.roofline import Roofline
+from qwen_runtime.sizing import catalogue, gpus
+from qwen_runtime.sizing.layout import Layout
 
-DOCUMENT = Path(__file__).parents[3] / "docs/planner.md"
-FLAGSHIP = models.get("Qwen3-Coder-480B-A35B-Instruct-FP8")
+FLAGSHIP = catalogue.get("Qwen3-Coder-480B-A35B-Instruct-FP8")
 H100 = gpus.get("h100-80gb")
-
-
-def test_the_constants_come_from_the_marked_rows_and_from_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    marked = tuple(row for row in MEASUREMENTS if row.fit)
-    assert 0 < len(marked) < len(MEASUREMENTS) / 2
-    absurd = replace(marked[0], fit=False, inter_token_s=10.0)
-    monkeypatch.setattr(calibration, "MEASUREMENTS", (*marked, absurd))
-    for name, value in asdict(calibration.fit()).items():
-        assert value == pytest.approx(getattr(EFFICIENCY, name), rel=0.005), name
-
-
-def test_the_tables_of_the_documentation_are_current() -> None:
-    text = DOCUMENT.read_text()
-    assert calibration.tables(text) == text, "run: python -m qwen_runtime.plan.calibration docs/planner.md"
 
 
 def test_more_users_give_more_tokens_and_wait_longer() -> None:
@@ -48,13 +29,13 @@ def test_what_the_cache_cannot_hold_waits_before_its_first_token() -> None:
 
 def test_no_prediction_beats_the_memory_bandwidth() -> None:
     layout = Layout(1)
-    shape = models.get("Qwen2.5-Coder-7B-Instruct")
+    shape = catalogue.get("Qwen2.5-Coder-7B-Instruct")
     one = Roofline(shape, H100, layout).predict(1, 1000, 1000, 8)
     assert one.inter_token_s > shape.size_bytes / H100.bandwidth_bytes_per_s * 0.9
 
 
 def test_stages_that_wait_for_one_another_give_fewer_tokens_than_those_that_overlap() -> None:
-    shape = models.get("Qwen2.5-Coder-7B-Instruct")
+    shape = catalogue.get("Qwen2.5-Coder-7B-Instruct")
     overlapping, waiting = (
         Roofline(shape, H100, Layout(1, 4), stages_overlap=overlap).predict(64, 1000, 1000, 64)
         for overlap in (True, False)
@@ -65,7 +46,7 @@ def test_stages_that_wait_for_one_another_give_fewer_tokens_than_those_that_over
 
 
 def test_replicas_multiply_the_rate_of_one() -> None:
-    shape = models.get("Qwen2.5-Coder-7B-Instruct")
+    shape = catalogue.get("Qwen2.5-Coder-7B-Instruct")
     alone = Roofline(shape, H100, Layout(1)).predict(4, 1000, 1000, 64)
     four = Roofline(shape, H100, Layout(1, replicas=4)).predict(16, 1000, 1000, 64)
     assert four.output_tokens_per_s == pytest.approx(4 * alone.output_tokens_per_s)

@@ -98,11 +98,11 @@ def _read(options: Options) -> None:
 
 
 def _list(options: Options) -> None:
-    from qwen_runtime.plan import gpus, models
+    from qwen_runtime.sizing import catalogue, gpus
 
     listed: list[tuple[dict[str, object], str]] = []
     if options.list_models:
-        for shape in models.known().values():
+        for shape in catalogue.known().values():
             size = f"{shape.parameters / GIGA:8.2f} B parameters {shape.size_bytes / GIGA:8.1f} GB {shape.quantization}"
             entry = {**asdict(shape), "parameters": shape.parameters, "weights_bytes": shape.size_bytes}
             listed.append((entry, f"{shape.name:38}{size} {shape.context_tokens:8} tokens of context"))

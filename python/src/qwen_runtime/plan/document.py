@@ -9,11 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from qwen_runtime.plan import engines, kubernetes, nearest
-from qwen_runtime.plan.layout import Layout, Site
-from qwen_runtime.plan.memory import Memory, headroom_parts
 from qwen_runtime.plan.nearest import Alternative
 from qwen_runtime.plan.planner import Candidate, Plan
 from qwen_runtime.plan.roofline import Prediction
+from qwen_runtime.sizing.layout import Layout, Site
+from qwen_runtime.sizing.memory import Memory, headroom_parts
 
 FORMAT = 1
 SEQUENCE_LENGTHS = (8192, 32768, 131072)

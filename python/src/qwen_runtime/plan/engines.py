@@ -8,11 +8,11 @@ deepspeed    arguments of `qwen-runtime score --model DIR --input FILE --output 
 
 from __future__ import annotations
 
-from qwen_runtime.plan.gpus import Gpu
-from qwen_runtime.plan.layout import Layout, Site
-from qwen_runtime.plan.memory import BATCHED_TOKENS, MAX_SEQUENCES, Memory
 from qwen_runtime.plan.request import Request
-from qwen_runtime.plan.shape import Shape
+from qwen_runtime.sizing.gpus import Gpu
+from qwen_runtime.sizing.layout import Layout, Site
+from qwen_runtime.sizing.memory import BATCHED_TOKENS, MAX_SEQUENCES, Memory
+from qwen_runtime.sizing.shape import Shape
 from qwen_runtime.units import GIB
 
 ENGINES = ("vllm", "transformers", "deepspeed")

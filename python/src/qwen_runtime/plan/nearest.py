@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from qwen_runtime.errors import PlanError
-from qwen_runtime.plan import models, planner
-from qwen_runtime.plan.gpus import GPUS, Gpu
-from qwen_runtime.plan.layout import Site
+from qwen_runtime.plan import planner
 from qwen_runtime.plan.planner import Plan
 from qwen_runtime.plan.request import LARGEST_SITE, Request
+from qwen_runtime.sizing import catalogue
+from qwen_runtime.sizing.gpus import GPUS, Gpu
+from qwen_runtime.sizing.layout import Site
 from qwen_runtime.units import GIGA, count, gib
 
 NODES = (2, 3, 4, 6, 8, 12, 16)
@@ -129,7 +130,7 @@ def _changes(request: Request, wish: Request) -> tuple[str, ...]:
 def _forms(request: Request) -> Iterator[Request]:
     """The same model in the other published form: smaller or, where the hardware forbids FP8, larger."""
     other = "bf16" if request.shape.fp8_block else "fp8"
-    twin = models.twin(request.shape, other)
+    twin = catalogue.twin(request.shape, other)
     if twin:
         yield replace(request, shape=twin)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from qwen_runtime.plan import engines
-from qwen_runtime.plan.layout import Layout, candidates, misfit
-from qwen_runtime.plan.memory import Memory, account
 from qwen_runtime.plan.request import Request
 from qwen_runtime.plan.roofline import Prediction, Roofline
+from qwen_runtime.sizing.layout import Layout, candidates, misfit
+from qwen_runtime.sizing.memory import Memory, account
 from qwen_runtime.units import count, gib
 
 AS_FAST = 0.95

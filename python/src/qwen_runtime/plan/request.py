@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from qwen_runtime.errors import UsageError
-from qwen_runtime.plan import gpus, models
-from qwen_runtime.plan.gpus import Gpu
-from qwen_runtime.plan.layout import Site
-from qwen_runtime.plan.memory import UTILIZATION
-from qwen_runtime.plan.shape import Shape
+from qwen_runtime.sizing import catalogue, gpus
+from qwen_runtime.sizing.gpus import Gpu
+from qwen_runtime.sizing.layout import Site
+from qwen_runtime.sizing.memory import UTILIZATION
+from qwen_runtime.sizing.shape import Shape
 from qwen_runtime.units import GIB
 
 DEFAULT_CONTEXT_TOKENS = 65536
@@ -91,7 +91,7 @@ def make(
     memory_gib: float | None = None,
 ) -> Request:
     """A request from names and numbers, each checked against the others. Raises UsageError."""
-    shape = _in_form(models.get(model), quantization)
+    shape = _in_form(catalogue.get(model), quantization)
     chosen = gpus.get(gpu)
     if memory_gib is not None:
         chosen = replace(chosen, usable_bytes=int(memory_gib * GIB), memory_source="--memory-gib")
@@ -125,7 +125,7 @@ def _in_form(shape: Shape, quantization: str | None) -> Shape:
     """The checkpoint of the model that has its weights in the wanted form."""
     if quantization in (None, shape.quantization):
         return shape
-    found = models.twin(shape, quantization) if quantization else None
+    found = catalogue.twin(shape, quantization) if quantization else None
     if found is None:
         raise UsageError(
             f"--quantization {quantization} of {shape.name}, which is {shape.quantization}",

@@ -13,10 +13,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from qwen_runtime.plan.gpus import Gpu
-from qwen_runtime.plan.layout import Layout
-from qwen_runtime.plan.memory import BATCHED_TOKENS, share
-from qwen_runtime.plan.shape import BF16_BYTES, Shape
+from qwen_runtime.sizing.gpus import Gpu
+from qwen_runtime.sizing.layout import Layout
+from qwen_runtime.sizing.memory import BATCHED_TOKENS, share
+from qwen_runtime.sizing.shape import BF16_BYTES, Shape
 
 LINK_SHARE = 0.8
 """Of a link's rate that an all-reduce reaches: 360 of 450 GB/s bus bandwidth on eight H100
@@ -25,7 +25,7 @@ LINK_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """What engines reach of a GPU's figures, and what they spend besides. Fitted: see calibration.py."""
+    """What engines reach of a GPU's figures, and what they spend besides. Fitted: see python/calibration."""
 
     dense_bandwidth: float
     """Share of memory bandwidth while reading attention, dense MLPs and KV cache."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from qwen_runtime import plan
 from qwen_runtime.engine.spec import Rank
 from qwen_runtime.errors import UsageError
-from qwen_runtime.plan import models
+from qwen_runtime.sizing import catalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Settings:
         """Raises UsageError where the verified weights are not those of the plan."""
         if self.parameters is None:
             return
-        served = models.read(model_dir)
+        served = catalogue.read(model_dir)
         if served.parameters != self.parameters:
             raise UsageError(
                 f"--plan is for a model of {self.parameters:,} parameters, {model_dir} has {served.parameters:,}",

@@ -12,7 +12,7 @@ from typing import Any
 
 from qwen_runtime import errors
 from qwen_runtime.errors import UsageError
-from qwen_runtime.plan.shape import is_mixture
+from qwen_runtime.sizing.shape import is_mixture
 
 FAMILIES = ("qwen3_moe", "qwen3", "qwen2", "llama")
 """Values of model_type that the pipeline takes: decoders of equal layers between an embedding, a norm and a head."""

@@ -13,8 +13,9 @@ from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress
 from qwen_runtime.engine.spec import flags as spec_flags
 from qwen_runtime.engine.transformers import flags
 from qwen_runtime.errors import HostError, UsageError
-from qwen_runtime.plan import engines, models
-from qwen_runtime.plan.layout import Layout, misfit
+from qwen_runtime.plan import engines
+from qwen_runtime.sizing import catalogue
+from qwen_runtime.sizing.layout import Layout, misfit
 
 PREFIX = "transformers"
 """Of the names of all its metrics; the rest of each name is vLLM's."""
@@ -56,7 +57,7 @@ def ranks(spec: EngineSpec) -> int:
     """UsageError where the model cannot be divided as its arguments say."""
     options = flags.parse(_arguments(spec))
     if options.ranks > 1:
-        shape = models.read(spec.model_dir)
+        shape = catalogue.read(spec.model_dir)
         layout = Layout(options.tensor_parallel, options.pipeline_parallel, options.expert_parallel)
         if reason := engines.forbidden_transformers(shape, layout) or misfit(shape, layout):
             raise UsageError(

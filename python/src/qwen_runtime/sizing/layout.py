@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from qwen_runtime.plan.shape import Shape
+from qwen_runtime.sizing.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from qwen_runtime.errors import UsageError
-from qwen_runtime.plan.models import unknown
+from qwen_runtime.sizing.catalogue import unknown
 from qwen_runtime.units import GIB, GIGA, TERA
 
 _A100 = "https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/a100/pdf/nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf"

@@ -15,7 +15,7 @@ from typing import Any
 
 from qwen_runtime import catalog
 from qwen_runtime.errors import UsageError
-from qwen_runtime.plan.shape import Shape, from_config
+from qwen_runtime.sizing.shape import Shape, from_config
 
 INDEX_NAME = "model.safetensors.index.json"
 FP8_SUFFIX = "-FP8"

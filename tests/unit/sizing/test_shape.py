@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from qwen_runtime import catalog
 from qwen_runtime.errors import UsageError
-from qwen_runtime.plan import models
-from qwen_runtime.plan.shape import from_config
+from qwen_runtime.sizing import catalogue
+from qwen_runtime.sizing.shape import from_config
 from qwen_runtime.units import GIB
 
 CODER = "Qwen3-Coder-480B-A35B-Instruct"
@@ -43,11 +43,11 @@ MOE: dict[str, Any] = {
     ],
 )
 def test_parameters_are_those_that_the_publishers_count(name: str, parameters: int) -> None:
-    assert models.get(name).parameters == parameters
+    assert catalogue.get(name).parameters == parameters
 
 
 def test_the_flagship_is_480_15_billion_and_its_longest_context_takes_62_gib() -> None:
-    shape = models.get(CODER)
+    shape = catalogue.get(CODER)
     assert f"{shape.parameters / 1e9:.2f}" == "480.15"
     assert f"{shape.active_parameters / 1e9:.0f}" == "35"
     assert shape.kv_bytes_per_token * 262_144 == 62 * GIB
@@ -62,14 +62,14 @@ def test_biases_are_counted_where_each_family_has_them() -> None:
 
 
 def test_parts_sum_to_the_whole() -> None:
-    for shape in models.known().values():
+    for shape in catalogue.known().values():
         parts = shape.parts().values()
         assert sum(parameters for parameters, _ in parts) == shape.parameters
         assert sum(size_bytes for _, size_bytes in parts) == shape.size_bytes
 
 
 def test_fp8_keeps_embedding_output_norms_and_router_and_counts_scales() -> None:
-    whole, half = models.get(CODER).parts(), models.get(CODER + "-FP8").parts()
+    whole, half = catalogue.get(CODER).parts(), catalogue.get(CODER + "-FP8").parts()
     for part in ("embedding", "output", "norms", "router"):
         assert half[part] == whole[part]
     parameters, size_bytes = half["experts"]
@@ -117,24 +117,24 @@ def test_a_configuration_that_cannot_be_used_is_named(change: dict[str, Any], me
 def write(directory: Path, config: object, index: object = None) -> Path:
     (directory / "config.json").write_text(json.dumps(config))
     if index is not None:
-        (directory / models.INDEX_NAME).write_text(json.dumps(index))
+        (directory / catalogue.INDEX_NAME).write_text(json.dumps(index))
     return directory
 
 
 def test_a_directory_is_read_and_held_against_its_index(tmp_path: Path) -> None:
     size_bytes = from_config("m", MOE, "").size_bytes
-    assert models.get(str(write(tmp_path, MOE))).size_bytes == size_bytes
+    assert catalogue.get(str(write(tmp_path, MOE))).size_bytes == size_bytes
     write(tmp_path, MOE, {"metadata": {"total_size": size_bytes}, "weight_map": {"lm_head.weight": "a"}})
-    assert models.read(tmp_path).size_bytes == size_bytes
+    assert catalogue.read(tmp_path).size_bytes == size_bytes
     write(tmp_path, MOE, {"metadata": {"total_size": size_bytes + 2}, "weight_map": {}})
     with pytest.raises(UsageError, match=rf"states {size_bytes + 2} bytes of weights; needed: {size_bytes} bytes"):
-        models.read(tmp_path)
+        catalogue.read(tmp_path)
 
 
 def test_an_output_that_a_conversion_untied_is_counted(tmp_path: Path) -> None:
     tied = {**MOE, "tie_word_embeddings": True}
-    assert not models.read(write(tmp_path, tied, {"weight_map": {"lm_head.weight": "a"}})).tied
-    assert models.read(write(tmp_path, tied, {"weight_map": {"model.norm.weight": "a"}})).tied
+    assert not catalogue.read(write(tmp_path, tied, {"weight_map": {"lm_head.weight": "a"}})).tied
+    assert catalogue.read(write(tmp_path, tied, {"weight_map": {"model.norm.weight": "a"}})).tied
 
 
 @pytest.mark.parametrize(
@@ -144,20 +144,20 @@ def test_a_directory_without_a_configuration_says_so(tmp_path: Path, content: st
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(UsageError, match=message):
-        models.read(tmp_path)
+        catalogue.read(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["qwen3-coder-480b-a35b-instruct", f"Qwen/{CODER}", CODER.upper()])
 def test_names_are_found_however_they_are_written(name: str) -> None:
-    assert models.get(name).name == CODER
+    assert catalogue.get(name).name == CODER
 
 
 def test_an_unknown_name_lists_close_ones() -> None:
     with pytest.raises(UsageError, match=f"closest names are .*{CODER}"):
-        models.get("Qwen3-Coder-480B")
+        catalogue.get("Qwen3-Coder-480B")
 
 
 def test_models_of_the_weights_catalogue_are_planned_by_the_same_names() -> None:
     for model in catalog.MODELS:
         for name in (model.name, *model.aliases):
-            assert models.get(name).context_tokens == model.context_tokens
+            assert catalogue.get(name).context_tokens == model.context_tokens

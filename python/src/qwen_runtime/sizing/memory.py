@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qwen_runtime.plan.gpus import Gpu
-from qwen_runtime.plan.layout import Layout
-from qwen_runtime.plan.shape import BF16_BYTES, Shape, Shard, Tensor
+from qwen_runtime.sizing.gpus import Gpu
+from qwen_runtime.sizing.layout import Layout
+from qwen_runtime.sizing.shape import BF16_BYTES, Shape, Shard, Tensor
 from qwen_runtime.units import GIB
 
 UTILIZATION = 0.90

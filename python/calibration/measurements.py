@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from qwen_runtime.plan import models
-from qwen_runtime.plan.layout import Layout
-from qwen_runtime.plan.shape import Shape
+from qwen_runtime.sizing import catalogue
+from qwen_runtime.sizing.layout import Layout
+from qwen_runtime.sizing.shape import Shape
 
 _SGLANG = "https://docs.sglang.io/cookbook/autoregressive/Qwen/Qwen3-Coder.md"
 _QWEN = "https://qwen.readthedocs.io/en/stable/getting_started/speed_benchmark.html"
@@ -38,14 +38,14 @@ class Measurement:
 
 def shape_of(name: str) -> Shape:
     """The catalogue's models, and others that appear only in measurements."""
-    return models.find(name) or OTHERS[name]
+    return catalogue.find(name) or OTHERS[name]
 
 
 def _qwen3(name: str, layers: int, hidden: int, heads: int, intermediate: int, *, tied: bool = False) -> Shape:
     return Shape(name, "qwen3", layers, hidden, heads, 8, 128, 151936, 40960, intermediate, tied)
 
 
-_QWEN3_30B = replace(models.known()["Qwen3-Coder-30B-A3B-Instruct"], name="Qwen3-30B-A3B")
+_QWEN3_30B = replace(catalogue.known()["Qwen3-Coder-30B-A3B-Instruct"], name="Qwen3-30B-A3B")
 _QWEN3_235B = Shape(
     "Qwen3-235B-A22B", "qwen3_moe", 94, 4096, 64, 4, 128, 151936, 40960, 12288, False, 128, 8, 1536
 )  # fmt: skip

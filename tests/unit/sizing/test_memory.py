@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 from qwen_runtime.errors import UsageError
-from qwen_runtime.plan import gpus, models
-from qwen_runtime.plan.layout import Layout, Site, candidates, misfit
-from qwen_runtime.plan.measurements import MEMORY_ACCOUNTS, MemoryAccount, shape_of
-from qwen_runtime.plan.memory import account, weights_bytes
+from qwen_runtime.sizing import catalogue, gpus
+from qwen_runtime.sizing.layout import Layout, Site, candidates, misfit
+from qwen_runtime.sizing.memory import account, weights_bytes
 from qwen_runtime.units import GIB
 
-BF16 = models.get("Qwen3-Coder-480B-A35B-Instruct")
-FP8 = models.get("Qwen3-Coder-480B-A35B-Instruct-FP8")
+from python.calibration.measurements import MEMORY_ACCOUNTS, MemoryAccount, shape_of
+
+BF16 = catalogue.get("Qwen3-Coder-480B-A35B-Instruct")
+FP8 = catalogue.get("Qwen3-Coder-480B-A35B-Instruct-FP8")
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ FP8 = models.get("Qwen3-Coder-480B-A35B-Instruct-FP8")
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_weights_of_the_flagship_on_one_gpu(shape: models.Shape, layout: Layout, weights_gib: float) -> None:
+def test_weights_of_the_flagship_on_one_gpu(shape: catalogue.Shape, layout: Layout, weights_gib: float) -> None:
     assert weights_bytes(shape, layout) / GIB == pytest.approx(weights_gib, abs=0.1)
 
 
@@ -44,7 +45,7 @@ def test_an_embedding_is_whole_on_every_rank_of_an_engine_that_does_not_divide_i
     layout = Layout(8, expert_parallel=8)
     more = weights_bytes(BF16, layout, whole_embedding=True) - weights_bytes(BF16, layout)
     assert more == pytest.approx(BF16.vocabulary * BF16.hidden * 2 * 7 / 8, rel=1e-6)
-    tied = models.get("SmolLM2-135M-Instruct")
+    tied = catalogue.get("SmolLM2-135M-Instruct")
     assert weights_bytes(tied, Layout(3), whole_embedding=True) == weights_bytes(tied, Layout(3))
 
 
@@ -55,7 +56,7 @@ def test_key_value_heads_are_repeated_beyond_their_number() -> None:
 
 
 def test_a_stage_of_a_pipeline_holds_its_layers_and_one_end() -> None:
-    shape = models.get("Qwen2.5-Coder-32B-Instruct")
+    shape = catalogue.get("Qwen2.5-Coder-32B-Instruct")
     ends = 2 * shape.vocabulary * shape.hidden * 2
     halves = weights_bytes(shape, Layout(1, 2))
     assert halves == pytest.approx((shape.size_bytes - ends) / 2 + ends / 2, rel=1e-4)
@@ -82,7 +83,7 @@ def test_divisions_that_the_numbers_forbid(layout: Layout, reason: str | None) -
 
 
 def test_blocks_are_whole_where_matrices_are_merged() -> None:
-    narrow = replace(models.get("Qwen2.5-Coder-0.5B-Instruct"), heads=16, fp8_block=128)  # 2 kv heads of 64
+    narrow = replace(catalogue.get("Qwen2.5-Coder-0.5B-Instruct"), heads=16, fp8_block=128)  # 2 kv heads of 64
     assert misfit(narrow, Layout(1)) is None
     assert "the width of keys and values 128 / TP 2 = 64, not a multiple" in str(misfit(narrow, Layout(2)))
     odd = replace(FP8, moe_intermediate=2500)

@@ -1,0 +1,28 @@
+"""Predictions come from fitted constants, and their errors in the documentation are true."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from qwen_runtime.plan.roofline import EFFICIENCY
+
+from python.calibration import fit, tables
+from python.calibration.measurements import MEASUREMENTS
+
+DOCUMENT = Path(__file__).parents[3] / "docs/planner.md"
+
+
+def test_the_constants_come_from_the_marked_rows_and_from_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked = tuple(row for row in MEASUREMENTS if row.fit)
+    assert 0 < len(marked) < len(MEASUREMENTS) / 2
+    absurd = replace(marked[0], fit=False, inter_token_s=10.0)
+    monkeypatch.setattr(fit, "MEASUREMENTS", (*marked, absurd))
+    for name, value in asdict(fit.fit()).items():
+        assert value == pytest.approx(getattr(EFFICIENCY, name), rel=0.005), name
+
+
+def test_the_tables_of_the_documentation_are_current() -> None:
+    text = DOCUMENT.read_text()
+    assert tables.written_anew(text) == text, "run: PYTHONPATH=python/src python3 -m python.calibration docs/planner.md"
