@@ -7,8 +7,8 @@ import os
 import shutil
 import sys
 
-from lab import bootstrap, machine, ownership, registries
 from lab.errors import LabError
+from lab.machine import bootstrap, fitness, ownership, registries
 from lab.paths import CACHE, CONTROLLER_ENV, REPO
 
 
@@ -51,7 +51,7 @@ def _parse() -> argparse.Namespace:
     chat.add_argument("question", nargs="?", default="", help="empty: a conversation")
     chat.set_defaults(do=_chat)
     for talks in (serve, chat):
-        talks.add_argument("--port", type=int, default=machine.SERVE_PORT, help="default: %(default)s")
+        talks.add_argument("--port", type=int, default=fitness.SERVE_PORT, help="default: %(default)s")
     run = commands.add_parser("run", help="run a program in the controller's environment")
     run.add_argument("argv", nargs=argparse.REMAINDER)
     run.set_defaults(do=_run)
@@ -60,33 +60,33 @@ def _parse() -> argparse.Namespace:
 
 def _up(arguments: argparse.Namespace) -> int:
     if not _inside_environment():
-        machine.check(lab_is_up=ownership.owner() is not None)
-        if not machine.FILLED.exists():
+        fitness.check(lab_is_up=ownership.owner() is not None)
+        if not fitness.FILLED.exists():
             registries.check()
         bootstrap.packages()
         _enter_environment()
-    from lab import up
+    from lab.commands import up
 
     return up.up(arguments.model)
 
 
 def _down(arguments: argparse.Namespace) -> int:
     _enter_environment()
-    from lab import down
+    from lab.commands import down
 
     return down.down(force=arguments.force)
 
 
 def _status(_: argparse.Namespace) -> int:
     _enter_environment()
-    from lab import status
+    from lab.commands import status
 
     return status.status()
 
 
 def _scratch(arguments: argparse.Namespace) -> int:
     _enter_environment()
-    from lab import scratch
+    from lab.commands import scratch
 
     if arguments.action == "down":
         return scratch.down(arguments.names)
@@ -96,7 +96,7 @@ def _scratch(arguments: argparse.Namespace) -> int:
 
 def _vm(arguments: argparse.Namespace) -> int:
     _enter_environment()
-    from lab import vm
+    from lab.hosts import vm
 
     return vm.down(arguments.names) if arguments.action == "down" else vm.up(arguments.names)
 
@@ -105,20 +105,20 @@ def _serving(_: argparse.Namespace) -> int:
     if not _inside_environment():
         bootstrap.packages()
         _enter_environment()
-    from lab import serving
+    from lab.commands import serving
 
     print(serving.ensure() or f"{serving.ENVIRONMENT} is current")
     return 0
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from lab import serve
+    from lab.commands import serve
 
     serve.serve(arguments.port)
 
 
 def _chat(arguments: argparse.Namespace) -> int:
-    from lab import serve
+    from lab.commands import serve
 
     serve.chat(arguments.port, arguments.question)
 

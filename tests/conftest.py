@@ -11,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 
-from lab.ask import ENDPOINT
+from lab.cluster.ask import ENDPOINT
 from lab.paths import API_KEY, BIN, KUBECONFIG, SUMMARY
 
 # As in a terminal, also where the tests themselves were started in the background, which hands an ignored Ctrl-C on to

@@ -24,7 +24,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lab import hosts, mirror, network, site
+from lab.cluster import site
+from lab.hosts import network, rack
+from lab.mirror import server
 from lab.paths import CONTROLLER_ENV, REPO
 from lab.shell import output
 from tests.bench.arms import machine
@@ -77,7 +79,7 @@ def measure_site() -> dict[str, float]:
         wall_s, sum_s = run_bare_commands(names, plain, packages)
         print(f"the bare commands: {sum_s} s, {wall_s} s where hosts install side by side", flush=True)
     finally:
-        hosts.remove_scratch([*names, *plain])
+        rack.remove_scratch([*names, *plain])
     return {
         "site_s": first.seconds,
         "second_run_s": second.seconds,
@@ -99,7 +101,7 @@ def measure_scaling() -> dict[str, float]:
             busy = f"{run.busy:.0%} of all cores busy, {run.controller_s} core-seconds of them the controller's"
             print(f"{WITHOUT_CLUSTER} on {count} hosts: {run.seconds} s, {busy}", flush=True)
         finally:
-            hosts.remove_scratch(names)
+            rack.remove_scratch(names)
     return {
         **{f"hosts_{count}_s": run.seconds for count, run in runs.items()},
         **{f"hosts_{count}_cores_busy": round(run.busy, 2) for count, run in runs.items()},
@@ -110,8 +112,8 @@ def measure_scaling() -> dict[str, float]:
 
 def boot_bare(names: list[str], with_gpus: list[str]) -> dict[str, str]:
     """Without what a run that was killed has left on them; returns their addresses."""
-    hosts.remove_scratch(names)
-    return hosts.ensure_scratch(names, dict.fromkeys(with_gpus, "h100"))
+    rack.remove_scratch(names)
+    return rack.ensure_scratch(names, dict.fromkeys(with_gpus, "h100"))
 
 
 def play(addresses: dict[str, str], control: list[str], gpu: list[str], *options: str) -> Run:
@@ -125,7 +127,7 @@ def play(addresses: dict[str, str], control: list[str], gpu: list[str], *options
         (inventory / "hosts.yml").write_text(yaml.safe_dump({"cluster": {"children": groups}}))
         (inventory / "group_vars").symlink_to(REPO / "inventory/local/group_vars")
         # On a disk that goes with the host, and there for the second run: what that changed would count.
-        kubeconfig = hosts.DISKS / control[0] / "root/kubeconfig"
+        kubeconfig = rack.DISKS / control[0] / "root/kubeconfig"
         extra: dict[str, Any] = {"site_root": str(REPO), "kubernetes_kubeconfig_path": str(kubeconfig)}
         begun, before, children_s = time.monotonic(), machine.busy_cores_seconds(), ended_children_s()
         done = subprocess.run(
@@ -160,9 +162,9 @@ def ended_children_s() -> float:
 def list_new_packages(name: str) -> list[str]:
     """package=version of all that site.yml brought to a host."""
     boot_bare([BARE], [])
-    bare = set(read_packages(hosts.DISKS / BARE))
-    hosts.remove_scratch([BARE])
-    return [package for package in read_packages(hosts.DISKS / name) if package not in bare]
+    bare = set(read_packages(rack.DISKS / BARE))
+    rack.remove_scratch([BARE])
+    return [package for package in read_packages(rack.DISKS / name) if package not in bare]
 
 
 def read_packages(disk: Path) -> list[str]:
@@ -180,7 +182,7 @@ def run_bare_commands(models: list[str], names: list[str], packages: list[list[s
     def timed(name: str, script: str) -> str:
         nonlocal sum_s
         begun = time.monotonic()
-        said = output("podman", "exec", hosts.PREFIX + name, "sh", "-ec", script)
+        said = output("podman", "exec", rack.PREFIX + name, "sh", "-ec", script)
         sum_s += time.monotonic() - begun
         return said
 
@@ -202,7 +204,7 @@ def run_bare_commands(models: list[str], names: list[str], packages: list[list[s
 
 def write_discovery(control: str, worker: str, server: str, token: str) -> None:
     """How a host finds the cluster: with its authority and a name, since the API tells nobody without one."""
-    authority = (hosts.DISKS / control / "etc/kubernetes/pki/ca.crt").read_bytes()
+    authority = (rack.DISKS / control / "etc/kubernetes/pki/ca.crt").read_bytes()
     cluster = {"server": server, "certificate-authority-data": base64.b64encode(authority).decode()}
     found = {
         "apiVersion": "v1",
@@ -212,12 +214,12 @@ def write_discovery(control: str, worker: str, server: str, token: str) -> None:
         "contexts": [{"name": "join", "context": {"cluster": "bench", "user": "joining"}}],
         "current-context": "join",
     }
-    (hosts.DISKS / worker / DISCOVERY.lstrip("/")).write_text(yaml.safe_dump(found))
+    (rack.DISKS / worker / DISCOVERY.lstrip("/")).write_text(yaml.safe_dump(found))
 
 
 def copy_site_files(model: str, name: str, address: str) -> None:
     """Lay the settings that Ansible wrote on one host onto a bare one, with that one's name and address in them."""
-    source, target = hosts.DISKS / model, hosts.DISKS / name
+    source, target = rack.DISKS / model, rack.DISKS / name
     for path in SITE_FILES:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         if (source / path).is_dir():
@@ -229,11 +231,11 @@ def copy_site_files(model: str, name: str, address: str) -> None:
     (target / AUDIT_LOG).mkdir(parents=True, exist_ok=True)
     init = target / "etc/kubernetes/kubeadm-init.yaml"
     if init.exists():
-        old = hosts.ensure_scratch([model], [])[model]
+        old = rack.ensure_scratch([model], [])[model]
         init.write_text(init.read_text().replace(old, address).replace(model, name))
 
 
 if __name__ == "__main__":
     network.ensure()
-    mirror.ensure()
+    server.ensure()
     main()

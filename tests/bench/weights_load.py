@@ -15,7 +15,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from lab.serving import ENVIRONMENT
+from lab.commands.serving import ENVIRONMENT
 from tests.fakes.checkpoints import parser, room
 
 EXPECTED_RATIO = 1.1

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from lab.cluster.stack import NAMESPACE
+from lab.commands.serving import ENVIRONMENT
 from lab.paths import BIN, KUBECONFIG
-from lab.serving import ENVIRONMENT
-from lab.stack import NAMESPACE
 
 Ask = Callable[[Path, Any], Any]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lab import hosts, network
+from lab.hosts import network, rack
 from lab.shell import attempt, output
 
 
-@pytest.mark.parametrize("host", hosts.inventory())
+@pytest.mark.parametrize("host", rack.inventory())
 def test_a_host_has_one_network_and_its_gateway_refuses_to_forward(host: str) -> None:
-    routes = output("podman", "exec", hosts.PREFIX + host, "ip", "route").splitlines()
+    routes = output("podman", "exec", rack.PREFIX + host, "ip", "route").splitlines()
     outward = [r.strip() for r in routes if r.startswith("default")]
     assert [route.split(" dev ")[0] for route in outward] == [f"default via {network.GATEWAY}"]
     rules = output("iptables", "-S", "FORWARD")
@@ -22,16 +22,16 @@ def test_a_host_has_one_network_and_its_gateway_refuses_to_forward(host: str) ->
     assert f"--comment {network.NAME} -j REJECT" in first, "refused before any other rule can accept"
 
 
-@pytest.mark.parametrize("host", hosts.inventory())
+@pytest.mark.parametrize("host", rack.inventory())
 def test_a_name_outside_the_rack_does_not_resolve(host: str) -> None:
-    assert attempt("podman", "exec", hosts.PREFIX + host, "getent", "hosts", "example.org").returncode == 2
-    assert attempt("podman", "exec", hosts.PREFIX + host, "getent", "hosts", network.MIRROR_NAME).returncode == 0
+    assert attempt("podman", "exec", rack.PREFIX + host, "getent", "hosts", "example.org").returncode == 2
+    assert attempt("podman", "exec", rack.PREFIX + host, "getent", "hosts", network.MIRROR_NAME).returncode == 0
 
 
-@pytest.mark.parametrize("host", hosts.inventory())
+@pytest.mark.parametrize("host", rack.inventory())
 def test_apt_knows_the_mirror_only(host: str) -> None:
     listed = subprocess.run(
-        ["podman", "exec", hosts.PREFIX + host, "apt-get", "indextargets", "--format", "$(SITE)"],
+        ["podman", "exec", rack.PREFIX + host, "apt-get", "indextargets", "--format", "$(SITE)"],
         check=True,
         capture_output=True,
         text=True,

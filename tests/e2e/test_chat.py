@@ -7,7 +7,7 @@ import urllib.request
 import openai
 import pytest
 
-from lab.ask import ENDPOINT
+from lab.cluster.ask import ENDPOINT
 
 REFERENCE = "smollm2-135m-instruct-reference"
 QUESTION = [{"role": "user", "content": "Say hello."}]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from lab import hosts
+from lab.cluster.stack import NAMESPACE
+from lab.hosts import rack
 from lab.paths import BIN, KUBECONFIG
 from lab.shell import output
-from lab.stack import NAMESPACE
 from lab.versions import versions
 
 NAME = "look-at-gpus"
@@ -83,7 +83,7 @@ def look(kubectl: Kubectl) -> Any:
 
 def allocated(node: str, pod: str) -> set[str]:
     """UUIDs of the GPUs that the kubelet has given to a pod."""
-    checkpoint = json.loads(output("podman", "exec", hosts.PREFIX + node, "cat", CHECKPOINT))
+    checkpoint = json.loads(output("podman", "exec", rack.PREFIX + node, "cat", CHECKPOINT))
     entries = [entry for entry in checkpoint["Data"]["PodDeviceEntries"] or [] if entry["PodUID"] == pod]
     return {device for entry in entries for devices in entry["DeviceIDs"].values() for device in devices}
 

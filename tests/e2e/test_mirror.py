@@ -8,8 +8,8 @@ import urllib.request
 
 import pytest
 
-from lab.mirror import REGISTRY_ADDRESS, authorization, trusted
-from lab.network import MIRROR
+from lab.hosts.network import MIRROR
+from lab.mirror.server import REGISTRY_ADDRESS, authorization, trusted
 
 FIRST = {"apt": f"https://{MIRROR}/apt/dists/bookworm/InRelease", "registry": f"https://{REGISTRY_ADDRESS}/v2/"}
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import services
-from lab.hosts import PREFIX
-from lab.mirror import SOURCES
+from lab.hosts.rack import PREFIX
+from lab.machine import services
+from lab.mirror.server import SOURCES
 from lab.paths import LAB, REPO
 
 HOST = "packages1"
-INSTALL = "from pathlib import Path; from lab import bootstrap; bootstrap.packages(Path('/opt/packages.txt'))"
+INSTALL = "from pathlib import Path; from lab.machine import bootstrap; bootstrap.packages(Path('/opt/packages.txt'))"
 RUN_LEVEL_1 = "DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends"
 
 

@@ -12,7 +12,8 @@ from contextlib import closing
 import pytest
 import yaml
 
-from lab import edge, hosts
+from lab.cluster import edge
+from lab.hosts import rack
 from lab.paths import REPO
 from lab.shell import attempt, output
 
@@ -24,7 +25,7 @@ PATIENCE_S = 3
 Target = tuple[str, int]
 
 
-@pytest.fixture(params=hosts.inventory().values())
+@pytest.fixture(params=rack.inventory().values())
 def router(request: pytest.FixtureRequest) -> Iterator[str]:
     """A node as this machine's way to pods and services, one after the other."""
     address: str = request.param

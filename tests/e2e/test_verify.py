@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lab import site, stack
+from lab.cluster import site, stack
 from lab.paths import CONTROLLER_ENV, REPO
 
 Reports = dict[str, dict[str, Any]]

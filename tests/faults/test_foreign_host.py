@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import hosts, site
+from lab.cluster import site
+from lab.hosts import rack
 from lab.paths import CONTROLLER_ENV, REPO
 from lab.shell import attempt, output
 
@@ -20,16 +21,16 @@ STATE = "find /etc/kubernetes -type f -exec sha256sum {} + | sort; dpkg -l | md5
 @pytest.fixture
 def stranger(tmp_path: Path) -> Iterator[Path]:
     """Inventory of one more host of the rack, which is already a node of another cluster."""
-    address = hosts.ensure_scratch([NAME], with_gpus={})[NAME]
+    address = rack.ensure_scratch([NAME], with_gpus={})[NAME]
     _on_stranger(f"mkdir -p /etc/kubernetes/pki && echo theirs | tee {KUBELET} {AUTHORITY}")
     inventory = tmp_path / "stranger.yml"
     inventory.write_text(f"cluster: {{hosts: {{{NAME}: {{ansible_host: {address}}}}}}}\n")
     yield inventory
-    hosts.remove_scratch([NAME])
+    rack.remove_scratch([NAME])
 
 
 def _on_stranger(command: str) -> str:
-    return output("podman", "exec", hosts.PREFIX + NAME, "sh", "-c", command)
+    return output("podman", "exec", rack.PREFIX + NAME, "sh", "-c", command)
 
 
 def test_a_node_of_another_cluster_is_refused_and_keeps_its_files(stranger: Path) -> None:

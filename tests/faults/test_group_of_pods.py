@@ -10,7 +10,7 @@ import openai
 import pytest
 import yaml
 
-from lab import stack
+from lab.cluster import stack
 
 pytestmark = pytest.mark.long
 PATIENCE_S = 900

@@ -13,7 +13,8 @@ from pathlib import Path
 import openai
 import pytest
 
-from lab import hosts, site
+from lab.cluster import site
+from lab.hosts import rack
 from lab.paths import CONTROLLER_ENV, REPO
 from lab.shell import attempt, output
 
@@ -26,7 +27,7 @@ Kubectl = Callable[..., str]
 
 def power_on(inventory: Path) -> None:
     """Have the host up, on the disk that it had or as a new one, and write where it is."""
-    address = hosts.ensure_scratch([NAME], with_gpus={NAME: "h100"})[NAME]
+    address = rack.ensure_scratch([NAME], with_gpus={NAME: "h100"})[NAME]
     inventory.write_text(json.dumps({"gpu": {"hosts": {NAME: {"ansible_host": address}}}}))
 
 
@@ -36,7 +37,7 @@ def inventory(tmp_path_factory: pytest.TempPathFactory, kubectl: Kubectl) -> Ite
     file = tmp_path_factory.mktemp("site") / "more.yml"
     power_on(file)
     yield file
-    hosts.remove_scratch([NAME])
+    rack.remove_scratch([NAME])
     kubectl("delete", "node", NAME, "--ignore-not-found")
     # The others no longer let its address in.
     play(None, "site.yml", "--tags", "hardening")
@@ -77,7 +78,7 @@ def test_1_a_new_host_joins_by_a_run_for_it_alone(inventory: Path, kubectl: Kube
 def test_2_a_run_names_a_host_that_lost_its_power_and_goes_on_without_it(
     inventory: Path, client: openai.OpenAI, model: str
 ) -> None:
-    output("podman", "kill", hosts.PREFIX + NAME)
+    output("podman", "kill", rack.PREFIX + NAME)
     code, said, _ = play(inventory, "site.yml")
     assert code != 0
     assert f"Found no answer from {NAME}" in said
@@ -107,7 +108,7 @@ def test_3_a_host_that_is_lost_leaves_only_when_it_is_called_so(inventory: Path,
 
 
 def test_4_another_machine_takes_its_place_under_its_name(inventory: Path, kubectl: Kubectl) -> None:
-    hosts.remove_scratch([NAME])
+    rack.remove_scratch([NAME])
     power_on(inventory)
     code, said, changed = play(inventory, "site.yml", "--limit", NAME)
     assert code == 0, said[-5000:]
@@ -124,7 +125,7 @@ def test_5_a_host_that_is_well_leaves_emptied_and_clean(
     assert nodes(kubectl) == {"cp1", "gpu1"}
     assert not kubectl("get", "pods", "-A", "--field-selector", f"spec.nodeName={NAME}", "-o", "name")
     left = "ls /etc/kubernetes/*.conf /etc/cni/net.d/*; ip -br link show type bridge; iptables-save | grep KUBE-"
-    assert not output("podman", "exec", hosts.PREFIX + NAME, "sh", "-c", f"{left}; true").strip()
+    assert not output("podman", "exec", rack.PREFIX + NAME, "sh", "-c", f"{left}; true").strip()
     serve(client, model)
 
 

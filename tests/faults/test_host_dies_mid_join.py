@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 import yaml
 
-from lab import hosts, site
+from lab.cluster import site
+from lab.hosts import rack
 from lab.paths import CONTROLLER_ENV, REPO
 from lab.shell import attempt, output
 
 CONTROL_PLANE, WORKER = "fault1", "fault2"
-CONTAINER = hosts.PREFIX + WORKER
+CONTAINER = rack.PREFIX + WORKER
 SCRATCH = (sys.executable, "-m", "lab", "scratch")
 PATIENCE_S = 600
-KUBECTL = ("podman", "exec", hosts.PREFIX + CONTROL_PLANE, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
+KUBECTL = ("podman", "exec", rack.PREFIX + CONTROL_PLANE, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf")
 
 
 def boot() -> list[dict[str, Any]]:

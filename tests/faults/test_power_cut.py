@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import openai
 
-from lab import podman
+from lab.hosts import podman
 from lab.paths import REPO
 from lab.shell import output
 

@@ -16,7 +16,7 @@ import openai
 import pytest
 import yaml
 
-from lab import stack
+from lab.cluster import stack
 
 pytestmark = pytest.mark.long
 LABEL = "app.kubernetes.io/name=model-server"

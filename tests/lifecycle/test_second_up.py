@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 
-from lab import stack
+from lab.cluster import stack
 from lab.paths import REPO, SUMMARY
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import models
+from lab.mirror import models
 
 import config
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from lab.ask import ENDPOINT
+from lab.cluster.ask import ENDPOINT
+from lab.cluster.stack import NAMESPACE
 from lab.paths import API_KEY, BIN, KUBECONFIG
-from lab.stack import NAMESPACE
 from tests.engines.transformers.served import Client, Json, wait_until
 from tests.served.fields import COMPLETIONS
 

@@ -11,7 +11,7 @@ import pytest
 import schemathesis
 from schemathesis import GenerationMode
 
-from lab.ask import ENDPOINT
+from lab.cluster.ask import ENDPOINT
 from tests.engines.transformers.served import PATIENCE_S, Client
 from tests.engines.vllm.test_contract import for_examples
 from tests.served.fields import BODIES

@@ -10,7 +10,7 @@ from images import packages, render
 from images.catalog import ROOT, Image, choose, load
 
 IMAGES = load()
-LAB_IMAGES = load(ROOT / "lab/gpu/images.yml")
+LAB_IMAGES = load(ROOT / "lab/gpu/programs/images.yml")
 LAB_BUILDS = load(ROOT / "lab/kubernetes/images.yml")
 EVERY = IMAGES + LAB_IMAGES + LAB_BUILDS
 OWN = [i for i in IMAGES if i.repository.startswith("qwen-onprem/")]

@@ -12,9 +12,9 @@ import yaml
 
 from images import upstream
 from images.catalog import environment
-from lab import tools
 from lab.errors import LabError
-from lab.go_modules import Module, modules, required
+from lab.tools import builder
+from lab.tools.go_modules import Module, modules, required
 from lab.versions import versions
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,7 @@ def test_every_module_is_held_to_versions_yml() -> None:
 def test_a_version_that_would_not_be_what_is_built_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(versions()["kubernetes"], "version", "1.35.0")
     with pytest.raises(LabError, match=r"1\.35\.0 in versions\.yml, and k8s\.io/kubernetes v1\.34\.4"):
-        tools.build()
+        builder.build()
 
 
 def test_binaries_are_stamped_with_the_version_that_their_source_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +140,6 @@ def test_every_image_that_the_example_copies_is_in_the_table_of_sources() -> Non
 
 
 def test_every_image_that_the_lab_builds_has_a_source_for_sites() -> None:
-    tables = [yaml.safe_load((ROOT / f"lab/{name}/images.yml").read_text()) for name in ("kubernetes", "gpu")]
+    tables = [yaml.safe_load((ROOT / f"lab/{name}/images.yml").read_text()) for name in ("kubernetes", "gpu/programs")]
     repositories = {image["repository"] for table in tables for image in table.values()}
     assert repositories <= {name.partition(":")[0] for name in upstream.load().values()}

@@ -12,7 +12,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from lab import models, store
+from lab import store
+from lab.mirror import models
 from lab.paths import REPO
 from lab.shell import logged
 from tests.bench.arms import machine

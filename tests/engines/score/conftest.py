@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from lab.commands.serving import ENVIRONMENT
 from lab.paths import REPO
-from lab.serving import ENVIRONMENT
 from tests.fakes import no_compilers
 
 PYTHON = ENVIRONMENT / "bin/python"

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.commands.serving import ENVIRONMENT
 from lab.paths import REPO
-from lab.serving import ENVIRONMENT
 from tests.fakes import no_compilers
 from tests.unit import runtime_process
 

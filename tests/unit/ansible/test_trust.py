@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lab import authority
+from lab.mirror import authority
 
 from . import refusals
 from .by_path import load

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import bootstrap
+from lab.machine import bootstrap
 
 
 def test_the_environment_is_installed_once_by_commands_that_need_it_at_once(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lab.build_progress import BuildProgress
-from lab.go_modules import Module
+from lab.tools.build_progress import BuildProgress
+from lab.tools.go_modules import Module
 
 LARGE, SMALL = Module("large", (), cost_s=900), Module("small", (), cost_s=100)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import kernel
+from lab.machine import kernel
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab import hosts, network
+from lab.hosts import network, rack
 
 
 def test_an_address_always_has_the_same_hardware_address() -> None:
@@ -11,12 +11,12 @@ def test_an_address_always_has_the_same_hardware_address() -> None:
 
 
 def test_no_two_hosts_share_one() -> None:
-    addresses = [network.GATEWAY, network.MIRROR, *hosts.inventory().values(), *hosts.SCRATCH]
+    addresses = [network.GATEWAY, network.MIRROR, *rack.inventory().values(), *rack.SCRATCH]
     assert len({network.hardware_address(a) for a in addresses}) == len(addresses)
 
 
 def test_servers_and_gpu_hosts_call_their_cards_by_different_names() -> None:
     """A site's do: what is said of one card for all hosts has to fail here too."""
-    cards = [hosts.card(has_gpus=has_gpus) for has_gpus in (False, True)]
+    cards = [rack.card(has_gpus=has_gpus) for has_gpus in (False, True)]
     assert len(set(cards)) == 2
     assert all(f"interface_name={card}" in network.at("10.90.0.100", card)[-1].split(",") for card in cards)

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import gpus, hosts
+from lab.gpu import slots
+from lab.hosts.rack import inventory
 from lab.paths import REPO
 
-SOURCES = REPO / "lab/nvidia"
+SOURCES = REPO / "lab/gpu/nvidia"
 VERSION = "580.126.20"
 SMI = Callable[..., str]
 
@@ -35,7 +36,7 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def rack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host of the rack whose module is loaded and whose fabric manager runs, as a folder."""
-    gpus.install(tmp_path)
+    slots.install(tmp_path)
     for folder in ("dev", "run/nvidia-fabricmanager", "proc/driver/nvidia"):
         (tmp_path / folder).mkdir(parents=True)
     for node in (*(f"nvidia{n}" for n in range(8)), "nvidiactl", "nvidia-uvm", "nvidia-nvswitchctl"):
@@ -78,13 +79,13 @@ def set_reading(rack: Path, gpu: int, name: str, value: int) -> None:
 
 
 def test_only_hosts_of_the_gpu_group_have_gpus() -> None:
-    assert set(hosts.inventory("gpu")) < set(hosts.inventory())
-    assert hosts.inventory("no such group") == {}
+    assert set(inventory("gpu")) < set(inventory())
+    assert inventory("no such group") == {}
 
 
 def test_slots_hold_eight_gpus_and_four_switches_by_pci_id(tmp_path: Path) -> None:
-    gpus.install(tmp_path)
-    found = [(d / "vendor").read_text() + (d / "device").read_text() for d in (tmp_path / gpus.PCI).iterdir()]
+    slots.install(tmp_path)
+    found = [(d / "vendor").read_text() + (d / "device").read_text() for d in (tmp_path / slots.PCI).iterdir()]
     assert sorted(found) == ["0x10de\n0x22a3\n"] * 4 + ["0x10de\n0x2330\n"] * 8
 
 
@@ -94,7 +95,7 @@ def test_gpus_are_counted_named_and_sized(smi: SMI) -> None:
 
 
 def test_another_pci_id_is_another_model(rack: Path, smi: SMI) -> None:
-    (rack / gpus.PCI / "0000:1b:00.0/device").write_text("0x20b2\n")
+    (rack / slots.PCI / "0000:1b:00.0/device").write_text("0x20b2\n")
     assert "A100-SXM4-80GB" in smi("-L").splitlines()[0]
 
 
@@ -198,20 +199,20 @@ def fabric(smi: SMI) -> set[str]:
 
 
 @pytest.fixture
-def slots(rack: Path) -> Callable[[str], None]:
+def replace_gpus(rack: Path) -> Callable[[str], None]:
     """Puts GPUs of another model into the slots."""
 
     def fill(model: str) -> None:
         shutil.rmtree(rack / "opt/rack")
-        gpus.install(rack, model)
+        slots.install(rack, model)
 
     return fill
 
 
 def test_an_a100_has_nothing_to_say_of_its_fabric(
-    rack: Path, slots: Callable[[str], None], cuda: ctypes.CDLL, smi: SMI
+    rack: Path, replace_gpus: Callable[[str], None], cuda: ctypes.CDLL, smi: SMI
 ) -> None:
-    slots("a100")
+    replace_gpus("a100")
     assert fabric(smi) == {"[N/A], [N/A]"}
     assert "        State                             : N/A" in smi("-q")
     assert smi("--query-gpu=compute_cap", "--format=csv,noheader").split("\n")[0] == "8.0"
@@ -222,9 +223,9 @@ def test_an_a100_has_nothing_to_say_of_its_fabric(
 
 
 def test_a_b200_waits_for_its_fabric_though_no_switch_shows(
-    rack: Path, slots: Callable[[str], None], cuda: ctypes.CDLL, smi: SMI
+    rack: Path, replace_gpus: Callable[[str], None], cuda: ctypes.CDLL, smi: SMI
 ) -> None:
-    slots("b200")
+    replace_gpus("b200")
     (rack / "dev/nvidia-nvswitchctl").unlink()
     assert fabric(smi) == {"Completed, Success"}
     (rack / "run/nvidia-fabricmanager/version").unlink()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import ownership
 from lab.errors import LabError
+from lab.machine import ownership
 
 
 @pytest.fixture(autouse=True)

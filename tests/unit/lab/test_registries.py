@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import registries
 from lab.errors import LabError
+from lab.machine import registries
 
 
 @pytest.fixture(autouse=True)

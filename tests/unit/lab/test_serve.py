@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import bootstrap, serve
+from lab.commands import serve
 from lab.errors import LabError
+from lab.machine import bootstrap
 from lab.paths import REPO
 from tests.unit.runtime_process import free_port
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import services
+from lab.machine import services
 
 OWN = "#!/bin/sh\nexit 104\n"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import serving, wheels
+from lab.commands import serving
+from lab.mirror import wheels
 
 
 def test_only_what_has_changed_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

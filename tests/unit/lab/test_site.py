@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lab import edge, hosts, models, site
+from lab.cluster import edge, site
 from lab.errors import LabError
+from lab.hosts import rack
+from lab.mirror import models
 
 RECAP = """
 PLAY RECAP *********************************************************************
@@ -31,7 +33,7 @@ def test_every_port_of_the_edge_leads_to_every_host() -> None:
     text = edge.configuration()
     for port, node_port in edge.PORTS.items():
         assert f"bind 127.0.0.1:{port}\n" in text
-        for address in hosts.inventory().values():
+        for address in rack.inventory().values():
             assert f"{address}:{node_port} " in text
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import site
+from lab.cluster import site
 from tests.unit.ansible.refusals import refused
 
 # An action's arguments are templated in the process that serves the host.

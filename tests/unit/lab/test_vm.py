@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab import hosts, vm
+from lab.hosts import rack, vm
 
 NAME = "vm1"
 
@@ -18,7 +18,7 @@ NAME = "vm1"
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a machine that is installed; nothing touches the real bridge."""
     monkeypatch.setattr(vm, "MACHINES", tmp_path / "vms")
-    monkeypatch.setattr(hosts, "MACHINE_KEYS", tmp_path / "keys")
+    monkeypatch.setattr(rack, "MACHINE_KEYS", tmp_path / "keys")
     monkeypatch.setattr(vm.network, "bridge_name", lambda: "bridge")
     monkeypatch.setattr(vm, "attempt", lambda *_: subprocess.CompletedProcess([], 0, "", ""))
     monkeypatch.setattr(vm, "output", lambda *_: "")
@@ -39,7 +39,7 @@ def test_a_machine_is_ended_with_all_that_it_had(machine: Path) -> None:
     vm.remove_all()
     assert not Path(f"/proc/{group}/cwd").exists()
     assert not machine.exists()
-    assert not (hosts.MACHINE_KEYS / NAME).exists()
+    assert not (rack.MACHINE_KEYS / NAME).exists()
 
 
 def test_a_process_that_was_given_the_machines_number_since_is_left_alone(machine: Path) -> None:

@@ -1,0 +1,130 @@
+"""The serving stack: the real pulumi engine on the cluster, with the committed stack file and secrets over it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+
+import yaml
+
+from lab.mirror import server
+from lab.paths import API_KEY, BIN, CONTROLLER_ENV, KUBECONFIG, LAB, REPO
+from lab.progress import LAST_LINE
+from lab.shell import logged, output
+
+STACK = "local"
+PROGRAM = REPO / "pulumi"
+NAMESPACE = "qwen"  # as pulumi/Pulumi.local.yaml says
+HOME = LAB / "pulumi"
+CONFIG = HOME / "Pulumi.local.yaml"
+
+
+def environment() -> dict[str, str]:
+    state = HOME / "state"
+    state.mkdir(parents=True, exist_ok=True)
+    return {
+        # The program's language host takes the first python on PATH.
+        "PATH": f"{CONTROLLER_ENV}/bin:{BIN}:{os.environ['PATH']}",
+        "KUBECONFIG": str(KUBECONFIG),
+        "PULUMI_HOME": str(HOME / "home"),
+        "PULUMI_BACKEND_URL": f"file://{state}",
+        "PULUMI_CONFIG_PASSPHRASE": "",
+        "PULUMI_SKIP_UPDATE_CHECK": "1",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def api_key() -> str:
+    """The lab user's key, made once."""
+    if not API_KEY.exists():
+        with os.fdopen(os.open(API_KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"sk-{secrets.token_urlsafe(24)}\n")
+    return API_KEY.read_text().strip()
+
+
+def configure(images: dict[str, str], model: dict[str, object]) -> None:
+    """Lay the site's secrets, image digests and chosen model over a copy of the committed stack file."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    committed = yaml.safe_load((PROGRAM / "Pulumi.local.yaml").read_text())
+    kept = yaml.safe_load(CONFIG.read_text()) if CONFIG.exists() else {}
+    settings = committed["config"]
+    settings["qwen-onprem:images"] = {**settings.get("qwen-onprem:images", {}), **images}
+    first, *others = settings["qwen-onprem:models"]
+    # Hosts hold the weights of the chosen model alone.
+    shared = [other for other in others if other["name"] == model["name"]]
+    settings["qwen-onprem:models"] = [{**first, **model}, *shared]
+    if "encryptionsalt" in kept:
+        committed["encryptionsalt"] = kept["encryptionsalt"]
+    # A secret's ciphertext differs each time it is written: keep the one that stands.
+    settings |= {key: kept["config"][key] for key in map(_key, _secrets()) if key in kept.get("config", {})}
+    partial = CONFIG.with_suffix(".partial")
+    partial.write_text(yaml.safe_dump(committed, sort_keys=False))
+    partial.rename(CONFIG)
+    # This command writes the stack's salt into the stack file beside the project file: let that be the copy.
+    shutil.copy(PROGRAM / "Pulumi.yaml", HOME)
+    output(BIN / "pulumi", "stack", "select", "--create", STACK, "--non-interactive", cwd=HOME, env=environment())
+    for name, value in _secrets().items():
+        if _key(name) not in settings:
+            pulumi("config", "set", "--secret", name, json.dumps(value))
+
+
+def _secrets() -> dict[str, dict[str, str]]:
+    login = {"user": server.REGISTRY_USER, "password": server.REGISTRY_PASSWORD.read_text()}
+    return {"apiKeys": {"lab": api_key()}, "registryLogin": login}
+
+
+def _key(name: str) -> str:
+    """A name in the stack file."""
+    return f"qwen-onprem:{name}"
+
+
+def up() -> tuple[bool, str | None]:
+    """`pulumi up`; returns whether anything changed, and the step's result."""
+    _recover()
+    text = logged(
+        "pulumi", BIN / "pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color", "never",
+        "--stack", STACK, "--config-file", CONFIG, cwd=PROGRAM, env=environment(), progress=LAST_LINE,
+    )  # fmt: skip
+    changes = [line.strip() for line in text.splitlines() if line.strip().startswith(("+ ", "~ ", "- ", "+-"))]
+    totals = [c for c in changes if c.split()[1].isdigit()]
+    return bool(totals), ", ".join(totals) or None
+
+
+def wait() -> None:
+    """Wait until every deployment has all its replicas; pulumi waits only for those that it changes."""
+    kubectl = (BIN / "kubectl", "--kubeconfig", KUBECONFIG, "--namespace", NAMESPACE)
+    for deployment in output(*kubectl, "get", "deployments", "-o", "name").split():
+        logged("pulumi", *kubectl, "rollout", "status", deployment, "--timeout", "600s", progress=LAST_LINE)
+
+
+def _recover() -> None:
+    """Take over what a run that was cut off left: its lock, and the objects that it was creating."""
+    if any((HOME / "state/.pulumi/locks").rglob("*.json")):
+        pulumi("cancel", "--yes")
+    state = pulumi("stack", "export")
+    if not json.loads(state)["deployment"].get("pending_operations"):
+        return
+    taken_over = HOME / "taken-over.json"
+    done = subprocess.run(
+        [sys.executable, PROGRAM / "adopt.py"], input=state, text=True, capture_output=True, check=True
+    )
+    taken_over.write_text(done.stdout)
+    pulumi("stack", "import", "--file", str(taken_over))
+    pulumi("refresh", "--yes", "--skip-preview")
+
+
+def preview_is_empty() -> bool:
+    """Whether `pulumi preview` finds nothing to change."""
+    text = pulumi("preview", "--json")
+    summary = json.loads(text)["changeSummary"]
+    return set(summary) <= {"same"}
+
+
+def pulumi(*arguments: str) -> str:
+    located = ("--stack", STACK) + (() if arguments[0] in ("stack", "cancel") else ("--config-file", str(CONFIG)))
+    return output(BIN / "pulumi", *arguments, "--non-interactive", *located, cwd=PROGRAM, env=environment())

@@ -1,0 +1,1 @@
+"""What `make` and molecule call: up, down, status, serve, serving, scratch, and the table of steps."""

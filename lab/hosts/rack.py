@@ -1,0 +1,177 @@
+"""The simulated bare-metal hosts: a systemd container each, reachable by ssh, bare.
+
+The rack is the hosts of inventory/local. Beside them scratch hosts come and go, on which a role is tried by itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import yaml
+
+from lab.errors import LabError
+from lab.gpu import slots
+from lab.hosts import network, podman, rootfs
+from lab.machine import kernel
+from lab.paths import LAB, REPO, STATE
+from lab.shell import attempt, output
+
+PREFIX = "qwen-lab-"
+KEY = LAB / "ssh/id_ed25519"
+KNOWN_HOSTS = LAB / "ssh/known_hosts"
+MACHINE_KEYS = LAB / "ssh/machines"  # host keys of virtual machines, a file each
+DISKS = STATE / "hosts"
+CTR = ("ctr", "--namespace", "k8s.io", "images")
+ADDRESS = "qwen-onprem.address"
+SCRATCH = [f"10.90.0.{number}" for number in range(100, 200)]
+
+
+def inventory(group: str = "") -> dict[str, str]:
+    """Host names and addresses of inventory/local, in its order: all, or those of one group."""
+    found: dict[str, str] = {}
+    _collect(yaml.safe_load((REPO / "inventory/local/hosts.yml").read_text()), group, found)
+    return found
+
+
+def _collect(groups: dict[str, Any], wanted: str, into: dict[str, str]) -> None:
+    for name, group in groups.items():
+        still_wanted = "" if name == wanted else wanted
+        for host, variables in ((group or {}).get("hosts") or {}).items():
+            if not still_wanted and variables and "ansible_host" in variables:
+                into[host] = variables["ansible_host"]
+        _collect((group or {}).get("children") or {}, still_wanted, into)
+
+
+def ensure() -> str | None:
+    """Have every host of the rack up and reachable by ssh; None when all were."""
+    started = _boot_all(inventory(), with_gpus=dict.fromkeys(inventory("gpu"), "h100"))
+    return f"started {', '.join(started)}" if started else None
+
+
+def forget_images(repositories: Collection[str]) -> None:
+    """Have hosts fetch rebuilt images anew: a kubelet never looks up a fixed tag that its host holds."""
+    for container in _addresses():
+        held = attempt("podman", "exec", container, *CTR, "list", "--quiet").stdout.split()
+        rebuilt = [image for image in held if image.rpartition(":")[0].partition("@")[0] in repositories]
+        if rebuilt:
+            output("podman", "exec", container, *CTR, "rm", *rebuilt)
+
+
+def ensure_scratch(names: list[str], with_gpus: Mapping[str, str]) -> dict[str, str]:
+    """Have scratch hosts up, some with GPUs of a model; returns their addresses."""
+    # A host that lost its power keeps its address: its cluster knows it by that. One that never ran gets another.
+    found = {n: c["Labels"].get(ADDRESS) for n, c in podman.containers().items() if c["State"] != "created"}
+    taken = {name.removeprefix(PREFIX): address for name, address in found.items() if address}
+    free = (address for address in SCRATCH if address not in taken.values())
+    wanted = {name: taken.get(name) or next(free) for name in names}
+    _boot_all(wanted, with_gpus)
+    return wanted
+
+
+def remove_scratch(names: list[str]) -> None:
+    for name in names:
+        if name in inventory():
+            raise LabError(f"{name} is a host of the rack", "a scratch host", "`make down` removes the rack")
+        if PREFIX + name in podman.containers():
+            podman.remove(PREFIX + name)
+        shutil.rmtree(DISKS / name, ignore_errors=True)
+
+
+def _boot_all(wanted: dict[str, str], with_gpus: Mapping[str, str]) -> list[str]:
+    """Boot those that are not up; returns their names."""
+    absent = {host: address for host, address in wanted.items() if not podman.alive(PREFIX + host)}
+    if absent:
+        kernel.let_many_watch_files()
+    for host, address in absent.items():
+        _install(host, with_gpus.get(host))
+        _boot(host, address, card(has_gpus=host in with_gpus), peers=wanted)
+    if absent:
+        trust()
+    for host in wanted:
+        _try_exec(host, "systemctl", "is-active", "ssh.service", "route.service")
+    return list(absent)
+
+
+def _install(host: str, gpu_model: str | None) -> None:
+    """Give a new host its disk; a host that was cut off keeps the one it had."""
+    disk = DISKS / host
+    if disk.exists():
+        return
+    tar, _ = rootfs.build(rootfs.HOST)
+    partial = disk.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    output("tar", "--extract", "--numeric-owner", "--xattrs", "--file", tar, "--directory", partial)
+    for target, text in (("root/.ssh/authorized_keys", public_key()), ("etc/rack-gateway", network.GATEWAY)):
+        (partial / target).parent.mkdir(mode=0o700, exist_ok=True)
+        (partial / target).write_text(text)
+    if gpu_model:
+        slots.install(partial, gpu_model)
+    partial.rename(disk)
+
+
+def card(*, has_gpus: bool) -> str:
+    """Name of a host's network card: servers and GPU hosts of a site rarely share one."""
+    return "ens1f0np0" if has_gpus else "eno1"
+
+
+def _boot(host: str, address: str, card: str, peers: dict[str, str]) -> None:
+    # A container that is started again takes the cgroups of the others with it: a host boots as a new container from
+    # the disk that it had, a plain folder of the machine's own file system, on which containerd can stack overlays.
+    if PREFIX + host in podman.containers():
+        podman.remove(PREFIX + host)
+    addresses = {network.MIRROR_NAME: network.MIRROR, **peers}
+    output(
+        *podman.RUN, *podman.SYSTEMD, "--detach", "--name", PREFIX + host, "--hostname", host,
+        *network.at(address, card), "--label", f"{ADDRESS}={address}",
+        *(f"--add-host={name}:{ip}" for name, ip in addresses.items()),
+        "--rootfs", DISKS / host, *podman.INIT,
+    )  # fmt: skip
+
+
+def public_key() -> str:
+    """The key that every host lets in; it is made for the first of them."""
+    KEY.parent.mkdir(parents=True, exist_ok=True)
+    if not KEY.exists():
+        output("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "qwen-onprem lab", "-f", KEY)
+    return KEY.with_suffix(".pub").read_text()
+
+
+def reach(name: str, address: str) -> dict[str, str | int]:
+    """What molecule needs to know of a host."""
+    return {"instance": name, "address": address, "port": 22, "user": "root", "identity_file": str(KEY)}
+
+
+def _addresses() -> dict[str, str]:
+    """Addresses of all hosts that are up, by container."""
+    return {
+        name: container["Labels"][ADDRESS]
+        for name, container in podman.containers().items()
+        if ADDRESS in container["Labels"] and podman.alive(name)
+    }
+
+
+def trust() -> None:
+    """Read the hosts' keys over the container runtime, not over the network that they are to protect."""
+    lines = []
+    for container, address in _addresses().items():
+        key = _try_exec(container.removeprefix(PREFIX), "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
+        lines.append(f"{address} {' '.join(key.split()[:2])}\n")
+    lines += [file.read_text() for file in MACHINE_KEYS.glob("*")]
+    KNOWN_HOSTS.write_text("".join(lines))
+
+
+def _try_exec(host: str, *argv: str, seconds: int = 60) -> str:
+    deadline = time.monotonic() + seconds
+    while (done := attempt("podman", "exec", PREFIX + host, *argv)).returncode:
+        if time.monotonic() > deadline:
+            raise LabError(
+                f"`{' '.join(argv)}` on {host}: {done.stderr.strip()[-300:]}",
+                f"success within {seconds} s",
+                f"look at `podman logs {PREFIX}{host}`",
+            )
+        time.sleep(0.5)
+    return done.stdout

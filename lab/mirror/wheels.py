@@ -1,0 +1,53 @@
+"""Python wheels that the runtime image is made from: the locked ones, fetched once, and the project's own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from lab import store
+from lab.paths import CONTROLLER_ENV, REPO
+from lab.progress import LAST_LINE, Parts
+from lab.shell import logged
+
+LOCK = REPO / "locks/runtime-cpu.txt"
+SOURCE_LOCK = REPO / "locks/runtime-source.txt"
+UV_LOCK = REPO / "locks/uv.txt"
+# The second is only a name by which vLLM finds its CPU build.
+OWN = (REPO / "python", REPO / "lab/mirror/stand_ins/vllm-cpu-alias")
+# torch on the index is the CUDA build: what it links and a CPU host never calls gets empty libraries.
+CUDA_STAND_INS = REPO / "lab/mirror/stand_ins/cuda_libraries.py"
+# Compilers and GPUs are absent here: DeepSpeed's own extensions are left to be built where they are used.
+PIP = (sys.executable, "-m", "pip", "-q")
+HASHED = ("--no-deps", "--require-hashes")
+SOURCE_BUILD = {"DS_BUILD_OPS": "0", "PATH": f"{CONTROLLER_ENV}/bin:{os.environ['PATH']}"}
+
+
+def locked() -> Path:
+    """Folder with a wheel for every line of the runtime's lock, and uv's."""
+    folder, _ = store.obtain("wheels", store.key(LOCK, UV_LOCK), _fetch)
+    return folder
+
+
+def built() -> Path:
+    """Folder with the wheels that are built here: this project's, and those that the index has as source only."""
+    sources = sorted(p for tree in OWN for p in (*tree.glob("*.toml"), *tree.glob("*.md"), *tree.glob("src/**/*.py")))
+    folder, _ = store.obtain("code", store.key(LOCK, SOURCE_LOCK, CUDA_STAND_INS, *sources), _build)
+    return folder
+
+
+def _fetch(into: Path) -> None:
+    for lock in (UV_LOCK, LOCK):
+        wheels = Parts(r"^Collecting (\S+)", lock.read_text().count("=="))
+        download = (sys.executable, "-m", "pip", "download", "--progress-bar", "off")
+        logged("wheels", *download, *HASHED, "--only-binary", ":all:", "-r", lock, "-d", into, progress=wheels)
+
+
+def _build(into: Path) -> None:
+    [torch] = locked().glob("torch-*.whl")
+    logged("wheels", sys.executable, CUDA_STAND_INS, torch, into)
+    build = (*PIP, "wheel", "--no-build-isolation", "-w", into)
+    logged("wheels", *build, *HASHED, "-r", SOURCE_LOCK, env=SOURCE_BUILD, progress=LAST_LINE)
+    for project in OWN:
+        logged("wheels", *build, "--no-deps", project)

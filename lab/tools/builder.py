@@ -1,0 +1,155 @@
+"""The pinned tools: built from Go modules whose go.mod and go.sum are committed under lab/tools/.
+
+A tool of the pinned version that is already on PATH is used as it is; a build is kept in the cache and never repeated.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lab import store
+from lab.errors import LabError
+from lab.paths import BIN, CACHE, REPO
+from lab.shell import attempt, logged, output
+from lab.tools.build_progress import AT_A_TIME, BuildProgress
+from lab.tools.go_modules import Module, modules
+from lab.versions import versions
+
+# No DWARF is made, which the linker would drop again: what comes out is the same, and so no part of a build's key.
+COMPILE = ("-trimpath", "-gcflags=all=-dwarf=false")
+
+
+def check(module: Module) -> None:
+    """Refuse a version that is pinned and would not be what is built."""
+    if module.version != module.pin:
+        go_mod = (module.path / "go.mod").relative_to(REPO)
+        raise LabError(
+            f"{module.name} {module.pin} in versions.yml, and {module.source} v{module.version} in {go_mod}",
+            "one version in both: the lab would call the one by the name of the other",
+            f"raise {go_mod} with `go get`, its replace lines too, or set versions.yml to what it has",
+        )
+
+
+def build() -> str | None:
+    """Make every tool available under BIN; returns what was built, None when nothing was."""
+    wanted = modules()
+    for module in wanted:
+        check(module)
+    sources = {m.name: _on_path(m) for m in wanted}
+    needed = [m for m in wanted if not sources[m.name]]
+    progress = BuildProgress(missing(needed))
+    with progress.shown(), ThreadPoolExecutor(AT_A_TIME) as pool:
+        results = [pool.submit(_obtain, module, progress) for module in needed]
+        try:
+            made = [result.result() for result in results]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    for module, (folder, _) in zip(needed, made, strict=True):
+        sources[module.name] = {b: folder / b for b in module.binaries}
+    pause, pause_made = store.obtain("tools/pause", _pause_key(), _compile_pause)
+    _link({name: path for found in sources.values() for name, path in found.items()} | {"pause": pause / "pause"})
+    built = [m.name for m, (_, new) in zip(needed, made, strict=True) if new] + ["pause"] * pause_made
+    if built:
+        # 12 GB that nothing needs again: what was built lies in the cache.
+        logged("tools", "go", "clean", "-modcache", "-cache", env=_environment())
+    return f"built {', '.join(built)}" if built else None
+
+
+def _obtain(module: Module, progress: BuildProgress) -> tuple[Path, bool]:
+    def make(into: Path) -> None:
+        with progress.building(module):
+            _compile(module, into)
+
+    return store.obtain(f"tools/{module.name}", _key(module), make)
+
+
+def missing(wanted: Sequence[Module]) -> list[Module]:
+    """Those that the cache does not hold; what is damaged there is found when it is taken."""
+    return [m for m in wanted if not (CACHE / "tools" / m.name / _key(m)).exists()]
+
+
+def _on_path(module: Module) -> dict[str, Path]:
+    """The module's binaries on PATH when all are there at the pinned version, else nothing."""
+    found = {b: Path(p) for b in module.binaries if (p := shutil.which(b))}
+    if not module.on_path or len(found) != len(module.binaries):
+        return {}
+    pinned = all(_says(module, name, path) for name, path in found.items())
+    return found if pinned else {}
+
+
+def _says(module: Module, name: str, path: Path) -> bool:
+    """Whether a binary calls itself by the pinned version."""
+    answer = attempt(path, *module.version_args.get(name, ("--version",)))
+    words = (answer.stdout + answer.stderr).replace("CoreDNS-", "").split()
+    return bool({module.pin, f"v{module.pin}"} & set(words))
+
+
+def _key(module: Module) -> str:
+    sources = sorted(module.path.rglob("*.go"))
+    return store.key(
+        module.path / "go.mod",
+        module.path / "go.sum",
+        *sources,
+        module.ldflags,
+        str(module.cgo),
+        " ".join(module.binaries),
+    )
+
+
+def _compile(module: Module, into: Path) -> None:
+    logged(
+        f"tools-{module.name}",
+        *("go", "build", *COMPILE, "-ldflags", f"-s -w {module.ldflags}".strip(), "-o", f"{into}/", *module.packages),
+        cwd=module.path,
+        env=_environment(cgo=module.cgo),
+    )
+    for built, wanted in module.built_as:
+        (into / built).rename(into / wanted)
+    for go_module, path in module.extras:
+        source = output("go", "list", "-m", "-f", "{{.Dir}}", go_module, cwd=module.path, env=_environment())
+        shutil.copy(Path(source) / path, into)
+        (into / Path(path).name).chmod(0o755)
+    missing = [b for b in module.binaries if not (into / b).exists()]
+    if missing:
+        raise LabError(
+            f"building {module.name} left no {', '.join(missing)}", "all of its binaries", f"read {module.path}/go.mod"
+        )
+
+
+def _pause_key() -> str:
+    return store.key(REPO / "lab/tools/kubernetes/go.mod", versions()["kubernetes"]["pause"])
+
+
+def _compile_pause(into: Path) -> None:
+    module = REPO / "lab/tools/kubernetes"
+    logged("tools", "go", "mod", "download", "k8s.io/kubernetes", cwd=module, env=_environment())
+    source = output("go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes", cwd=module, env=_environment())
+    logged(
+        "tools",
+        *("gcc", "-static", "-Os", f"-DVERSION={versions()['kubernetes']['pause']}"),
+        *("-o", into / "pause", Path(source) / "build/pause/linux/pause.c"),
+    )
+
+
+def _environment(*, cgo: bool = False) -> dict[str, str]:
+    return {
+        "CGO_ENABLED": "1" if cgo else "0",
+        "GOFLAGS": "-mod=readonly -modcacherw",
+        "GOTOOLCHAIN": "local",
+        "GOCACHE": str(CACHE / "go/build"),
+        "GOMODCACHE": str(CACHE / "go/mod"),
+    }
+
+
+def _link(sources: dict[str, Path]) -> None:
+    """One folder for PATH and for image builds, whatever a binary's origin."""
+    BIN.mkdir(parents=True, exist_ok=True)
+    for name, source in sources.items():
+        link = BIN / name
+        if not (link.is_symlink() and link.readlink() == source):
+            link.unlink(missing_ok=True)
+            link.symlink_to(source)

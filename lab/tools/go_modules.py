@@ -1,0 +1,215 @@
+"""The Go modules that the lab builds, each with its binaries. What version they are is what their go.mod says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.paths import REPO
+from lab.versions import versions
+
+# Programs that call NVML look each function up when they first call it: the driver has fewer or none where they start.
+BIND_NVML_LATE = "-extldflags=-Wl,-z,lazy"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One Go module: its binaries, and how a binary tells its version.
+
+    binaries:     file names that `go build tool` leaves, as the rest of the lab asks for them
+    source:       Go module whose version in go.mod is the version of the binaries; empty for the lab's own programs
+    pin:          the version that versions.yml gives them
+    cost_s:       seconds of its build, as once measured; what is left is estimated by it, and nothing else
+    on_path:      whether binaries on PATH that call themselves by that version are used as they are
+    version_args: arguments that make the binaries print their version; of one that differs, under its name
+    built_as:     names under which Go leaves binaries that the lab calls otherwise
+    folder:       folder of its go.mod, where that is not lab/tools/<name>
+    extras:       files that come with the source and belong beside the binaries: Go module, path in it
+    """
+
+    name: str
+    binaries: tuple[str, ...]
+    source: str = ""
+    pin: str = ""
+    cost_s: float = 0
+    on_path: bool = False
+    version_args: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ldflags: str = ""
+    cgo: bool = False
+    built_as: tuple[tuple[str, str], ...] = ()
+    extras: tuple[tuple[str, str], ...] = ()
+    folder: str = ""
+    packages: tuple[str, ...] = ("tool",)
+
+    @property
+    def path(self) -> Path:
+        return REPO / (self.folder or f"lab/tools/{self.name}")
+
+    @property
+    def version(self) -> str:
+        """What go.mod brings, and so what the binaries are."""
+        return required(self.path / "go.mod", self.source) if self.source else ""
+
+
+def required(go_mod: Path, module: str) -> str:
+    """The version, without its `v`, at which a go.mod requires a module."""
+    lines = (line.removeprefix("require ").split() for line in go_mod.read_text().splitlines())
+    [version] = [words[1] for words in lines if words[:1] == [module] and len(words) > 1]
+    return version.removeprefix("v")
+
+
+# A main.go beside go.mod, which links no more than the lab calls.
+OWN_MAIN = (".",)
+
+
+def modules() -> list[Module]:
+    """All of them, in the order of their builds: the longest first, last those that find their libraries compiled.
+
+    etcd and the GPU programs name the libraries of Kubernetes' go.mod at its very versions, so that Go compiles them
+    once. (A library that is lowered by `replace` is not shared.)
+    """
+    kubernetes, tools = versions()["kubernetes"], versions()["tools"]
+    return [
+        _kubernetes(kubernetes["version"]),
+        Module(
+            "pulumi",
+            ("pulumi",),
+            "github.com/pulumi/pulumi/pkg/v3",
+            tools["pulumi"],
+            cost_s=436,
+            on_path=True,
+            version_args={"pulumi": ("version",)},
+        ),
+        Module(
+            "pulumi-kubernetes",
+            ("pulumi-resource-kubernetes",),
+            "github.com/pulumi/pulumi-kubernetes/provider/v2",
+            tools["pulumi_kubernetes"],
+            cost_s=98,
+        ),
+        # The host looks for its Python half beside itself.
+        Module(
+            "pulumi-language-python",
+            ("pulumi-language-python", "pulumi-language-python-exec"),
+            "github.com/pulumi/pulumi/sdk/v3",
+            tools["pulumi_language_python"],
+            cost_s=67,
+            extras=(("github.com/pulumi/pulumi/sdk/v3", "python/cmd/pulumi-language-python-exec"),),
+        ),
+        Module(
+            "registry",
+            ("registry",),
+            "github.com/distribution/distribution/v3",
+            tools["registry"],
+            cost_s=38,
+            on_path=True,
+            packages=OWN_MAIN,
+        ),
+        _container_toolkit(),
+        Module(
+            "flannel-cni",
+            ("cni-flannel",),
+            "github.com/containernetworking/plugins",
+            kubernetes["flannel_cni"],
+            cost_s=1,
+            built_as=(("flannel", "cni-flannel"),),
+        ),
+        _cni_plugins(kubernetes["cni_package"].partition("-")[0]),
+        Module(
+            "etcd",
+            ("etcd", "etcdctl", "etcdutl"),
+            "go.etcd.io/etcd/server/v3",
+            kubernetes["etcd"].partition("-")[0],
+            cost_s=38,
+            on_path=True,
+            version_args={"etcdctl": ("version",), "etcdutl": ("version",)},
+            built_as=(("server", "etcd"),),
+        ),
+        Module(
+            "coredns",
+            ("coredns",),
+            "github.com/coredns/coredns",
+            kubernetes["coredns"],
+            cost_s=116,
+            on_path=True,
+            version_args={"coredns": ("-version",)},
+            packages=OWN_MAIN,
+        ),
+        Module(
+            "flannel",
+            ("flanneld",),
+            "github.com/flannel-io/flannel",
+            kubernetes["flannel"],
+            cost_s=176,
+            cgo=True,
+            built_as=(("flannel", "flanneld"),),
+        ),
+        Module(
+            "gpu",
+            ("device-plugin", "dcgm-exporter"),
+            cost_s=40,
+            folder="lab/gpu/programs",
+            packages=("./cmd/...",),
+            ldflags=BIND_NVML_LATE,
+            cgo=True,
+        ),
+    ]
+
+
+def _cni_plugins(pin: str) -> Module:
+    name, source = "cni-plugins", "github.com/containernetworking/plugins"
+    version = required(REPO / "lab/tools" / name / "go.mod", source)
+    return Module(
+        name,
+        ("bridge", "host-local", "loopback", "portmap"),
+        source,
+        pin,
+        cost_s=8,
+        ldflags=f"-X {source}/pkg/utils/buildversion.BuildVersion=v{version}",
+    )
+
+
+def _kubernetes(pin: str) -> Module:
+    """Kubernetes' programs; they know their version from the linker alone."""
+    name, source = "kubernetes", "k8s.io/kubernetes"
+    version = required(REPO / "lab/tools" / name / "go.mod", source)
+    major, minor, _ = version.split(".")
+    component = "k8s.io/component-base/version."
+    return Module(
+        name,
+        (
+            "kubelet",
+            "kubeadm",
+            "kubectl",
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+            "kube-proxy",
+        ),
+        source,
+        pin,
+        cost_s=378,
+        on_path=True,
+        version_args={"kubeadm": ("version", "-o", "short"), "kubectl": ("version", "--client")},
+        ldflags=f"-X {component}gitVersion=v{version} -X {component}gitMajor={major} -X {component}gitMinor={minor}",
+    )
+
+
+def _container_toolkit() -> Module:
+    """NVIDIA's toolkit with its systemd units."""
+    name, source = "nvidia-container-toolkit", "github.com/NVIDIA/nvidia-container-toolkit"
+    stacks = versions()["nvidia"]
+    version = required(REPO / "lab/tools" / name / "go.mod", source)
+    unit = "nvidia-cdi-refresh"
+    files = (f"{unit}.service", f"{unit}.path", f"{unit}.env", "10-container-engines.conf")
+    return Module(
+        name,
+        ("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime-hook"),
+        source,
+        stacks["stacks"][stacks["default"]]["container_toolkit"],
+        cost_s=48,
+        ldflags=f"-X {source}/internal/info.version={version} {BIND_NVML_LATE}",
+        cgo=True,
+        extras=tuple((source, f"deployments/systemd/{file}") for file in files),
+    )
