@@ -9,7 +9,7 @@ PORT ?= 8200
 export QUESTION
 
 .DEFAULT_GOAL := help
-.PHONY: help serve chat up down status check _unit _lint _static molecule vm contract fuzz bench test lock clean-cache
+.PHONY: help serve chat up down status check _unit _lint _static molecule vm contract fuzz bench test lock picture clean-cache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,9 @@ test: check ## everything: check, the lab from nothing, its tests, a second run,
 
 lock: ## write locks/*.txt anew from locks/*.in
 	@locks/compile
+
+picture: ## draw the README's picture anew, from docs/picture/draw.py
+	@uv run --quiet --no-project --isolated --with-requirements locks/picture.txt python docs/picture/draw.py
 
 clean-cache: ## remove what `make up` keeps between labs (about 15 GB)
 	@$(LAB) clean-cache
