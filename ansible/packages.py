@@ -93,7 +93,7 @@ class Site:
                         raise AnsibleError(
                             f"found: packages of {role}, task '{task['name']}', that depend on what is read on a host\n"
                             f"needed: names from the role's defaults and vars ({problem})\n"
-                            "do: put them there, with default() for what a run finds out"
+                            "remedy: put them there, with default() for what a run finds out"
                         ) from problem
 
     def _read(self, file: Path) -> Any:

@@ -54,8 +54,9 @@ class Builder:
         digest = self.push_to.digest(repository, tag)
         if digest is None:
             raise ImageError(
-                f"found: no {image.base} in the registry {self.push_to.address}\n"
-                f"needed: the base of image {image.name}\ndo: put it into the site's mirror first"
+                f"no {image.base} in the registry {self.push_to.address}",
+                f"the base of image {image.name}",
+                "put it into the site's mirror first",
             )
         return repository, digest
 
@@ -83,7 +84,7 @@ class Builder:
         if any(i.code for i in images) and not self.own_wheels():
             missing.append(f"{self.code}/*.whl")
         if missing:
-            raise ImageError("found: nothing at " + ", ".join(missing) + "\nneeded: these files\ndo: make them first")
+            raise ImageError("nothing at " + ", ".join(missing), "these files", "make them first")
 
     def ensure(self, image: Image, open_storage: ExitStack, work: Path) -> bool:
         """Have the image in the registry; returns whether it had to be built."""
@@ -102,8 +103,9 @@ class Builder:
             digest = self._push(image, tag)
         except ImageError as error:
             raise ImageError(
-                f"{error}\nneeded: image {image.name} built and pushed\n"
-                "do: mend what it names and run this again; images that are finished are not built again"
+                error.found,
+                f"image {image.name} built and pushed",
+                "mend what it names and run this again; images that are finished are not built again",
             ) from error
         self.pushed[image.name] = image.repository, digest
         return True
@@ -164,21 +166,17 @@ def wanted(images: list[Image], names: list[str]) -> list[Image]:
     by_name = {i.name: i for i in images}
     unknown = sorted(set(names) - by_name.keys())
     if unknown:
-        raise ImageError(
-            f"found: image {', '.join(unknown)}\nneeded: one of {', '.join(by_name)}\ndo: name one of them"
-        )
+        raise ImageError(f"image {', '.join(unknown)}", f"one of {', '.join(by_name)}", "name one of them")
     chosen = set(names or by_name)
     bases = {base for name in chosen if (base := by_name[name].base) and ":" not in base}
     if not bases <= by_name.keys():
-        raise ImageError("found: no --variant\nneeded: --variant for the runtime, cpu or cuda\ndo: give it")
+        raise ImageError("no --variant", "--variant for the runtime, cpu or cuda", "give it")
     return [i for i in images if i.name in chosen | bases]
 
 
 def _given(folder: Path | None, option: str) -> Path:
     if folder is None:
-        raise ImageError(
-            f"found: no {option}\nneeded: {option} for one of the images\ndo: give the folder with {option}"
-        )
+        raise ImageError(f"no {option}", f"{option} for one of the images", f"give the folder with {option}")
     return folder
 
 

@@ -15,7 +15,14 @@ VERSIONS = ROOT / "versions.yml"
 
 
 class ImageError(Exception):
-    """A message for whoever runs the command: what was found, what is needed, what to do."""
+    """A message for the person who runs the command; laid out as qwen_runtime.errors does."""
+
+    def __init__(self, found: str, needed: str, remedy: str) -> None:
+        super().__init__(found, needed, remedy)
+        self.found, self.needed, self.remedy = found, needed, remedy
+
+    def __str__(self) -> str:
+        return f"found:  {self.found}\nneeded: {self.needed}\nremedy: {self.remedy}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ def choose(images: list[Image], variant: str | None) -> list[Image]:
     """The images of one variant, with those that have none."""
     known = sorted({i.variant for i in images if i.variant})
     if variant is not None and variant not in known:
-        raise ImageError(f"found: --variant {variant}\nneeded: one of {', '.join(known)}\ndo: name one of them")
+        raise ImageError(f"--variant {variant}", f"one of {', '.join(known)}", "name one of them")
     return [i for i in images if i.variant in (None, variant)]
 
 

@@ -34,9 +34,7 @@ def main() -> int:
     try:
         packages = by_base(choose(catalogue, options.variant))
         if options.base and options.base not in packages:
-            raise ImageError(
-                f"found: --base {options.base}\nneeded: one of {', '.join(packages)}\ndo: name one of them"
-            )
+            raise ImageError(f"--base {options.base}", f"one of {', '.join(packages)}", "name one of them")
     except ImageError as error:
         print(error, file=sys.stderr)
         return 1

@@ -74,10 +74,10 @@ class Registry:
 
     def _silent(self, url: str, error: Exception) -> ImageError:
         return ImageError(
-            f"found: {url} answers {error}\nneeded: an image registry at {self.address}"
-            f" ({'plain http' if self.plain_http else 'TLS'})\n"
-            "do: start the registry, or correct --push-to and --plain-http; where it wants a login, `buildah login"
-            f" {self.address}`; where its certificate is of the site's authority, have this machine trust that"
+            f"{url} answers {error}",
+            f"an image registry at {self.address} ({'plain http' if self.plain_http else 'TLS'})",
+            "start the registry, or correct --push-to and --plain-http; where it wants a login, `buildah login"
+            f" {self.address}`; where its certificate is of the site's authority, have this machine trust that",
         )
 
 

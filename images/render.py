@@ -41,7 +41,7 @@ def main() -> int:
     if options.check:
         sys.stdout.writelines(found.values())
         if found:
-            print(f"found: {len(found)} outdated Containerfile(s)\nneeded: none\ndo: python -m images.render")
+            print(f"found:  {len(found)} outdated Containerfile(s)\nneeded: none\nremedy: python -m images.render")
         return 1 if found else 0
     for image in load(catalog):
         if image.containerfile in found:

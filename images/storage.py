@@ -39,10 +39,12 @@ class Storage:
                 check=False,
             )
         except FileNotFoundError as error:
-            raise ImageError("found: no buildah on PATH\nneeded: buildah 1.28 or newer\ndo: install it") from error
+            raise ImageError("no buildah on PATH", "buildah 1.28 or newer", "install it") from error
         if done.returncode:
             tail = "\n  ".join(done.stdout.splitlines()[-TAIL_LINES:])
-            raise ImageError(f"found: `buildah {command}` ended with {done.returncode}:\n  {tail}")
+            raise ImageError(
+                f"`buildah {command}` ended with {done.returncode}:\n  {tail}", "it ends with 0", "read its output"
+            )
 
     @property
     def temporary(self) -> Path:
@@ -59,8 +61,7 @@ def opened(folder: Path) -> Iterator[Storage]:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ImageError(
-                f"found: another build in {folder}\nneeded: one build at a time\n"
-                "do: wait for it, or give another --work"
+                f"another build in {folder}", "one build at a time", "wait for it, or give another --work"
             ) from error
         _empty(folder)
         storage = Storage(folder)

@@ -1,4 +1,4 @@
-"""The lab's one error: what was found, what is needed, what to do."""
+"""The lab's one error: what was found, what is needed, and a remedy; laid out as qwen_runtime.errors does."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ class LabError(Exception):
         self.found, self.needed, self.remedy = found, needed, remedy
 
     def __str__(self) -> str:
-        return f"found:  {self.found}\nneeded: {self.needed}\ndo:     {self.remedy}"
+        return f"found:  {self.found}\nneeded: {self.needed}\nremedy: {self.remedy}"

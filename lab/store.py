@@ -35,7 +35,7 @@ def obtain(name: str, made_from: str, make: Callable[[Path], None]) -> tuple[Pat
             return final, False
         print(
             f"      found:  {final / damage[0]} differs from its recorded digest\n"
-            f"      needed: the file as it was made\n      do:     nothing, {name} is made again",
+            f"      needed: the file as it was made\n      remedy: none, {name} is made again",
             flush=True,
         )
         shutil.rmtree(final)

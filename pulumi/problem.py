@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runtime_package import Fault
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     keys: tuple[str, ...]
     found: str
     needed: str
-    fix: str
+    remedy: str
 
     def __str__(self) -> str:
-        return f"{', '.join(self.keys)}: found {self.found}; needed: {self.needed}; do: {self.fix}"
+        return str(Fault(", ".join(self.keys), self.found, self.needed, self.remedy))

@@ -82,16 +82,18 @@ def api_keys_are_strong(s: Settings) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     for name, secret in s.api_keys.items():
         key, path = secret.get_secret_value(), f"apiKeys.{name}"
-        fix = f'pulumi config set --secret --path {path} "$(openssl rand -hex 32)"'
+        remedy = f'pulumi config set --secret --path {path} "$(openssl rand -hex 32)"'
         if len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
             yield Problem(
                 (path,),
                 f"a key of {len(key)} characters",
                 f"at least {SHORTEST_KEY} printable ASCII characters without a space",
-                fix,
+                remedy,
             )
         if key in seen:
-            yield Problem((f"apiKeys.{seen[key]}", path), "the same key twice", "a key of its own for each name", fix)
+            yield Problem(
+                (f"apiKeys.{seen[key]}", path), "the same key twice", "a key of its own for each name", remedy
+            )
         seen[key] = name
 
 

@@ -10,7 +10,7 @@ from qwen_runtime import plan
 from qwen_runtime.engine import metrics
 from qwen_runtime.engine.registry import ENGINES
 from qwen_runtime.engine.spec import EngineSpec, Rank
-from qwen_runtime.errors import PlanError, UsageError
+from qwen_runtime.errors import Fault, PlanError, UsageError
 from qwen_runtime.serve import planned
 
-__all__ = ["ENGINES", "EngineSpec", "PlanError", "Rank", "UsageError", "metrics", "plan", "planned"]
+__all__ = ["ENGINES", "EngineSpec", "Fault", "PlanError", "Rank", "UsageError", "metrics", "plan", "planned"]

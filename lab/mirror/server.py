@@ -168,7 +168,7 @@ def drop_damaged_blobs() -> None:
     if damaged:
         print(
             f"      found:  {len(damaged)} damaged blob(s) in the mirror's registry, as {damaged[0].parent.name[:16]}\n"
-            "      needed: content that equals its digest\n      do:     nothing, the images are built again",
+            "      needed: content that equals its digest\n      remedy: none, the images are built again",
             flush=True,
         )
         shutil.rmtree(MIRROR_DATA / "registry")

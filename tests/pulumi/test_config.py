@@ -69,7 +69,7 @@ def test_a_value_out_of_shape_is_named_with_a_command_that_mends_it(local: Value
     assert problem.keys == (path,)
     assert problem.found
     assert problem.needed
-    assert problem.fix.startswith("pulumi config ")
+    assert problem.remedy.startswith("pulumi config ")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_keys_that_contradict_each_other_are_all_named(
     assert problem.keys == keys
     assert problem.found
     assert problem.needed
-    assert problem.fix
+    assert problem.remedy
 
 
 def test_weights_that_are_served_twice_need_a_word_for_the_second_way(local: Values) -> None:
@@ -183,7 +183,7 @@ def test_a_registrys_login_is_a_secret_and_in_no_message(local: Values) -> None:
     values = {**local, "registryLogin": {"user": "stack", "password": "hunter2"}}
     texts = {f"qwen-onprem:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
     pulumi.runtime.set_all_config(texts, ["qwen-onprem:apiKeys"])
-    with pytest.raises(config.ConfigError, match="registryLogin: found plain text") as caught:
+    with pytest.raises(config.ConfigError, match="registryLogin: found: plain text") as caught:
         config.load(pulumi.Config("qwen-onprem"))
     with pytest.raises(config.ConfigError) as wrong:
         config.parse({**local, "registryLogin": {"user": "a:b", "password": "hunter2", "token": "hunter2"}})

@@ -32,7 +32,9 @@ def test_the_revision_follows_the_version_of_every_package(model: catalog.Model)
 def test_an_alias_finds_the_model_and_an_unknown_name_lists_what_is_known() -> None:
     assert catalog.get("smollm2") is catalog.get("smollm2-135m-instruct")
     assert catalog.find("gpt-9") is None
-    with pytest.raises(UsageError, match=r"'gpt-9'.*smollm2-135m-instruct / smollm2, qwen2\.5-coder-1\.5b-instruct"):
+    with pytest.raises(
+        UsageError, match=r"(?s)'gpt-9'.*smollm2-135m-instruct / smollm2, qwen2\.5-coder-1\.5b-instruct"
+    ):
         catalog.get("gpt-9")
 
 

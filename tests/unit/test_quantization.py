@@ -12,14 +12,14 @@ def test_nothing_is_quantized_unless_asked_for() -> None:
 
 
 def test_an_unknown_method_is_told_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="quantization int3; needed: one of int8, bitsandbytes-8bit, float8"):
+    with pytest.raises(UsageError, match="quantization int3\nneeded: one of int8, bitsandbytes-8bit, float8"):
         quantization.choose("int3", {}, "cpu")
 
 
 @pytest.mark.parametrize("experts", ["num_experts", "num_local_experts"])
 @pytest.mark.parametrize("name", ["int8", "bitsandbytes-8bit"])
 def test_a_mixture_whose_experts_would_stay_whole_is_refused(name: str, experts: str) -> None:
-    with pytest.raises(UsageError, match=f"quantization {name} of a mixture of experts; needed: linear layers"):
+    with pytest.raises(UsageError, match=f"quantization {name} of a mixture of experts\nneeded: linear layers"):
         quantization.choose(name, {experts: 8}, "cpu")
 
 

@@ -59,7 +59,7 @@ def test_a_prompt_that_is_too_long_loses_its_begin_and_a_continuation_is_never_c
     [span] = spans(4, texts.Item(1, "abcdef", "xyz"))
     assert "".join(map(chr, (*span.context, *span.scored))) == "efxyz"
     assert spans(4, texts.Item(1, "", "wxyz"))[0].context == (0,)
-    with pytest.raises(UsageError, match=r"item 'long' has a continuation of 5 tokens; needed: 1 to 4"):
+    with pytest.raises(UsageError, match=r"item 'long' has a continuation of 5 tokens\nneeded: 1 to 4"):
         spans(4, texts.Item("long", "a", "vwxyz"))
 
 

@@ -69,4 +69,4 @@ def test_int8_is_told_beside_the_unquantized_model(score: Score) -> None:
 def test_float8_is_refused_on_a_cpu_by_the_rank_and_told_once(score: Score) -> None:
     outcome = score("llama", "--quantization", "float8")
     assert (outcome.code, outcome.found) == (4, None)
-    assert outcome.errors.count("quantization float8 on a CPU; needed: a GPU with arithmetic in FP8") == 1
+    assert outcome.errors.count("quantization float8 on a CPU\nneeded: a GPU with arithmetic in FP8") == 1

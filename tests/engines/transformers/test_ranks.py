@@ -128,7 +128,7 @@ def test_a_rank_that_fails_ends_them_all_with_the_reason(
     os.kill(pids[rank], number)
     assert process.process.wait(PATIENCE_S) == 5
     assert not [pid for pid in pids if runs(pid)]
-    assert f"qwen-runtime: {reason.format(pids[rank])}" in process.log()
+    assert f"found:  {reason.format(pids[rank])}" in process.log()
 
 
 @pytest.mark.parametrize("divided", ["--tp-size", "--pp-size"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qwen_runtime import errors
 from qwen_runtime.cli import main
 from qwen_runtime.errors import PlanError, UsageError
 from qwen_runtime.plan import build, make, plan, read
@@ -59,7 +60,7 @@ def test_a_plan_that_does_not_fit_exits_with_3_and_names_what_does(run: Run) -> 
     code, out, err = run(*TOO_LARGE, "--json")
     document = json.loads(out)
     assert (code, document["fits"], document["predicted"], document["launch"]) == (3, False, [], {})
-    assert err == f"qwen-runtime: {document['reason']}\n"
+    assert err == errors.message(**document["problem"]) + "\n"
     fit = document["nearest_fit"]
     assert fit["changed"] == ["quantization"]
     assert run(*fit["arguments"])[0] == 0
@@ -180,7 +181,7 @@ def test_reading_a_plan_that_does_not_fit_gives_its_own_message(tmp_path: Path, 
     path.write_text(run(*TOO_LARGE, "--json")[1])
     with pytest.raises(PlanError) as caught:
         read(path)
-    assert str(caught.value) == json.loads(path.read_text())["reason"]
+    assert str(caught.value) == errors.message(**json.loads(path.read_text())["problem"])
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"format": 1, "fits": true}', '{"format": 1}'])

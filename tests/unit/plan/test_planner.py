@@ -158,9 +158,9 @@ def test_a_short_context_shortens_the_usual_request() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"context_tokens": 300_000}, "--context 300000; needed: at most 262144 tokens"),
+        ({"context_tokens": 300_000}, "--context 300000\nneeded: at most 262144 tokens"),
         ({"input_tokens": 65_000, "output_tokens": 1000}, "--input-tokens 65000 and --output-tokens 1000"),
-        ({"nodes": 1000}, "8000 GPUs; needed: at most 4096"),
+        ({"nodes": 1000}, "8000 GPUs\nneeded: at most 4096"),
         ({"model": "Qwen2.5-Coder-7B-Instruct", "quantization": "fp8"}, "--quantization fp8 of Qwen2.5-Coder-7B"),
         ({"model": "gpt-9"}, "model 'gpt-9' is not known"),
         ({"gpu": "tpu"}, "GPU 'tpu' is not known"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qwen_runtime import weights
+from qwen_runtime import errors, weights
 from qwen_runtime.cli import main
 from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec
@@ -79,7 +79,7 @@ def test_context_and_dtype_come_from_the_plan_unless_the_command_says_otherwise(
 
 
 def test_more_context_than_was_planned_is_refused(write: Write) -> None:
-    with pytest.raises(UsageError, match="--max-model-len 4096; needed: at most 2048 tokens"):
+    with pytest.raises(UsageError, match="--max-model-len 4096\nneeded: at most 2048 tokens"):
         planned.settings(write("smollm2"), "vllm", 4096, None)
 
 
@@ -95,7 +95,7 @@ def test_a_plan_that_does_not_fit_stops_serve_with_its_message(
     ports = ("--port", str(free_port()), "--health-port", str(free_port()))
     code = main(["serve", "--model", str(planned_model), "--plan", str(path), *ports])
     assert code == 3
-    assert capsys.readouterr().err == f"qwen-runtime: {json.loads(path.read_text())['reason']}\n"
+    assert capsys.readouterr().err == errors.message(**json.loads(path.read_text())["problem"]) + "\n"
 
 
 def test_a_plan_of_another_model_is_refused(
@@ -125,7 +125,7 @@ def test_a_plan_over_several_nodes_makes_ranks_of_one_command(
     group = ["--nnodes", "2", "--node-rank", "0", "--master-addr", "pod-0.group", "--master-port", "29500"]
     assert leader[-8:] == group
     assert follower[-9:] == [*group[:3], "1", *group[4:], "--headless"]
-    with pytest.raises(UsageError, match="--nodes 1; needed: 2, over which"):
+    with pytest.raises(UsageError, match="--nodes 1\nneeded: 2, over which"):
         planned.settings(path, "vllm", None, None, nodes=1)
 
 
@@ -146,5 +146,5 @@ def test_flags_that_leave_a_rank_open_are_refused(
 
 
 def test_an_engine_that_has_no_ranks_on_other_nodes_is_refused_there() -> None:
-    with pytest.raises(UsageError, match="--engine transformers over 2 nodes; needed: engine vllm"):
+    with pytest.raises(UsageError, match="--engine transformers over 2 nodes\nneeded: engine vllm"):
         planned.place("transformers", 2, 1, "leader", 29500, 8082)

@@ -105,7 +105,7 @@ def test_candidates_fill_hosts_and_repeat_over_them() -> None:
 def test_a_gpu_is_found_without_its_memory_unless_there_are_two() -> None:
     assert gpus.get("H200").name == "h200-141gb"
     assert gpus.get("rtx-4090").name == "rtx4090-24gb"
-    with pytest.raises(UsageError, match=r"two sizes.*a100-40gb or a100-80gb"):
+    with pytest.raises(UsageError, match=r"(?s)two sizes.*a100-40gb or a100-80gb"):
         gpus.get("a100")
 
 

@@ -93,16 +93,16 @@ def test_layers_without_experts_are_counted_as_dense() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "deepseek_v3"}, "model_type 'deepseek_v3'; needed: one of qwen3_moe, qwen3, qwen2, llama"),
+        ({"model_type": "deepseek_v3"}, "model_type 'deepseek_v3'\nneeded: one of qwen3_moe, qwen3, qwen2, llama"),
         ({"model_type": None}, "model_type None"),
         ({"num_hidden_layers": None}, "has no num_hidden_layers"),
-        ({"hidden_size": "256"}, "hidden_size '256'; needed: a whole number above 0"),
+        ({"hidden_size": "256"}, "hidden_size '256'\nneeded: a whole number above 0"),
         ({"vocab_size": -1}, "vocab_size -1"),
         ({"num_experts": True}, "num_experts True"),
-        ({"head_dim": None, "hidden_size": 250}, "num_attention_heads 8; needed: a divisor of hidden_size, 250"),
+        ({"head_dim": None, "hidden_size": 250}, "num_attention_heads 8\nneeded: a divisor of hidden_size, 250"),
         ({"mlp_bias": True}, "mlp_bias True"),
-        ({"num_experts_per_tok": 9}, "num_experts_per_tok 9; needed: at most num_experts, 8"),
-        ({"num_key_value_heads": 3}, "num_key_value_heads 3; needed: a divisor of num_attention_heads, 8"),
+        ({"num_experts_per_tok": 9}, "num_experts_per_tok 9\nneeded: at most num_experts, 8"),
+        ({"num_key_value_heads": 3}, "num_key_value_heads 3\nneeded: a divisor of num_attention_heads, 8"),
         ({"quantization_config": {"quant_method": "awq"}}, "quantised by 'awq'"),
         ({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 64]}}, "blocks [128, 64]"),
     ],
@@ -110,7 +110,7 @@ def test_layers_without_experts_are_counted_as_dense() -> None:
 def test_a_configuration_that_cannot_be_used_is_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         from_config("m", {**MOE, **change}, "models/m/config.json")
-    assert str(caught.value).startswith("models/m/config.json")
+    assert str(caught.value).startswith("found:  models/m/config.json")
     assert message in str(caught.value)
 
 
@@ -127,7 +127,7 @@ def test_a_directory_is_read_and_held_against_its_index(tmp_path: Path) -> None:
     write(tmp_path, MOE, {"metadata": {"total_size": size_bytes}, "weight_map": {"lm_head.weight": "a"}})
     assert catalogue.read(tmp_path).size_bytes == size_bytes
     write(tmp_path, MOE, {"metadata": {"total_size": size_bytes + 2}, "weight_map": {}})
-    with pytest.raises(UsageError, match=rf"states {size_bytes + 2} bytes of weights; needed: {size_bytes} bytes"):
+    with pytest.raises(UsageError, match=rf"states {size_bytes + 2} bytes of weights\nneeded: {size_bytes} bytes"):
         catalogue.read(tmp_path)
 
 

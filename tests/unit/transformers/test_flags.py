@@ -77,11 +77,11 @@ def test_what_stands_after_the_border_wins(write: Write) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--pp-size", "2", "--tp-size", "2"], "--pp-size 2 with --tp-size 2; needed: one of the two"),
-        (["--tp-size", "4", "--ep-size", "2"], "--ep-size 2 with --tp-size 4; needed: 1, or as many ranks"),
-        (["--ep-size", "2"], "--ep-size 2 with --tp-size 1; needed: 1, or as many ranks"),
-        (["--tp-size", "2", "--quantization", "int8"], "--quantization int8 over 2 ranks; needed: one of the two"),
-        (["--pp-size", "2", "--quantization", "int8"], "--quantization int8 over 2 ranks; needed: one of the two"),
+        (["--pp-size", "2", "--tp-size", "2"], "--pp-size 2 with --tp-size 2\nneeded: one of the two"),
+        (["--tp-size", "4", "--ep-size", "2"], "--ep-size 2 with --tp-size 4\nneeded: 1, or as many ranks"),
+        (["--ep-size", "2"], "--ep-size 2 with --tp-size 1\nneeded: 1, or as many ranks"),
+        (["--tp-size", "2", "--quantization", "int8"], "--quantization int8 over 2 ranks\nneeded: one of the two"),
+        (["--pp-size", "2", "--quantization", "int8"], "--quantization int8 over 2 ranks\nneeded: one of the two"),
     ],
 )
 def test_ranks_that_cannot_work_together_are_refused(words: list[str], message: str) -> None:
@@ -130,13 +130,13 @@ def test_without_ranks_any_model_is_one_process() -> None:
 
 def test_one_of_several_nodes_is_refused() -> None:
     rank = Rank(nodes=2, rank=0, leader_address="a", rendezvous_port=1)
-    with pytest.raises(UsageError, match="engine transformers on 2 nodes; needed: one node"):
+    with pytest.raises(UsageError, match="engine transformers on 2 nodes\nneeded: one node"):
         transformers.command(EngineSpec(Path("m"), "m", 8080, 2048, "bfloat16", rank=rank))
 
 
 def test_a_cache_that_is_smaller_than_one_context_is_refused() -> None:
     assert flags.parse([*OWN, "--num-blocks", "128"]).limits.pages == 128
-    with pytest.raises(UsageError, match="--num-blocks 127 of 32 tokens hold 4064 tokens; needed: at least"):
+    with pytest.raises(UsageError, match="--num-blocks 127 of 32 tokens hold 4064 tokens\nneeded: at least"):
         flags.parse([*OWN, "--num-blocks", "127"])
 
 

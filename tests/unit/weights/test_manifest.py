@@ -96,28 +96,28 @@ def configuration_that_is_none(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (without("config.json"), "config.json: found nothing, expected the model's configuration"),
-        (without("tokenizer.json"), "tokenizer.json: found nothing, expected a tokenizer"),
-        (without("generation_config.json"), "generation_config.json: found nothing, expected sampling defaults"),
+        (without("config.json"), "config.json: found: nothing; needed: the model's configuration"),
+        (without("tokenizer.json"), "tokenizer.json: found: nothing; needed: a tokenizer"),
+        (without("generation_config.json"), "generation_config.json: found: nothing; needed: sampling defaults"),
         (
             without_template,
-            "chat_template.jinja: found nothing, expected a chat template, or one in tokenizer_config.json",
+            "chat_template.jinja: found: nothing; needed: a chat template, or one in tokenizer_config.json",
         ),
-        (without_shards, "*.safetensors: found nothing, expected the model's weights"),
-        (without(INDEX), f"{INDEX}: found nothing, expected the index of 2 shards"),
-        (without(OTHER), f"{INDEX}: found shard '{OTHER}', expected only shards that"),
+        (without_shards, "*.safetensors: found: nothing; needed: the model's weights"),
+        (without(INDEX), f"{INDEX}: found: nothing; needed: the index of 2 shards"),
+        (without(OTHER), f"{INDEX}: found: shard '{OTHER}'; needed: only shards that"),
         (
             same_tensor_twice,
-            f"{OTHER}: found tensor 'embed', which {SHARD} holds too, expected every tensor in one shard",
+            f"{OTHER}: found: tensor 'embed', which {SHARD} holds too; needed: every tensor in one shard",
         ),
-        (shard_beside_the_index, "consolidated.safetensors: found a shard that the index does not name"),
-        (index_of_another_tensor, f"{SHARD}: found no tensor 'lost', expected the tensors of the index"),
-        (index_without_a_tensor, f"{INDEX}: found no entry for tensor 'bias' of {SHARD}"),
-        (index_to_the_wrong_shard, f"{SHARD}: found no tensor 'head'"),
-        (index_out_of_the_directory, f"{INDEX}: found shard '../../etc/passwd', expected only shards that"),
-        (header_beyond_the_file, f"{SHARD}: found a header of {10**12} bytes in a file of 10 bytes"),
-        (link_into_a_cache, f"{SHARD}: found a link to ../blob, expected a regular file"),
-        (configuration_that_is_none, "config.json: found no JSON object"),
+        (shard_beside_the_index, "consolidated.safetensors: found: a shard that the index does not name"),
+        (index_of_another_tensor, f"{SHARD}: found: no tensor 'lost'; needed: the tensors of the index"),
+        (index_without_a_tensor, f"{INDEX}: found: no entry for tensor 'bias' of {SHARD}"),
+        (index_to_the_wrong_shard, f"{SHARD}: found: no tensor 'head'"),
+        (index_out_of_the_directory, f"{INDEX}: found: shard '../../etc/passwd'; needed: only shards that"),
+        (header_beyond_the_file, f"{SHARD}: found: a header of {10**12} bytes in a file of 10 bytes"),
+        (link_into_a_cache, f"{SHARD}: found: a link to ../blob; needed: a regular file"),
+        (configuration_that_is_none, "config.json: found: no JSON object"),
     ],
 )
 def test_what_cannot_be_served_gets_no_manifest(model_dir: Path, damage: Callable[[Path], None], message: str) -> None:
@@ -130,7 +130,7 @@ def test_what_cannot_be_served_gets_no_manifest(model_dir: Path, damage: Callabl
 )
 def test_an_index_that_is_none_is_named(model_dir: Path, content: str, found: str) -> None:
     (model_dir / INDEX).write_text(content)
-    assert f"{INDEX}: found {found}" in refusal(model_dir)
+    assert f"{INDEX}: found: {found}" in refusal(model_dir)
 
 
 def test_one_file_needs_no_index(model_dir: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_file_that_is_no_manifest_is_refused(model_dir: Path, text: str, found
 
 def test_the_format_before_this_one_is_named_with_what_to_do(model_dir: Path) -> None:
     message = read(model_dir, {"format": 1, "model": "tiny", "revision": "1", "files": [GOOD]})
-    assert "a manifest of format 1; needed: format 2" in message
+    assert "a manifest of format 1\nneeded: format 2" in message
     assert "qwen-runtime weights manifest DIR --model NAME" in message
 
 
@@ -231,7 +231,7 @@ def test_a_manifest_too_large_to_be_one_is_not_read(model_dir: Path) -> None:
 
 
 def test_an_empty_directory_gets_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"\*\.safetensors: found nothing"):
+    with pytest.raises(WeightsError, match=r"\*\.safetensors: found: nothing"):
         weights.write_manifest(tmp_path, "tiny", "1")
     assert not list(tmp_path.iterdir())
 

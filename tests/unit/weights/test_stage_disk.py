@@ -82,7 +82,7 @@ def test_what_a_killed_run_left_is_checked_again(stage: Stage, source_dir: Path,
 
 def test_a_second_writer_is_refused_while_the_first_one_works(stage: Stage, source_dir: Path, target: Path) -> None:
     with serve(source_dir, Behaviour(stalls_after=BEGUN)) as slow, running(target, slow.url):
-        with pytest.raises(HostError, match=r"another process is staging to .*; needed: one at a time. Wait"):
+        with pytest.raises(HostError, match=r"another process is staging to .*\nneeded: one at a time\nremedy: Wait"):
             stage(source_dir)
         change(source_dir)
         with pytest.raises(HostError, match="another process is staging to"):
@@ -169,7 +169,9 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(
     stage: Stage, source_dir: Path, target: Path
 ) -> None:
     with serve(source_dir) as mirror:
-        with pytest.raises(HostError, match=r"GB free at .*; needed: .* GB for tiny, margin included. Free the space"):
+        with pytest.raises(
+            HostError, match=r"GB free at .*\nneeded: .* GB for tiny, margin included\nremedy: Free the space"
+        ):
             stage(mirror.url, margin_bytes=1 << 60)
         assert mirror.paths() == ["/manifest.json"]
         assert not target.exists()
@@ -194,7 +196,7 @@ def test_a_write_that_fails_stops_the_run_and_the_next_one_goes_on(
     with serve(source_dir) as mirror:
         with (
             files_no_larger_than(BEGUN),
-            pytest.raises(HostError, match=r"File too large while staging to .*run again"),
+            pytest.raises(HostError, match=r"(?s)File too large while staging to .*run again"),
         ):
             stage(mirror.url)
         assert not target.exists()
@@ -224,7 +226,7 @@ def test_a_disk_that_fills_up_meanwhile_stops_the_run_and_the_next_one_goes_on(
 
         original, staging.DirectorySource = staging.DirectorySource, Filling  # type: ignore[misc]
         try:
-            with pytest.raises(HostError, match=r"No space left on device while staging to .*Free the space"):
+            with pytest.raises(HostError, match=r"(?s)No space left on device while staging to .*Free the space"):
                 stage(source_dir)
         finally:
             staging.DirectorySource = original  # type: ignore[misc]

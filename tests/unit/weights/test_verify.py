@@ -44,7 +44,8 @@ def test_a_flipped_byte_is_found_by_full_and_only_by_full(model_dir: Path) -> No
     message = refusal(model_dir, full=True)
     expected = next(entry.sha256 for entry in weights.read_manifest(model_dir).files if entry.path == SHARD)
     assert (
-        f"{SHARD}: found SHA-256 {sha256_of(model_dir / SHARD)}, expected {expected}. {weights.STAGE_AGAIN}" in message
+        f"{SHARD}: found: SHA-256 {sha256_of(model_dir / SHARD)}; needed: {expected}; remedy: {weights.STAGE_AGAIN}"
+        in message
     )
 
 
@@ -85,13 +86,13 @@ def replace_by_pipe(model_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (truncate, f"{SHARD}: found {{short}} bytes, expected {{whole}} bytes"),
-        (remove, f"{SHARD}: found nothing, expected {{whole}} bytes"),
-        (add, "sub/extra.safetensors: found a file that the manifest does not list"),
-        (link_outside, f"{SHARD}: found a link to {{outside}}, expected a regular file"),
-        (link_a_folder_outside, "more: found a file that the manifest does not list"),
-        (replace_by_directory, f"{SHARD}: found no regular file, expected {{whole}} bytes"),
-        (replace_by_pipe, f"{INDEX}: found no regular file"),
+        (truncate, f"{SHARD}: found: {{short}} bytes; needed: {{whole}} bytes"),
+        (remove, f"{SHARD}: found: nothing; needed: {{whole}} bytes"),
+        (add, "sub/extra.safetensors: found: a file that the manifest does not list"),
+        (link_outside, f"{SHARD}: found: a link to {{outside}}; needed: a regular file"),
+        (link_a_folder_outside, "more: found: a file that the manifest does not list"),
+        (replace_by_directory, f"{SHARD}: found: no regular file; needed: {{whole}} bytes"),
+        (replace_by_pipe, f"{INDEX}: found: no regular file"),
     ],
 )
 def test_fast_verification_finds(model_dir: Path, damage: Callable[[Path], None], message: str) -> None:
@@ -121,9 +122,9 @@ def rewrite_header(path: Path, old: bytes, new: bytes) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b'"embed"', b'"umbed"', "tensor 'embed': absent, expected U8 [500]"),
-        (b'"U8"', b'"I8"', "tensor 'embed': I8 [500], expected U8 [500]"),
-        (b"[500]", b"[501]", "tensor 'embed' of U8 [501] in 500 bytes, expected an intact safetensors file"),
+        (b'"embed"', b'"umbed"', "tensor 'embed': absent; needed: U8 [500]"),
+        (b'"U8"', b'"I8"', "tensor 'embed': I8 [500]; needed: U8 [500]"),
+        (b"[500]", b"[501]", "tensor 'embed' of U8 [501] in 500 bytes; needed: an intact safetensors file"),
         (b'{"embed"', b'X"embed"', "a header that is not a table of tensors"),
     ],
 )
@@ -133,26 +134,26 @@ def test_a_header_that_differs_from_the_manifest_is_found_by_fast(
     rewrite_header(model_dir / SHARD, old, new)
     found = refusal(model_dir)
     assert "1 fault(s)" in found
-    assert f"{SHARD}: found {message}" in found
+    assert f"{SHARD}: found: {message}" in found
 
 
 def test_a_header_that_claims_more_than_the_file_holds_is_named(model_dir: Path) -> None:
     data = (model_dir / SHARD).read_bytes()
     (model_dir / SHARD).write_bytes((10**12).to_bytes(8, "little") + data[8:])
-    assert f"{SHARD}: found a header of {10**12} bytes in a file of {len(data)} bytes" in refusal(model_dir)
+    assert f"{SHARD}: found: a header of {10**12} bytes in a file of {len(data)} bytes" in refusal(model_dir)
 
 
 def test_an_index_changed_in_place_is_held_against_the_shards(model_dir: Path) -> None:
     rewrite_header(model_dir / INDEX, b'"embed"', b'"umbed"')
     found = refusal(model_dir)
-    assert f"{SHARD}: found no tensor 'umbed', expected the tensors of the index" in found
-    assert f"{INDEX}: found no entry for tensor 'embed' of {SHARD}, expected every tensor of the shards" in found
+    assert f"{SHARD}: found: no tensor 'umbed'; needed: the tensors of the index" in found
+    assert f"{INDEX}: found: no entry for tensor 'embed' of {SHARD}; needed: every tensor of the shards" in found
 
 
 def test_an_index_that_is_none_any_more_is_named(model_dir: Path) -> None:
     path = model_dir / INDEX
     path.write_bytes(b" " * path.stat().st_size)
-    assert f"{INDEX}: found no weight_map in it" in refusal(model_dir)
+    assert f"{INDEX}: found: no weight_map in it" in refusal(model_dir)
 
 
 def test_a_missing_manifest_says_how_to_make_one(model_dir: Path) -> None:
@@ -173,7 +174,7 @@ def test_full_verification_of_a_file_that_cannot_be_read_names_it(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "readv", fail)
-    assert f"{SHARD}: found a read error (Input/output error), expected a readable file" in refusal(
+    assert f"{SHARD}: found: a read error (Input/output error); needed: a readable file" in refusal(
         model_dir, full=True
     )
 

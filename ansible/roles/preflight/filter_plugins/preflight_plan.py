@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ def assess_plan(found_everywhere: Mapping[str, Any], host: str, needed: Mapping[
 
 
 def _refusal(answer: Mapping[str, Any]) -> Row:
-    said = answer["stderr"].strip().removeprefix("qwen-runtime: ")
-    return _row("plan", False, said, "a plan that fits", "Take what it names, and plan anew.")
+    parts = re.fullmatch(r"(?s)found:  (.*)\nneeded: (.*)\nremedy: (.*)", answer["stderr"].strip())
+    found, wanted, remedy = parts.groups() if parts else (answer["stderr"], "a plan that can be read", REPLAN)
+    return _row("plan", False, found, wanted, remedy)
 
 
 def _gpus_row(name: str, plan: Mapping[str, Any], own: list[str], plans: int) -> Row:

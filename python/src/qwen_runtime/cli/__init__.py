@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `... | head` has seen enough; nothing may be written to it at the end either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Error as error:
-        print(f"qwen-runtime: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130  # as shells say it

@@ -53,7 +53,7 @@ def _converse(client: Client, model: str, beginning: list[Message], max_tokens: 
                 answer = _answer(client, model, asked, max_tokens)
             except Error as error:
                 # The conversation stays as it was before the question that failed.
-                print(f"qwen-runtime: {error}", file=sys.stderr)
+                print(error, file=sys.stderr)
                 continue
             messages = [*asked, {"role": "assistant", "content": answer}]
 

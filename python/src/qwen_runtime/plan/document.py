@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from qwen_runtime.errors import one_line
 from qwen_runtime.plan import engines, kubernetes, nearest
 from qwen_runtime.plan.nearest import Alternative
 from qwen_runtime.plan.planner import Candidate, Plan
@@ -29,7 +30,7 @@ def build(plan: Plan) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "fits": plan.fits,
-        "reason": str(error) if error else summary(plan),
+        "reason": one_line(error.found, error.needed, error.remedy) if error else summary(plan),
         "command": shlex.join(["qwen-runtime", "plan", *request.command(), "--json"]),
         "problem": {"found": error.found, "needed": error.needed, "remedy": error.remedy} if error else None,
         "warnings": warnings(plan),

@@ -3,8 +3,8 @@
 manifest.json is written once, where the files are known to be good, and travels with them.
 """
 
-from qwen_runtime.weights.files import MANIFEST_NAME, STAGE_AGAIN, Fault
+from qwen_runtime.weights.files import MANIFEST_NAME, STAGE_AGAIN
 from qwen_runtime.weights.manifest import Manifest, read_manifest, write_manifest
 from qwen_runtime.weights.verification import verify
 
-__all__ = ["MANIFEST_NAME", "STAGE_AGAIN", "Fault", "Manifest", "read_manifest", "verify", "write_manifest"]
+__all__ = ["MANIFEST_NAME", "STAGE_AGAIN", "Manifest", "read_manifest", "verify", "write_manifest"]

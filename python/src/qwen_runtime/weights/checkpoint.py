@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from qwen_runtime import safetensors
+from qwen_runtime.errors import Fault
 from qwen_runtime.safetensors import INDEX_NAME, SUFFIX, Tensor
-from qwen_runtime.weights.files import Fault
+from qwen_runtime.weights.files import STAGE_AGAIN
 
 NEEDED = ("configuration", "tokenizer", "chat_template", "generation_config")
 CONFIGURATION = "config.json"
@@ -70,7 +71,7 @@ def _read_header(directory: Path, path: str) -> dict[str, Tensor] | Fault:
     try:
         return safetensors.read_header(directory / path)
     except (ValueError, OSError) as error:
-        return Fault(path, str(error), "an intact safetensors file")
+        return Fault(path, str(error), "an intact safetensors file", STAGE_AGAIN)
 
 
 def tensor_faults(directory: Path, tensors: Mapping[str, Mapping[str, Tensor]], *, indexed: bool) -> list[Fault]:
@@ -85,7 +86,7 @@ def tensor_faults(directory: Path, tensors: Mapping[str, Mapping[str, Tensor]], 
     try:
         weight_map = safetensors.read_index(directory / INDEX_NAME)
     except (ValueError, OSError) as error:
-        return [*faults, Fault(INDEX_NAME, str(error), "an index of tensors and shards")]
+        return [*faults, Fault(INDEX_NAME, str(error), "an index of tensors and shards", STAGE_AGAIN)]
     return faults + _index_faults(weight_map, tensors, holders)
 
 
@@ -111,16 +112,18 @@ def _index_faults(
         named.setdefault(shard, []).append(tensor)
     for shard, expected in sorted(named.items()):
         if shard not in tensors:
-            faults.append(Fault(INDEX_NAME, f"shard {shard!r}", "only shards that the manifest lists"))
+            faults.append(Fault(INDEX_NAME, f"shard {shard!r}", "only shards that the manifest lists", STAGE_AGAIN))
         elif absent := sorted(set(expected) - tensors[shard].keys()):
-            faults.append(Fault(shard, f"no tensor {absent[0]!r}{_more(absent)}", "the tensors of the index"))
+            faults.append(
+                Fault(shard, f"no tensor {absent[0]!r}{_more(absent)}", "the tensors of the index", STAGE_AGAIN)
+            )
     faults += [
         Fault(shard, "a shard that the index does not name", "only shards of the index", "Remove it, or stage again.")
         for shard in sorted(tensors.keys() - named.keys())
     ]
     if unnamed := sorted(name for name in holders.keys() - weight_map.keys() if holders[name] in named):
         found = f"no entry for tensor {unnamed[0]!r} of {holders[unnamed[0]]}{_more(unnamed)}"
-        faults.append(Fault(INDEX_NAME, found, "every tensor of the shards"))
+        faults.append(Fault(INDEX_NAME, found, "every tensor of the shards", STAGE_AGAIN))
     return faults
 
 

@@ -1,11 +1,12 @@
-"""What lies in a model directory, what may, and how a fault of one file is said."""
+"""The files that lie in a model directory, and those that may."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from qwen_runtime.errors import Fault
 
 MANIFEST_NAME = "manifest.json"
 LONGEST_NAME_BYTES = 255  # NAME_MAX of Linux
@@ -13,19 +14,8 @@ LONGEST_PATH_BYTES = 1024  # well below PATH_MAX, which also holds the directory
 STAGE_AGAIN = "Stage the model again from its source."
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    file: str
-    found: str
-    expected: str
-    remedy: str = STAGE_AGAIN
-
-    def __str__(self) -> str:
-        return f"{self.file}: found {self.found}, expected {self.expected}. {self.remedy}"
-
-
 def listing(faults: list[Fault]) -> str:
-    return f"{len(faults)} fault(s):\n  " + "\n  ".join(map(str, faults)) + "\n"
+    return f"{len(faults)} fault(s):\n  " + "\n  ".join(map(str, faults))
 
 
 def is_inside(path: str) -> bool:
@@ -56,7 +46,7 @@ def files_in(directory: Path) -> set[str]:
 
 def shape_fault(directory: Path, path: str, size_bytes: int | None = None) -> Fault | None:
     """Whether the path is a regular file, reached through no link, of that size."""
-    expected = "a regular file" if size_bytes is None else f"{size_bytes} bytes"
+    needed = "a regular file" if size_bytes is None else f"{size_bytes} bytes"
     for step in (*reversed(PurePosixPath(path).parents), PurePosixPath(path)):
         place = directory / step
         if step.name and place.is_symlink():
@@ -65,8 +55,8 @@ def shape_fault(directory: Path, path: str, size_bytes: int | None = None) -> Fa
             )
     place = directory / path
     if not place.is_file():
-        return Fault(path, "no regular file" if place.exists() else "nothing", expected)
+        return Fault(path, "no regular file" if place.exists() else "nothing", needed, STAGE_AGAIN)
     found_bytes = place.stat().st_size
     if size_bytes is not None and found_bytes != size_bytes:
-        return Fault(path, f"{found_bytes} bytes", expected)
+        return Fault(path, f"{found_bytes} bytes", needed, STAGE_AGAIN)
     return None

@@ -16,9 +16,9 @@ from qwen_runtime.weights.manifest import MAX_BYTES, FileEntry
 class SourceFault(Exception):
     """A source did not do what it should; another one may, or the same one later."""
 
-    def __init__(self, found: str, expected: str) -> None:
-        self.found, self.expected = found, expected
-        super().__init__(f"found {found}, expected {expected}")
+    def __init__(self, found: str, needed: str) -> None:
+        self.found, self.needed = found, needed
+        super().__init__(f"found: {found}; needed: {needed}")
 
 
 class Unreachable(SourceFault):
@@ -73,7 +73,7 @@ class DirectorySource:
 
     def _open(self, path: str, size_bytes: int | None = None) -> io.FileIO:
         if fault := shape_fault(self._directory, path, size_bytes):
-            raise SourceFault(fault.found, fault.expected)
+            raise SourceFault(fault.found, fault.needed)
         try:
             return io.FileIO(self._directory / path)
         except OSError as error:

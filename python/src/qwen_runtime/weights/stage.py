@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from qwen_runtime.errors import HostError, UsageError, WeightsError
+from qwen_runtime.errors import Fault, HostError, UsageError, WeightsError
 from qwen_runtime.weights import digest, workplace
-from qwen_runtime.weights.files import MANIFEST_NAME, Fault, listing, shape_fault
+from qwen_runtime.weights.files import MANIFEST_NAME, listing, shape_fault
 from qwen_runtime.weights.http_source import HttpSource
 from qwen_runtime.weights.manifest import FileEntry, Manifest, parse
 from qwen_runtime.weights.progress import Progress, gigabytes, on_stderr

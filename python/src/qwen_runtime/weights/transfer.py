@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qwen_runtime.errors import WeightsError
-from qwen_runtime.weights.files import Fault
+from qwen_runtime.errors import Fault, WeightsError
 from qwen_runtime.weights.manifest import FileEntry
 from qwen_runtime.weights.part import BLOCK_BYTES, Part
 from qwen_runtime.weights.progress import Progress

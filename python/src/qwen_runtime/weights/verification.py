@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from qwen_runtime.errors import WeightsError
+from qwen_runtime.errors import Fault, WeightsError
 from qwen_runtime.safetensors import INDEX_NAME, Tensor
 from qwen_runtime.weights import checkpoint, digest
-from qwen_runtime.weights.files import Fault, files_in, listing, shape_fault
+from qwen_runtime.weights.files import STAGE_AGAIN, files_in, listing, shape_fault
 from qwen_runtime.weights.manifest import FileEntry, Manifest, read_manifest
 from qwen_runtime.weights.progress import Progress, on_stderr
 
@@ -57,10 +57,10 @@ def _header_faults(directory: Path, manifest: Manifest, broken: set[str]) -> lis
     tensors, faults = checkpoint.read_headers(directory, manifest.tensors.keys() - broken)
     for path, found in tensors.items():
         faults += _tensor_differences(path, found, manifest.tensors[path])
-    reported = broken | {fault.file for fault in faults}
+    reported = broken | {fault.subject for fault in faults}
     indexed = any(entry.path == INDEX_NAME for entry in manifest.files) and INDEX_NAME not in broken
     more = checkpoint.tensor_faults(directory, manifest.tensors, indexed=indexed)
-    return faults + [fault for fault in more if fault.file not in reported]
+    return faults + [fault for fault in more if fault.subject not in reported]
 
 
 def _tensor_differences(path: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[Fault]:
@@ -68,7 +68,7 @@ def _tensor_differences(path: str, found: Mapping[str, Tensor], expected: Mappin
     for name in sorted(found.keys() | expected.keys()):
         if found.get(name) != expected.get(name):
             is_, should_be = found.get(name, "absent"), expected.get(name, "none of that name")
-            return [Fault(path, f"tensor {name!r}: {is_}", f"{should_be}")]
+            return [Fault(path, f"tensor {name!r}: {is_}", f"{should_be}", STAGE_AGAIN)]
     return []
 
 
@@ -80,5 +80,5 @@ def _digest_faults(directory: Path, entries: list[FileEntry], progress: Progress
         if isinstance(found, OSError):
             faults.append(Fault(entry.path, f"a read error ({found.strerror})", "a readable file", CHECK_DISK))
         elif found != entry.sha256:
-            faults.append(Fault(entry.path, f"SHA-256 {found}", entry.sha256))
+            faults.append(Fault(entry.path, f"SHA-256 {found}", entry.sha256, STAGE_AGAIN))
     return faults

@@ -33,7 +33,7 @@ func readOptions() (options, error) {
 	var read options
 	for name, only := range onlyAs {
 		if value := os.Getenv(name); value != "" && value != only {
-			return read, fmt.Errorf("found: %s=%s; needed: %q, all that this stand-in does; do: leave it out", name, value, only)
+			return read, fmt.Errorf("found: %s=%s; needed: %q, all that this stand-in does; remedy: leave it out", name, value, only)
 		}
 	}
 	for _, strategy := range strings.Split(setting("DEVICE_LIST_STRATEGY", "envvar"), ",") {

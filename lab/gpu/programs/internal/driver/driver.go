@@ -24,7 +24,7 @@ func GPUs(options ...nvml.LibraryOption) ([]GPU, error) {
 	library := nvml.New(options...)
 	if code := library.Init(); code != nvml.SUCCESS {
 		return nil, fmt.Errorf("found: NVML does not start (%v); needed: the host's driver in this container; "+
-			"do: give the pod the runtime class of NVIDIA's container toolkit", code)
+			"remedy: give the pod the runtime class of NVIDIA's container toolkit", code)
 	}
 	count, code := library.DeviceGetCount()
 	if code != nvml.SUCCESS {

@@ -36,7 +36,7 @@ def main() -> NoReturn:
         else:
             serve(options)
     except Error as error:
-        print(f"qwen-runtime: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         code = error.exit_code
     sys.stdout.flush()
     # Not sys.exit: that waits for the engine's thread, and it may wait for ever for a rank that is gone.
