@@ -8,7 +8,7 @@ import shutil
 import sys
 
 from lab.errors import LabError
-from lab.machine import bootstrap, fitness, ownership, registries
+from lab.machine import bootstrap, fitness, ownership, ports, registries
 from lab.paths import CACHE, CONTROLLER_ENV, REPO
 
 
@@ -28,7 +28,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lab", description=__doc__)
     commands = parser.add_subparsers(required=True)
     up = commands.add_parser("up", help="bring the whole path up, or go on where an earlier run stopped")
-    up.add_argument("--model", default="smollm2", help="smollm2 or qwen2.5-coder-1.5b")
+    up.add_argument("--model", default="smollm2", help="a model that the lab serves, by name or alias; %(default)s")
     up.set_defaults(do=_up)
     down = commands.add_parser("down", help="remove what `up` made; caches stay")
     down.add_argument("--force", action="store_true", help="also when the lab belongs to another clone")
@@ -51,7 +51,7 @@ def _parse() -> argparse.Namespace:
     chat.add_argument("question", nargs="?", default="", help="empty: a conversation")
     chat.set_defaults(do=_chat)
     for talks in (serve, chat):
-        talks.add_argument("--port", type=int, default=fitness.SERVE_PORT, help="default: %(default)s")
+        talks.add_argument("--port", type=int, default=ports.SERVE, help="default: %(default)s")
     run = commands.add_parser("run", help="run a program in the controller's environment")
     run.add_argument("argv", nargs=argparse.REMAINDER)
     run.set_defaults(do=_run)

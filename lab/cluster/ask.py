@@ -7,27 +7,26 @@ import time
 import openai
 
 from lab.errors import LabError
-from lab.mirror.server import wait_for
+from lab.machine import ports
+from lab.mirror.client import wait_for
+from lab.mirror.models import SERVING
 from lab.paths import API_KEY
 
-ENDPOINT = "http://127.0.0.1:8080/v1"
-QUESTIONS = {
-    "smollm2-135m-instruct": "What is a server rack? Answer in one sentence.",
-    "qwen2.5-coder-1.5b-instruct": "Write a Python function that tells whether a text is a palindrome. Only the code.",
-}
+ENDPOINT = f"http://127.0.0.1:{ports.GATEWAY}/v1"
 
 
 def wait(seconds: int = 600) -> None:
     """Wait until each gateway has a model server that is ready: after a power cut they load their weights again."""
     health = ENDPOINT.removesuffix("/v1") + "/health"
     # Each request goes to one of the gateways by chance: this many in a row hardly all miss one of them.
-    wait_for(health, "the gateway", seconds, "look at `make status` and the model servers' logs", answers=10)
+    remedy = "look at `make status` and the model servers' logs"
+    wait_for(health, "the gateway", remedy, seconds=seconds, answers=10)
 
 
 def ask(model: str) -> str:
     """Stream an answer to the terminal; returns the figures of that one answer."""
     client = openai.OpenAI(base_url=ENDPOINT, api_key=API_KEY.read_text().strip(), timeout=120)
-    question = QUESTIONS[model]
+    question = SERVING[model].question
     print(f"      > {question}\n      ", end="", flush=True)
     begun = time.monotonic()
     first: float | None = None

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from lab.hosts import podman, rack
-from lab.mirror.server import client, local
+from lab.cluster import stack
+from lab.hosts import inventory, podman
+from lab.machine import ports
+from lab.mirror import client
 from lab.paths import LAB
 from lab.shell import output
 
 CONTAINER = "qwen-lab-edge"
-# loopback port -> node port; the node ports stand in pulumi/Pulumi.local.yaml
-PORTS = {8080: 30080, 9090: 30090, 9093: 30093}
+
+
+def node_ports() -> dict[int, int]:
+    """Ports of this machine, each with the node port of the stack that it leads to."""
+    settings = stack.committed()["config"]
+    monitoring = settings["qwen-onprem:monitoring"]
+    return {
+        ports.GATEWAY: settings["qwen-onprem:gateway"]["service"]["nodePort"],
+        ports.PROMETHEUS: monitoring["prometheusNodePort"],
+        ports.ALERTMANAGER: monitoring["alertmanagerNodePort"],
+    }
 
 
 def configuration() -> str:
     """HAProxy in TCP mode: it sees bytes only, so that TLS, keys and errors stay the gateway's business."""
     lines = ["defaults", "  mode tcp", "  timeout connect 2s", "  timeout client 1h", "  timeout server 1h"]
-    for port, node_port in PORTS.items():
+    hosts = inventory.hosts()
+    for port, node_port in node_ports().items():
         lines += [f"listen port-{port}", f"  bind 127.0.0.1:{port}", "  option redispatch", "  retries 3"]
-        lines += [f"  server {name} {address}:{node_port} check inter 2s" for name, address in rack.inventory().items()]
+        lines += [f"  server {host} {address}:{node_port} check inter 2s" for host, address in hosts.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -33,6 +45,6 @@ def ensure(gateway_image: str) -> str | None:
         podman.remove(CONTAINER)
     output(
         *podman.RUN, "--detach", "--name", CONTAINER, "--network", "host",
-        "--volume", f"{config}:/etc/haproxy/haproxy.cfg:ro", local(gateway_image), env=client(),
+        "--volume", f"{config}:/etc/haproxy/haproxy.cfg:ro", client.local(gateway_image), env=client.environment(),
     )  # fmt: skip
-    return "127.0.0.1: " + ", ".join(str(p) for p in PORTS)
+    return "127.0.0.1: " + ", ".join(str(port) for port in node_ports())

@@ -8,19 +8,28 @@ import secrets
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import yaml
 
-from lab.mirror import server
+from lab.mirror import client
 from lab.paths import API_KEY, BIN, CONTROLLER_ENV, KUBECONFIG, LAB, REPO
 from lab.progress import LAST_LINE
 from lab.shell import logged, output
 
 STACK = "local"
 PROGRAM = REPO / "pulumi"
-NAMESPACE = "qwen"  # as pulumi/Pulumi.local.yaml says
 HOME = LAB / "pulumi"
 CONFIG = HOME / "Pulumi.local.yaml"
+
+
+def committed() -> dict[str, Any]:
+    """The committed stack file; its `config` holds the settings of the program."""
+    stack_file: dict[str, Any] = yaml.safe_load((PROGRAM / "Pulumi.local.yaml").read_text())
+    return stack_file
+
+
+NAMESPACE: str = committed()["config"]["qwen-onprem:namespace"]
 
 
 def environment() -> dict[str, str]:
@@ -50,20 +59,20 @@ def api_key() -> str:
 def configure(images: dict[str, str], model: dict[str, object]) -> None:
     """Lay the site's secrets, image digests and chosen model over a copy of the committed stack file."""
     HOME.mkdir(parents=True, exist_ok=True)
-    committed = yaml.safe_load((PROGRAM / "Pulumi.local.yaml").read_text())
+    stack_file = committed()
     kept = yaml.safe_load(CONFIG.read_text()) if CONFIG.exists() else {}
-    settings = committed["config"]
+    settings = stack_file["config"]
     settings["qwen-onprem:images"] = {**settings.get("qwen-onprem:images", {}), **images}
     first, *others = settings["qwen-onprem:models"]
     # Hosts hold the weights of the chosen model alone.
     shared = [other for other in others if other["name"] == model["name"]]
     settings["qwen-onprem:models"] = [{**first, **model}, *shared]
     if "encryptionsalt" in kept:
-        committed["encryptionsalt"] = kept["encryptionsalt"]
+        stack_file["encryptionsalt"] = kept["encryptionsalt"]
     # A secret's ciphertext differs each time it is written: keep the one that stands.
     settings |= {key: kept["config"][key] for key in map(_key, _secrets()) if key in kept.get("config", {})}
     partial = CONFIG.with_suffix(".partial")
-    partial.write_text(yaml.safe_dump(committed, sort_keys=False))
+    partial.write_text(yaml.safe_dump(stack_file, sort_keys=False))
     partial.rename(CONFIG)
     # This command writes the stack's salt into the stack file beside the project file: let that be the copy.
     shutil.copy(PROGRAM / "Pulumi.yaml", HOME)
@@ -74,7 +83,7 @@ def configure(images: dict[str, str], model: dict[str, object]) -> None:
 
 
 def _secrets() -> dict[str, dict[str, str]]:
-    login = {"user": server.REGISTRY_USER, "password": server.REGISTRY_PASSWORD.read_text()}
+    login = {"user": client.REGISTRY_USER, "password": client.REGISTRY_PASSWORD.read_text()}
     return {"apiKeys": {"lab": api_key()}, "registryLogin": login}
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from lab.cluster import site
 from lab.hosts import network, podman, rack, vm
 from lab.machine import kernel, ownership
-from lab.mirror import images, server
+from lab.mirror import client, images
 from lab.paths import LAB, STATE
 from lab.shell import output
 
-IMAGES = ("localhost/qwen-lab/", server.REGISTRY_ADDRESS)
+IMAGES = ("localhost/qwen-lab/", client.REGISTRY_ADDRESS)
 
 
 def down(*, force: bool) -> int:

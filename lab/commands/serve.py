@@ -18,7 +18,7 @@ from typing import NoReturn, TypeVar
 
 from lab import store
 from lab.errors import LabError
-from lab.machine import bootstrap, fitness
+from lab.machine import bootstrap, fitness, ports
 from lab.mirror.stand_ins import cuda_libraries
 from lab.paths import CACHE, REPO
 from lab.shell import logged
@@ -76,16 +76,16 @@ def _health(port: int) -> str:
 
 def _said(port: int) -> str:
     """The argument of make for a port that is not the usual one."""
-    return "" if port == fitness.SERVE_PORT else f" PORT={port}"
+    return "" if port == ports.SERVE else f" PORT={port}"
 
 
-def _refuse(*ports: int) -> None:
+def _refuse(port: int, health_port: int) -> None:
     """Raise what is in the way before anything is changed."""
-    for port in ports:
-        if fitness.taken(port):
+    for needed in (port, health_port):
+        if ports.taken(needed):
             raise LabError(
-                f"127.0.0.1:{port} is in use{fitness.holder(port)}",
-                f"ports {ports[0]} and {ports[1]} for the model and its health",
+                f"127.0.0.1:{needed} is in use{ports.holder(needed)}",
+                f"ports {port} and {health_port} for the model and its health",
                 "end that program, or name another port: make serve PORT=8300",
             )
     if fault := fitness.system():

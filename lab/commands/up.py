@@ -9,7 +9,7 @@ from lab.cluster import ask, edge, site, stack
 from lab.commands import down
 from lab.commands.steps import Run
 from lab.hosts import network, rack
-from lab.machine import bootstrap, fitness, kernel, ownership
+from lab.machine import bootstrap, fitness, kernel, ownership, ports
 from lab.mirror import images, models, prefetch, server
 from lab.paths import API_KEY, KUBECONFIG, LAB
 from lab.tools import builder
@@ -17,8 +17,8 @@ from lab.tools.go_modules import modules
 
 
 @dataclass(slots=True)
-class Path:
-    """What one step finds out and a later one needs."""
+class Facts:
+    """Facts that one step establishes and a later one needs."""
 
     model: str
     references: dict[str, str] = field(default_factory=dict)
@@ -27,28 +27,28 @@ class Path:
 
 
 def up(model: str) -> int:
-    """Bring the lab up for a model of the catalogue (`smollm2`, `qwen2.5-coder-1.5b`)."""
+    """Bring the lab up for a model that the lab serves, by its name or an alias."""
     held = ownership.lock()
-    path = Path(models.resolve(model))
+    facts = Facts(models.resolve(model))
     run = Run(total=10)
     run.watch_disk()
     run.step("machine", _machine)
     run.step("packages and environment", _packages)
     run.step("tools", _tools)
     run.step("site mirror", _mirror)
-    run.step("images", lambda: _images(path))
-    run.step("weights on the mirror", lambda: models.publish(path.model, path.references["runtime"]))
+    run.step("images", lambda: _images(facts))
+    run.step("weights on the mirror", lambda: models.publish(facts.model, facts.references["runtime"]))
     run.step("hosts", rack.ensure)
-    run.step("ansible: site.yml", lambda: _site(path))
-    run.step("pulumi up", lambda: _stack(path))
-    run.step("a question", lambda: ask.ask(path.model))
+    run.step("ansible: site.yml", lambda: _site(facts))
+    run.step("pulumi up", lambda: _stack(facts))
+    run.step("a question", lambda: ask.ask(facts.model))
     fitness.FILLED.touch()
     run.summarise(
-        model=path.model,
-        ansible_changed=path.hosts_changed,
-        pulumi_changed=path.stack_changed,
+        model=facts.model,
+        ansible_changed=facts.hosts_changed,
+        pulumi_changed=facts.stack_changed,
     )
-    _farewell(path.model)
+    _farewell(facts.model)
     held.close()
     return 0
 
@@ -84,24 +84,24 @@ def _mirror() -> str | None:
     return ", ".join(r for r in (network.ensure(), server.ensure()) if r) or None
 
 
-def _images(path: Path) -> str | None:
-    path.references, built = images.build()
+def _images(facts: Facts) -> str | None:
+    facts.references, built = images.build()
     return f"built {', '.join(built)}" if built else None
 
 
-def _site(path: Path) -> str | None:
-    path.hosts_changed, result = site.converge(
-        site_models=[path.model],
-        site_model_manifests={path.model: models.manifest_sha256(path.model)},
-        site_gpu_images=[path.references["runtime"]],
+def _site(facts: Facts) -> str | None:
+    facts.hosts_changed, result = site.converge(
+        site_models=[facts.model],
+        site_model_manifests={facts.model: models.manifest_sha256(facts.model)},
+        site_gpu_images=[facts.references["runtime"]],
     )
     return result
 
 
-def _stack(path: Path) -> str | None:
-    stack.configure(path.references, models.serving(path.model))
-    path.stack_changed, result = stack.up()
-    carried = edge.ensure(path.references["gateway"])
+def _stack(facts: Facts) -> str | None:
+    stack.configure(facts.references, models.serving(facts.model))
+    facts.stack_changed, result = stack.up()
+    carried = edge.ensure(facts.references["gateway"])
     ask.wait()
     stack.wait()
     return ", ".join(r for r in (result, carried) if r) or None
@@ -112,7 +112,7 @@ def _farewell(model: str) -> None:
 endpoint    {ask.ENDPOINT}   (model {model})
 API key     {API_KEY}
 kubeconfig  {KUBECONFIG}
-Prometheus  http://127.0.0.1:9090     Alertmanager  http://127.0.0.1:9093
+Prometheus  http://127.0.0.1:{ports.PROMETHEUS}     Alertmanager  http://127.0.0.1:{ports.ALERTMANAGER}
 
 try next
   curl {ask.ENDPOINT}/chat/completions -H "Authorization: Bearer $(cat {API_KEY})" \\

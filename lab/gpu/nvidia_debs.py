@@ -9,15 +9,15 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from lab.kubernetes.debs import UNITS, install, package, write
+from lab.mirror.deb import UNITS, install, package, write
 from lab.paths import BIN, REPO
 from lab.shell import output
+from lab.tools.go_modules import NVIDIA_TOOLKIT
 from lab.versions import versions
 
 SOURCES = REPO / "lab/gpu/nvidia"
 LIBRARIES = Path("usr/lib/x86_64-linux-gnu")
 LDCONFIG = {"triggers": "activate-noawait ldconfig\n"}
-TOOLKIT = ("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime-hook")
 CONFIGURE_TOOLKIT = """\
 #!/bin/sh
 set -e
@@ -29,7 +29,7 @@ set -e
 def sources() -> list[Path]:
     """All that the packages are made of."""
     own = sorted(path for path in SOURCES.iterdir() if path.is_file())
-    return [Path(__file__), *own, *((BIN / name).resolve() for name in TOOLKIT)]
+    return [Path(__file__), *own, *((BIN / name).resolve() for name in NVIDIA_TOOLKIT)]
 
 
 def build(scratch: Path, into: Path) -> None:
@@ -110,8 +110,8 @@ def _cudnn(trees: Path, into: Path, version: str, cuda: str) -> None:
 
 def _container_toolkit(trees: Path, into: Path, version: str) -> None:
     base = trees / "nvidia-container-toolkit-base"
-    built = (BIN / TOOLKIT[0]).resolve().parent
-    for name in TOOLKIT[:3]:
+    built = (BIN / NVIDIA_TOOLKIT[0]).resolve().parent
+    for name in NVIDIA_TOOLKIT[:3]:
         install(built / name, base / "usr/bin" / name, 0o755)
     for unit in ("nvidia-cdi-refresh.service", "nvidia-cdi-refresh.path"):
         install(built / unit, base / UNITS / unit, 0o644)
@@ -121,7 +121,7 @@ def _container_toolkit(trees: Path, into: Path, version: str) -> None:
     install(built / "nvidia-cdi-refresh.env", base / settings, 0o644)
     package(base, into, f"{version}-1", control={"postinst": CONFIGURE_TOOLKIT, "conffiles": f"/{settings}\n"})
     hook = trees / "nvidia-container-toolkit"
-    install(built / TOOLKIT[3], hook / "usr/bin" / TOOLKIT[3], 0o755)
+    install(built / NVIDIA_TOOLKIT[3], hook / "usr/bin" / NVIDIA_TOOLKIT[3], 0o755)
     needs = f"nvidia-container-toolkit-base (= {version}-1), libnvidia-container-tools (>= {version}-1)"
     package(hook, into, f"{version}-1", needs)
     # The legacy path's C library and its tools: nothing that uses CDI calls them.

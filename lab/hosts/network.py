@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Network
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from lab.hosts import inventory
 from lab.hosts.podman import LABEL
 from lab.paths import REPO
 from lab.shell import attempt, output
 
 NAME = "qwen-lab"
-SUBNET = "10.90.0.0/24"
-GATEWAY = "10.90.0.1"
-MIRROR = "10.90.0.2"
-MIRROR_NAME = "mirror.lab.internal"
+SUBNET = IPv4Network(inventory.site()["site_network"])
+GATEWAY, MIRROR = str(SUBNET[1]), str(SUBNET[2])
+MIRROR_NAME = str(urlsplit(inventory.site()["site_mirror_url"]).hostname)
+# The inventory's hosts have addresses below these.
+SCRATCH_HOSTS = [str(SUBNET[number]) for number in range(100, 200)]
+MACHINES = [str(SUBNET[number]) for number in range(200, 220)]
 
 PODMAN_CHAIN, PODMAN_OVERRIDES, PODMAN_COMMENT = "CNI-FORWARD", "CNI-ADMIN", "CNI firewall plugin rules"
 NAMESPACES = Path("/run/netns")
@@ -24,8 +29,8 @@ def ensure() -> str | None:
     changed = False
     if attempt("podman", "network", "exists", NAME).returncode:
         output(
-            *("podman", "network", "create", "--internal", "--disable-dns", "--subnet", SUBNET, "--gateway", GATEWAY),
-            *("--label", f"{LABEL}={REPO}", NAME),
+            *("podman", "network", "create", "--internal", "--disable-dns"),
+            *("--subnet", str(SUBNET), "--gateway", GATEWAY, "--label", f"{LABEL}={REPO}", NAME),
         )
         changed = True
     bridge = bridge_name()
@@ -38,7 +43,7 @@ def ensure() -> str | None:
         output("ip", "link", "set", bridge, "address", hardware_address(GATEWAY))
         changed = True
     if f"inet {GATEWAY}/" not in output("ip", "-4", "addr", "show", "dev", bridge):
-        output("ip", "addr", "add", f"{GATEWAY}/24", "dev", bridge)
+        output("ip", "addr", "add", f"{GATEWAY}/{SUBNET.prefixlen}", "dev", bridge)
         changed = True
     changed |= refuse_forwarding()
     return f"{SUBNET} on {bridge}" if changed else None

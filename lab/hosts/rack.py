@@ -8,15 +8,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Collection, Mapping
-from typing import Any
-
-import yaml
 
 from lab.errors import LabError
 from lab.gpu import slots
-from lab.hosts import network, podman, rootfs
+from lab.hosts import inventory, network, podman, rootfs
 from lab.machine import kernel
-from lab.paths import LAB, REPO, STATE
+from lab.paths import LAB, STATE
 from lab.shell import attempt, output
 
 PREFIX = "qwen-lab-"
@@ -26,28 +23,11 @@ MACHINE_KEYS = LAB / "ssh/machines"  # host keys of virtual machines, a file eac
 DISKS = STATE / "hosts"
 CTR = ("ctr", "--namespace", "k8s.io", "images")
 ADDRESS = "qwen-onprem.address"
-SCRATCH = [f"10.90.0.{number}" for number in range(100, 200)]
-
-
-def inventory(group: str = "") -> dict[str, str]:
-    """Host names and addresses of inventory/local, in its order: all, or those of one group."""
-    found: dict[str, str] = {}
-    _collect(yaml.safe_load((REPO / "inventory/local/hosts.yml").read_text()), group, found)
-    return found
-
-
-def _collect(groups: dict[str, Any], wanted: str, into: dict[str, str]) -> None:
-    for name, group in groups.items():
-        still_wanted = "" if name == wanted else wanted
-        for host, variables in ((group or {}).get("hosts") or {}).items():
-            if not still_wanted and variables and "ansible_host" in variables:
-                into[host] = variables["ansible_host"]
-        _collect((group or {}).get("children") or {}, still_wanted, into)
 
 
 def ensure() -> str | None:
     """Have every host of the rack up and reachable by ssh; None when all were."""
-    started = _boot_all(inventory(), with_gpus=dict.fromkeys(inventory("gpu"), "h100"))
+    started = _boot_all(inventory.hosts(), with_gpus=dict.fromkeys(inventory.hosts("gpu"), "h100"))
     return f"started {', '.join(started)}" if started else None
 
 
@@ -65,7 +45,7 @@ def ensure_scratch(names: list[str], with_gpus: Mapping[str, str]) -> dict[str, 
     # A host that lost its power keeps its address: its cluster knows it by that. One that never ran gets another.
     found = {n: c["Labels"].get(ADDRESS) for n, c in podman.containers().items() if c["State"] != "created"}
     taken = {name.removeprefix(PREFIX): address for name, address in found.items() if address}
-    free = (address for address in SCRATCH if address not in taken.values())
+    free = (address for address in network.SCRATCH_HOSTS if address not in taken.values())
     wanted = {name: taken.get(name) or next(free) for name in names}
     _boot_all(wanted, with_gpus)
     return wanted
@@ -73,7 +53,7 @@ def ensure_scratch(names: list[str], with_gpus: Mapping[str, str]) -> dict[str, 
 
 def remove_scratch(names: list[str]) -> None:
     for name in names:
-        if name in inventory():
+        if name in inventory.hosts():
             raise LabError(f"{name} is a host of the rack", "a scratch host", "`make down` removes the rack")
         if PREFIX + name in podman.containers():
             podman.remove(PREFIX + name)

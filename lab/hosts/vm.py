@@ -26,7 +26,6 @@ from lab.shell import attempt, output
 
 PACKAGES = REPO / "lab/hosts/vm-packages.txt"
 MACHINES = STATE / "vms"
-ADDRESSES = [f"10.90.0.{number}" for number in range(200, 220)]
 DRIVES = 2
 DISK, DRIVE = "3G", "1G"  # sparse files
 MEMORY_MB = 1536
@@ -35,7 +34,7 @@ NETWORK = """\
 [Match]
 Name=e*
 [Network]
-Address={address}/24
+Address={address}
 Gateway={gateway}
 """
 # An initramfs for this machine alone, packed fast: its rebuilds are emulated too.
@@ -92,7 +91,7 @@ def _install(name: str) -> None:
     folder = MACHINES / name
     if folder.exists():
         return
-    address = next(a for a in ADDRESSES if a not in _taken())
+    address = next(a for a in network.MACHINES if a not in _taken())
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     tree = partial / "tree"
@@ -121,7 +120,8 @@ def _own_files(name: str, address: str) -> Iterator[tuple[str, str]]:
     yield "etc/hostname", f"{name}\n"
     yield "etc/hosts", f"127.0.0.1 localhost\n{address} {name}\n{network.MIRROR} {network.MIRROR_NAME}\n"
     yield "etc/fstab", "LABEL=root / ext4 defaults 0 1\n"
-    yield "etc/systemd/network/rack.network", NETWORK.format(address=address, gateway=network.GATEWAY)
+    on_bridge = f"{address}/{network.SUBNET.prefixlen}"
+    yield "etc/systemd/network/rack.network", NETWORK.format(address=on_bridge, gateway=network.GATEWAY)
     yield "etc/initramfs-tools/conf.d/rack", INITRAMFS
 
 

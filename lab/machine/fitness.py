@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.machine import ports
 from lab.paths import CACHE
 
 CORES = 2
 MEMORY_GIB = 20  # two replicas of the small model, two Kubernetes nodes and one image build
 DISK_COLD_GB = 35  # peak of a first run: Go caches, then wheels and the runtime image in three places
 DISK_WARM_GB = 15  # what the lab itself occupies once the caches are full
-SERVE_PORT = 8200  # of `make serve`, with the one after it: apart from the lab's
-PORTS = {8080: "gateway", 9090: "Prometheus", 9093: "Alertmanager"}
 GO_MINOR = 26
 FILLED = CACHE / "filled"  # appears when a run has ended: nothing more is to be fetched
 
@@ -102,42 +99,10 @@ def _go() -> Fault | None:
 def _ports() -> list[Fault]:
     return [
         (
-            f"127.0.0.1:{port} is in use{holder(port)}",
+            f"127.0.0.1:{port} is in use{ports.holder(port)}",
             f"port {port} free for the {use}",
             "end the program that holds it",
         )
-        for port, use in PORTS.items()
-        if taken(port)
+        for port, use in ports.USES.items()
+        if ports.taken(port)
     ]
-
-
-def taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
-
-
-def holder(port: int) -> str:
-    """Name the listening process where /proc tells it."""
-    inodes = set(_listening_inodes(port))
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            target = os.readlink(link)
-        except OSError:
-            continue
-        if target.startswith("socket:[") and target[8:-1] in inodes:
-            pid = link.parts[2]
-            return f" by {Path('/proc', pid, 'comm').read_text().strip()} (process {pid})"
-    return ""
-
-
-def _listening_inodes(port: int) -> Iterator[str]:
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
-                yield fields[9]

@@ -13,9 +13,9 @@ from pathlib import Path
 from lab import store
 from lab.gpu import nvidia_debs
 from lab.hosts import rootfs
-from lab.kubernetes import debs
-from lab.mirror import debian_packages
-from lab.paths import BIN, CACHE, REPO
+from lab.kubernetes import kubernetes_debs
+from lab.mirror import deb, debian_packages
+from lab.paths import CACHE, REPO
 from lab.shell import output
 
 KEY_USER = "qwen-onprem lab mirror"
@@ -24,21 +24,22 @@ KEY_USER = "qwen-onprem lab mirror"
 def build(base_tar: Path) -> tuple[Path, bool]:
     """Return the repository's folder (dists/, pool/, key.asc) and whether it had to be made."""
     debian, _ = debian_packages.obtain(base_tar)
+    code = (kubernetes_debs.__file__, deb.__file__, __file__)
     made_from = store.key(
-        debian / store.SUMS, *(BIN / name for name in debs.BINARIES), REPO / "lab/kubernetes/debs.py",
-        *nvidia_debs.sources(), REPO / "lab/mirror/apt_repo.py", REPO / "versions.yml",
-    )  # fmt: skip
+        *(debian / store.SUMS, *kubernetes_debs.sources(), *nvidia_debs.sources()),
+        *(*map(Path, code), REPO / "versions.yml"),
+    )
     return store.obtain("mirror/apt", made_from, lambda into: _fill(into, debian))
 
 
 def _fill(into: Path, debian: Path) -> None:
     pool = into / "pool"
     pool.mkdir()
-    for deb in debian.glob("*.deb"):
+    for package in debian.glob("*.deb"):
         # apt writes a version's epoch into the name as %3a, which a URL would read as a colon.
-        os.link(deb, pool / re.sub(r"_\d+%3a", "_", deb.name))
+        os.link(package, pool / re.sub(r"_\d+%3a", "_", package.name))
     with tempfile.TemporaryDirectory() as scratch:
-        debs.build(Path(scratch) / "kubernetes", pool)
+        kubernetes_debs.build(Path(scratch) / "kubernetes", pool)
         nvidia_debs.build(Path(scratch) / "nvidia", pool)
     index(into)
 

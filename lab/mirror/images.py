@@ -7,7 +7,7 @@ import sys
 
 from lab import versions
 from lab.hosts import rack, rootfs
-from lab.mirror import server, wheels
+from lab.mirror import client, server, wheels
 from lab.mirror.debian_packages import CATALOGUES
 from lab.paths import BIN, CACHE, REPO
 from lab.progress import Parts
@@ -25,11 +25,11 @@ def build() -> tuple[dict[str, str], list[str]]:
     pushed_base = server.push_base(base_tar)
     text = logged(
         "images",
-        sys.executable, "-m", "images.build", "--registry", server.REGISTRY, "--push-to", server.REGISTRY_ADDRESS,
+        sys.executable, "-m", "images.build", "--registry", client.REGISTRY, "--push-to", client.REGISTRY_ADDRESS,
         "--variant", "cpu", "--bin", BIN, "--wheels", wheels.locked(), "--code", wheels.built(),
         "--versions", versions.written(), "--work", WORK,
         *(word for path in CATALOGUES for word in ("--catalog", path)),
-        cwd=REPO, env=server.client(), progress=IMAGES,
+        cwd=REPO, env=client.environment(), progress=IMAGES,
     )  # fmt: skip
     report = json.loads(text.splitlines()[-1])
     references = {name: report["images"][name] for name in REFERENCED}

@@ -2,48 +2,70 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lab import store
 from lab.errors import LabError
 from lab.hosts import podman
-from lab.mirror.server import MODELS, client, local
+from lab.mirror import client
+from lab.mirror.server import MODELS
 from lab.paths import CACHE, LAB, REPO
 from lab.progress import LAST_LINE
 from lab.shell import logged, output
 
-ALIASES = {"smollm2": "smollm2-135m-instruct", "qwen2.5-coder-1.5b": "qwen2.5-coder-1.5b-instruct"}
-# What a model asks of the stack beyond pulumi/Pulumi.local.yaml, which is written for the small one.
-SERVING: dict[str, dict[str, Any]] = {
-    "smollm2-135m-instruct": {},
-    "qwen2.5-coder-1.5b-instruct": {"spareReplicas": 7, "memoryRequest": "5Gi", "memoryLimit": "9Gi"},
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How the lab serves a model of the package.
+
+    question:       what `make up` asks it
+    settings:       settings of the stack that differ from pulumi/Pulumi.local.yaml, which is written for the small one
+    context_tokens: tokens of prompt and answer that its plan is for; 0: pulumi/plan.local.json is its plan
+    """
+
+    question: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    context_tokens: int = 0
+
+
+SERVING = {
+    "smollm2-135m-instruct": Serving("What is a server rack? Answer in one sentence."),
+    "qwen2.5-coder-1.5b-instruct": Serving(
+        "Write a Python function that tells whether a text is a palindrome. Only the code.",
+        {"spareReplicas": 7, "memoryRequest": "5Gi", "memoryLimit": "9Gi"},
+        context_tokens=4096,
+    ),
 }
-# Tokens of prompt and answer for which a model is planned; without an entry, pulumi/plan.local.json is its plan.
-CONTEXT_TOKENS = {"qwen2.5-coder-1.5b-instruct": 4096}
 # What decides the converted files and the form of their manifest.
 CONVERTER = [REPO / "python/src/qwen_runtime" / name for name in ("convert.py", "weights/manifest.py")]
 
 
 def resolve(name: str) -> str:
-    """Canonical name of a model that the lab can serve."""
-    model = ALIASES.get(name, name)
-    if model not in SERVING:
-        raise LabError(
-            f"MODEL={name}", f"one of {', '.join([*ALIASES, *SERVING])}", "name one of them, or leave MODEL out"
-        )
-    return model
+    """Canonical name of a model that the lab can serve, for a name or an alias that the package has for it."""
+    downloads = json.loads(_runtime("models", "--json"))
+    names: dict[str, str] = {
+        known: model["name"] for model in downloads for known in (*model["aliases"], model["name"])
+    }
+    if names.get(name) not in SERVING:
+        known = ", ".join(known for known, model in names.items() if model in SERVING)
+        raise LabError(f"MODEL={name}", f"one of {known}", "name one of them, or leave MODEL out")
+    return names[name]
 
 
 def serving(model: str) -> dict[str, Any]:
     """Stack settings of the model, to lie over those of the stack file."""
-    planned = {"plan": str(plan(model, CONTEXT_TOKENS[model]))} if model in CONTEXT_TOKENS else {}
-    return {"name": model, **planned, **SERVING[model]}
+    context_tokens = SERVING[model].context_tokens
+    planned = {"plan": str(plan(model, context_tokens))} if context_tokens else {}
+    return {"name": model, **planned, **SERVING[model].settings}
 
 
 def plan(model: str, context_tokens: int) -> Path:
@@ -52,13 +74,13 @@ def plan(model: str, context_tokens: int) -> Path:
     wishes = ("--context", str(context_tokens), "--concurrency", "4")
     path = LAB / f"plan-{model}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        output(
-            *(sys.executable, "-m", "qwen_runtime", "plan", "--model", model, *hosts, *wishes, "--json"),
-            env={**os.environ, "PYTHONPATH": str(REPO / "python/src")},
-        )
-    )
+    path.write_text(_runtime("plan", "--model", model, *hosts, *wishes, "--json"))
     return path
+
+
+def _runtime(*arguments: str) -> str:
+    """The answer of the package's command, run from this clone."""
+    return output(sys.executable, "-m", "qwen_runtime", *arguments, env={"PYTHONPATH": str(REPO / "python/src")})
 
 
 def publish(model: str, runtime_image: str) -> str | None:
@@ -93,13 +115,13 @@ def _convert(model: str, lock: Path, into: Path, runtime_image: str) -> None:
             "models",
             *podman.RUN, "--rm", "--network", "none", "--user", "0",
             *("--volume", f"{scratch}:/parts:ro", "--volume", f"{into}:/out"),
-            local(runtime_image), "weights", "convert", "--model", model, "--out", f"/out/{model}",
+            client.local(runtime_image), "weights", "convert", "--model", model, "--out", f"/out/{model}",
             *(word for part in parts for word in ("--gguf", f"/parts/{part.name}")),
-            env=client(),
+            env=client.environment(),
             progress=LAST_LINE,
         )  # fmt: skip
     # Unpacked it takes 6 GB, and only a conversion needs it on this machine.
-    output("podman", "rmi", "--force", local(runtime_image))
+    output("podman", "rmi", "--force", client.local(runtime_image))
     for file in (into / model).iterdir():
         file.rename(into / file.name)
     (into / model).rmdir()

@@ -9,6 +9,8 @@ from pathlib import Path
 from lab.paths import REPO
 from lab.versions import versions
 
+CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")  # four of upstream's eighteen: flannel needs no more
+NVIDIA_TOOLKIT = ("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime-hook")
 # Programs that call NVML look each function up when they first call it: the driver has fewer or none where they start.
 BIND_NVML_LATE = "-extldflags=-Wl,-z,lazy"
 
@@ -162,7 +164,7 @@ def _cni_plugins(pin: str) -> Module:
     version = required(REPO / "lab/tools" / name / "go.mod", source)
     return Module(
         name,
-        ("bridge", "host-local", "loopback", "portmap"),
+        CNI_PLUGINS,
         source,
         pin,
         cost_s=8,
@@ -205,7 +207,7 @@ def _container_toolkit() -> Module:
     files = (f"{unit}.service", f"{unit}.path", f"{unit}.env", "10-container-engines.conf")
     return Module(
         name,
-        ("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime-hook"),
+        NVIDIA_TOOLKIT,
         source,
         stacks["stacks"][stacks["default"]]["container_toolkit"],
         cost_s=48,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.hosts import network, rack
+from lab.hosts import inventory, network, rack
 from lab.shell import attempt, output
 
 
-@pytest.mark.parametrize("host", rack.inventory())
+@pytest.mark.parametrize("host", inventory.hosts())
 def test_a_host_has_one_network_and_its_gateway_refuses_to_forward(host: str) -> None:
     routes = output("podman", "exec", rack.PREFIX + host, "ip", "route").splitlines()
     outward = [r.strip() for r in routes if r.startswith("default")]
@@ -22,13 +22,13 @@ def test_a_host_has_one_network_and_its_gateway_refuses_to_forward(host: str) ->
     assert f"--comment {network.NAME} -j REJECT" in first, "refused before any other rule can accept"
 
 
-@pytest.mark.parametrize("host", rack.inventory())
+@pytest.mark.parametrize("host", inventory.hosts())
 def test_a_name_outside_the_rack_does_not_resolve(host: str) -> None:
     assert attempt("podman", "exec", rack.PREFIX + host, "getent", "hosts", "example.org").returncode == 2
     assert attempt("podman", "exec", rack.PREFIX + host, "getent", "hosts", network.MIRROR_NAME).returncode == 0
 
 
-@pytest.mark.parametrize("host", rack.inventory())
+@pytest.mark.parametrize("host", inventory.hosts())
 def test_apt_knows_the_mirror_only(host: str) -> None:
     listed = subprocess.run(
         ["podman", "exec", rack.PREFIX + host, "apt-get", "indextargets", "--format", "$(SITE)"],

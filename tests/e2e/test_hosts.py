@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.hosts import rack
+from lab.hosts import inventory, rack
 from lab.shell import output
 
 FIND_PODS = ("find", "/sys/fs/cgroup/", "-path", "*kubepods*", "-name", "pod*", "-printf", "%f\n")
@@ -12,14 +12,14 @@ BEGAN_AT = ("systemctl", "show", "kubelet", "--property=ActiveEnterTimestamp", "
 
 def test_no_host_sees_the_pods_of_another() -> None:
     """A kubelet removes those that it does not know."""
-    seen = {host: set(output("podman", "exec", rack.PREFIX + host, *FIND_PODS).split()) for host in rack.inventory()}
+    seen = {host: set(output("podman", "exec", rack.PREFIX + host, *FIND_PODS).split()) for host in inventory.hosts()}
     assert all(seen.values())
     assert sum(map(len, seen.values())) == len(set.union(*seen.values()))
 
 
 def test_kubelets_began_with_their_certificates() -> None:
     """One that began without is refused at first, and starts kube-proxy ten seconds late."""
-    for host in rack.inventory():
+    for host in inventory.hosts():
         on_host = ("podman", "exec", rack.PREFIX + host)
         certified, began = output(*on_host, *CERTIFIED_AT), output(*on_host, *BEGAN_AT)
         assert int(certified) <= int(began.strip().removeprefix("@"))

@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from lab.hosts.network import MIRROR
-from lab.mirror.server import REGISTRY_ADDRESS, authorization, trusted
+from lab.mirror.client import REGISTRY_ADDRESS, authorization, trusted
 
 FIRST = {"apt": f"https://{MIRROR}/apt/dists/bookworm/InRelease", "registry": f"https://{REGISTRY_ADDRESS}/v2/"}
 

@@ -13,19 +13,20 @@ import pytest
 import yaml
 
 from lab.cluster import edge
-from lab.hosts import rack
+from lab.hosts import inventory
+from lab.machine import ports
 from lab.paths import REPO
 from lab.shell import attempt, output
 
 SITE = yaml.safe_load((REPO / "inventory/local/group_vars/all/site.yml").read_text())
 NETWORKS = [SITE["site_pod_subnet"], SITE["site_service_subnet"]]
-GATEWAY_PORT = edge.PORTS[8080]
+GATEWAY_PORT = edge.node_ports()[ports.GATEWAY]
 PATIENCE_S = 3
 
 Target = tuple[str, int]
 
 
-@pytest.fixture(params=rack.inventory().values())
+@pytest.fixture(params=inventory.hosts().values())
 def router(request: pytest.FixtureRequest) -> Iterator[str]:
     """A node as this machine's way to pods and services, one after the other."""
     address: str = request.param

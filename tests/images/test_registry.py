@@ -13,8 +13,8 @@ from images.build import INPUTS_LABEL
 from images.catalog import Image, choose, load
 from images.registry import ACCEPT
 from lab import versions
+from lab.mirror.client import REGISTRY_ADDRESS, authorization, trusted
 from lab.mirror.images import CATALOGUES
-from lab.mirror.server import REGISTRY_ADDRESS, authorization, trusted
 from lab.paths import REPO
 
 pytestmark = pytest.mark.images

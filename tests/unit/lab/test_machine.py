@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import LabError
-from lab.machine import fitness
+from lab.machine import fitness, ports
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def fit_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that passes; each test takes one thing away."""
     for check in ("_root", "system", "_cores", "_memory", "_disk", "_go"):
         monkeypatch.setattr(fitness, check, lambda: None)
-    monkeypatch.setattr(fitness, "PORTS", {})
+    monkeypatch.setattr(ports, "USES", {})
 
 
 def test_a_fit_machine_passes() -> None:
@@ -74,7 +74,7 @@ def test_a_port_in_use_is_named_with_its_holder(monkeypatch: pytest.MonkeyPatch)
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        monkeypatch.setattr(fitness, "PORTS", {port: "gateway"})
+        monkeypatch.setattr(ports, "USES", {port: "gateway"})
         with pytest.raises(LabError, match=rf"127.0.0.1:{port} is in use by .* \(process {os.getpid()}\)"):
             fitness.check(lab_is_up=False)
         assert fitness.check(lab_is_up=True), "the lab's own ports are no fault"

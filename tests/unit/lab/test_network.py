@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.hosts import network, rack
+from lab.hosts import inventory, network, rack
 
 
 def test_an_address_always_has_the_same_hardware_address() -> None:
@@ -11,7 +11,7 @@ def test_an_address_always_has_the_same_hardware_address() -> None:
 
 
 def test_no_two_hosts_share_one() -> None:
-    addresses = [network.GATEWAY, network.MIRROR, *rack.inventory().values(), *rack.SCRATCH]
+    addresses = [network.GATEWAY, network.MIRROR, *inventory.hosts().values(), *network.SCRATCH_HOSTS]
     assert len({network.hardware_address(a) for a in addresses}) == len(addresses)
 
 

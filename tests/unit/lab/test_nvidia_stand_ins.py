@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.gpu import slots
-from lab.hosts.rack import inventory
+from lab.hosts import inventory
 from lab.paths import REPO
 
 SOURCES = REPO / "lab/gpu/nvidia"
@@ -79,8 +79,8 @@ def set_reading(rack: Path, gpu: int, name: str, value: int) -> None:
 
 
 def test_only_hosts_of_the_gpu_group_have_gpus() -> None:
-    assert set(inventory("gpu")) < set(inventory())
-    assert inventory("no such group") == {}
+    assert set(inventory.hosts("gpu")) < set(inventory.hosts())
+    assert inventory.hosts("no such group") == {}
 
 
 def test_slots_hold_eight_gpus_and_four_switches_by_pci_id(tmp_path: Path) -> None:

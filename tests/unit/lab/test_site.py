@@ -6,7 +6,7 @@ import pytest
 
 from lab.cluster import edge, site
 from lab.errors import LabError
-from lab.hosts import rack
+from lab.hosts import inventory
 from lab.mirror import models
 
 RECAP = """
@@ -31,9 +31,9 @@ def test_a_playbook_without_a_recap_is_not_taken_for_success(monkeypatch: pytest
 
 def test_every_port_of_the_edge_leads_to_every_host() -> None:
     text = edge.configuration()
-    for port, node_port in edge.PORTS.items():
+    for port, node_port in edge.node_ports().items():
         assert f"bind 127.0.0.1:{port}\n" in text
-        for address in rack.inventory().values():
+        for address in inventory.hosts().values():
             assert f"{address}:{node_port} " in text
 
 

@@ -5,12 +5,11 @@ A production mirror copies them from the project's apt repository; its host is o
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
+from lab.mirror.deb import UNITS, install, package, write
 from lab.paths import BIN
-from lab.shell import output
+from lab.tools.go_modules import CNI_PLUGINS
 from lab.versions import versions
 
 KUBELET_UNIT = """\
@@ -40,9 +39,11 @@ ExecStart=
 ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
 """
 PROGRAMS = ("kubelet", "kubeadm", "kubectl")
-UNITS = Path("usr/lib/systemd/system")
-CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")  # of upstream's eighteen, those that flannel needs
-BINARIES = (*PROGRAMS, *CNI_PLUGINS)
+
+
+def sources() -> list[Path]:
+    """The programs in the packages."""
+    return [BIN / name for name in (*PROGRAMS, *CNI_PLUGINS)]
 
 
 def build(scratch: Path, into: Path) -> None:
@@ -63,37 +64,3 @@ def build(scratch: Path, into: Path) -> None:
     package(scratch / "kubeadm", into, version)
     package(scratch / "kubectl", into, version)
     package(scratch / "kubernetes-cni", into, cni)
-
-
-def package(
-    tree: Path, into: Path, version: str, depends: str = "", *, control: Mapping[str, str] | None = None, **fields: str
-) -> None:
-    """Pack a tree under its folder's name; `control`: maintainer scripts and the like, `fields`: relations."""
-    fields = {
-        "Package": tree.name,
-        "Version": version,
-        "Architecture": "amd64",
-        "Maintainer": "qwen-onprem lab <lab@localhost>",
-        "Section": "admin",
-        "Priority": "optional",
-        "Depends": depends,
-        **fields,
-        "Description": f"{tree.name}, built by the lab",
-    }
-    write(tree / "DEBIAN/control", "".join(f"{k}: {v}\n" for k, v in fields.items() if v))
-    for name, text in (control or {}).items():
-        write(tree / "DEBIAN" / name, text)
-        (tree / "DEBIAN" / name).chmod(0o755 if text.startswith("#!") else 0o644)
-    deb = into / f"{tree.name}_{version}_amd64.deb"
-    output("dpkg-deb", "--root-owner-group", "-Zzstd", "-z1", "--build", tree, deb)
-
-
-def install(source: Path, target: Path, mode: int) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    target.chmod(mode)
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)

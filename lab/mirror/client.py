@@ -1,0 +1,85 @@
+"""The mirror as those who use it from this machine: its addresses, its registry's login, and waiting for it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import ssl
+import time
+import urllib.error
+import urllib.request
+
+from lab import store
+from lab.errors import LabError
+from lab.hosts import inventory, network
+from lab.mirror import authority
+from lab.paths import LAB
+from lab.progress import State, shown
+
+REGISTRY: str = inventory.site()["site_registry"]  # the rack's name for it
+REGISTRY_ADDRESS = REGISTRY.replace(network.MIRROR_NAME, network.MIRROR)  # this machine does not resolve that name
+REGISTRY_USER = "rack"
+REGISTRY_PASSWORD = LAB / "mirror/registry-password"  # inventory/local reads it
+REGISTRY_LOGIN = LAB / "mirror/registry-login.json"
+
+
+def local(reference: str) -> str:
+    """The same image under the registry's address, for programs of this machine."""
+    return reference.replace(REGISTRY, REGISTRY_ADDRESS, 1)
+
+
+def ensure_login() -> None:
+    """Make the registry's password once, and the file with which podman and buildah log in."""
+    if not REGISTRY_PASSWORD.exists():
+        store.write_secret(REGISTRY_PASSWORD, secrets.token_urlsafe(24))
+    store.write_secret(REGISTRY_LOGIN, json.dumps({"auths": {REGISTRY_ADDRESS: {"auth": _credentials()}}}))
+
+
+def environment() -> dict[str, str]:
+    """Environment in which podman, buildah and Python trust the mirror and log in to its registry."""
+    return {"SSL_CERT_FILE": str(authority.CERTIFICATE), "REGISTRY_AUTH_FILE": str(REGISTRY_LOGIN)}
+
+
+def authorization() -> dict[str, str]:
+    """Header that the registry requires in a request."""
+    return {"Authorization": "Basic " + _credentials()}
+
+
+def trusted() -> ssl.SSLContext:
+    """Authorities for requests to the mirror: this machine's own, and the site's."""
+    context = ssl.create_default_context()
+    if authority.CERTIFICATE.exists():
+        context.load_verify_locations(authority.CERTIFICATE)
+    return context
+
+
+def wait_for(url: str, name: str, remedy: str, *, seconds: int = 60, answers: int = 1) -> None:
+    """Wait until a URL answers with success, as many times in a row as asked for."""
+    with shown(lambda: State(f"waiting for {name}")):
+        deadline = time.monotonic() + seconds
+        successes = 0
+        while successes < answers:
+            problem = _problem(url)
+            successes = 0 if problem else successes + 1
+            if problem and time.monotonic() > deadline:
+                raise LabError(
+                    f"{name} does not answer at {url}: {problem}",
+                    f"an answer within {seconds} s",
+                    remedy,
+                )
+            if problem or successes < answers:
+                time.sleep(0.25)
+
+
+def _credentials() -> str:
+    return base64.b64encode(f"{REGISTRY_USER}:{REGISTRY_PASSWORD.read_text()}".encode()).decode()
+
+
+def _problem(url: str) -> str | None:
+    try:
+        request = urllib.request.Request(url, headers=authorization() if REGISTRY_ADDRESS in url else {})
+        urllib.request.urlopen(request, timeout=5, context=trusted()).close()
+    except (urllib.error.URLError, OSError) as problem:
+        return str(problem)
+    return None
