@@ -20,6 +20,9 @@ from lab.versions import versions
 
 # No DWARF is made, which the linker would drop again: what comes out is the same, and so no part of a build's key.
 COMPILE = ("-trimpath", "-gcflags=all=-dwarf=false")
+# Names and users are looked up by Go's own code, also in a program that links C. With C's lookup the package `net`
+# differs, and everything that imports it would be compiled a second time.
+TAGS = "-tags=netgo,osusergo"
 
 
 def check(module: Module) -> None:
@@ -95,7 +98,7 @@ def _key(module: Module) -> str:
         module.path / "go.sum",
         *sources,
         module.ldflags,
-        str(module.cgo),
+        f"{module.cgo} {TAGS}" if module.cgo else str(module.cgo),
         " ".join(module.binaries),
     )
 
@@ -103,7 +106,8 @@ def _key(module: Module) -> str:
 def _compile(module: Module, into: Path) -> None:
     logged(
         f"tools-{module.name}",
-        *("go", "build", *COMPILE, "-ldflags", f"-s -w {module.ldflags}".strip(), "-o", f"{into}/", *module.packages),
+        *("go", "build", *COMPILE, TAGS, "-ldflags", f"-s -w {module.ldflags}".strip()),
+        *("-o", f"{into}/", *module.packages),
         cwd=module.path,
         env=_environment(cgo=module.cgo),
     )
