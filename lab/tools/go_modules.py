@@ -22,7 +22,7 @@ class Module:
     binaries:     file names that `go build tool` leaves, as the rest of the lab asks for them
     source:       Go module whose version in go.mod is the version of the binaries; empty for the lab's own programs
     pin:          the version that versions.yml gives them
-    cost_s:       processor seconds of its build in this order, as once measured; what is left is estimated by it, and nothing else
+    cost_s:       processor seconds of its build, in this order, as once measured; used to estimate the time left
     on_path:      whether binaries on PATH that call themselves by that version are used as they are
     version_args: arguments that make the binaries print their version; of one that differs, under its name
     built_as:     names under which Go leaves binaries that the lab calls otherwise
@@ -68,10 +68,10 @@ OWN_MAIN = (".",)
 def modules() -> list[Module]:
     """All of them, in the order of their builds: the longest first, last those that find their libraries compiled.
 
-    etcd, flannel and the GPU programs name the libraries of Kubernetes' go.mod at its very versions, and the registry and
-    Python's language host those of pulumi's, so that Go compiles them once: a third of all that would be compiled. A
-    package is shared only when all that it imports is the same. (A library that is lowered by `replace` is not shared.
-    CoreDNS cannot join: its pinned version does not compile against Kubernetes' client.)
+    etcd, flannel and the GPU programs name the libraries of Kubernetes' go.mod at its very versions. The registry and
+    Python's language host name those of pulumi's. Go then compiles them once: that saves a fifth of all processor time.
+    A package is shared only when all that it imports is the same. (A library that is lowered by `replace` is not
+    shared. CoreDNS cannot join: its pinned version does not compile against Kubernetes' client.)
     """
     kubernetes, tools = versions()["kubernetes"], versions()["tools"]
     return [
