@@ -1,6 +1,8 @@
 # Everything a person or CI calls. `make` alone lists the targets.
 LAB := python3 -m lab
 RUN := $(LAB) run
+# The runtime package from the tree, for programs that import it; pytest and mypy find it by pyproject.toml.
+WITH_RUNTIME := $(RUN) env PYTHONPATH=python/src
 MODEL ?= smollm2
 SCENARIO ?=
 BENCH ?=
@@ -58,10 +60,10 @@ contract: ## hold plans, answers and refusals against the engines themselves; in
 	@$(RUN) pytest -q tests/contract tests/engines
 
 fuzz: ## look for inputs that break the parsers of what a mirror sends, for about half a minute
-	@$(RUN) python -m tests.fuzz.safetensors_header
+	@$(WITH_RUNTIME) python -m tests.fuzz.safetensors_header
 
 bench: ## measure against the plain alternative, side by side; BENCH=one of tests/bench/*.py, ARGS="--size-gb 2"
-	@$(RUN) python -m tests.bench.$(or $(BENCH),$(error BENCH is one of: $(basename $(notdir $(wildcard tests/bench/*.py))))) $(ARGS)
+	@$(WITH_RUNTIME) python -m tests.bench.$(or $(BENCH),$(error BENCH is one of: $(basename $(notdir $(wildcard tests/bench/*.py))))) $(ARGS)
 
 test: check ## everything: check, the lab from nothing, its tests, a second run, and the lab removed
 	@$(LAB) down

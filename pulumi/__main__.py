@@ -1,67 +1,10 @@
-"""The serving stack: configuration in, components, exports out."""
+"""Entry of the program: pulumi runs this folder."""
 
-import pulumi
+import sys
+from pathlib import Path
 
-import config
-import rollouts
-from components.gateway import Gateway, GatewayArgs
-from components.kubernetes import label_everything, pull_with_login
-from components.model_server import ModelServer, ModelServerArgs
-from components.monitoring import Monitoring, MonitoringArgs
-from components.namespace import Namespace
-from specs.gateway import haproxy_config, route
+# The runtime package is taken from the tree: an installed copy could differ from the one in the images.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "python/src"))
+from qwen_stack import program
 
-settings = config.load(pulumi.Config())
-pulumi.runtime.register_stack_transformation(label_everything)
-
-pull_secret = config.pull_secret(settings)
-if pull_secret is not None:
-    pulumi.runtime.register_stack_transformation(pull_with_login)
-
-namespace = Namespace(settings.namespace, pull_secret)
-
-servers = [
-    ModelServer(
-        model.server,
-        ModelServerArgs(
-            namespace=namespace.name,
-            model=model,
-            image=settings.images.runtime,
-            runtime_class=settings.gpu_runtime_class,
-        ),
-    )
-    for model in settings.models
-]
-
-gateway = Gateway(
-    "gateway",
-    GatewayArgs(
-        namespace=namespace.name,
-        gateway=settings.gateway,
-        image=settings.images.gateway,
-        config=haproxy_config(settings.gateway, route(settings)),
-        api_keys=config.api_keys(settings),
-    ),
-)
-
-monitoring = Monitoring(
-    "monitoring",
-    MonitoringArgs(
-        namespace=namespace.name,
-        service_domain=settings.service_domain,
-        servers=[model.server for model in settings.models],
-        monitoring=settings.monitoring,
-        images=settings.images,
-        runtime_class=settings.gpu_runtime_class,
-    ),
-)
-
-pulumi.export("namespace", namespace.name)
-pulumi.export("models", [model.served_name for model in settings.models])
-pulumi.export("rollouts", {model.server: str(rollouts.choose(model)) for model in settings.models})
-pulumi.export("modelServices", [server.service_name for server in servers])
-pulumi.export("gatewayService", gateway.service_name)
-pulumi.export("gatewayNodePort", settings.gateway.service.node_port)
-pulumi.export("prometheusService", monitoring.prometheus_service_name)
-pulumi.export("prometheusNodePort", settings.monitoring.prometheus_node_port)
-pulumi.export("alertmanagerNodePort", settings.monitoring.alertmanager_node_port)
+program.run()

@@ -120,7 +120,7 @@ def _recover() -> None:
         return
     taken_over = HOME / "taken-over.json"
     done = subprocess.run(
-        [sys.executable, PROGRAM / "adopt.py"], input=state, text=True, capture_output=True, check=True
+        [sys.executable, "-m", "qwen_stack.adopt"], cwd=PROGRAM, input=state, text=True, capture_output=True, check=True
     )
     taken_over.write_text(done.stdout)
     pulumi("stack", "import", "--file", str(taken_over))

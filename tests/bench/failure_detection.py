@@ -18,12 +18,10 @@ import os
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from lab.paths import REPO
 from tests.bench.arms import machine, model
 from tests.bench.engines import plain_vllm
 from tests.engines.conftest import engines
@@ -96,7 +94,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    sys.path.insert(0, str(REPO / "python/src"))
     print(machine.describe())
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as place:

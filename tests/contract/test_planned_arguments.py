@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from lab.paths import REPO
-
-sys.path.insert(0, str(REPO / "python/src"))
 from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec, Rank
 from qwen_runtime.plan import Plan, make, plan

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from qwen_runtime import weights
 
-from lab.paths import REPO
 from tests.engines.transformers import served
 from tests.engines.transformers.served import PYTHON, Client, Process
 from tests.unit.runtime_process import free_port
@@ -34,9 +33,6 @@ def tiny_moe(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no serving environment on this machine: `make contract` installs one")
     directory = tmp_path_factory.mktemp(TINY)
     subprocess.run([PYTHON, Path(__file__).with_name("tiny_moe.py"), directory], check=True)
-    sys.path.insert(0, str(REPO / "python/src"))
-    from qwen_runtime import weights
-
     weights.write_manifest(directory, TINY, "random-1")
     return directory
 

@@ -1,5 +1,5 @@
 """Coverage-guided fuzzing of the header parser: `make fuzz`, or with libFuzzer's own arguments
-`python -m tests.fuzz.safetensors_header -max_total_time=600 CORPUS_DIR`.
+`PYTHONPATH=python/src python -m tests.fuzz.safetensors_header -max_total_time=600 CORPUS_DIR`.
 
 Anything but a ValueError is a defect, and so is a header that is accepted without filling the data that it describes.
 """
@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
 
 import atheris
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "python/src"))
 
 with atheris.instrument_imports(include=["qwen_runtime", "json"]):
     from qwen_runtime import safetensors

@@ -1,4 +1,4 @@
-"""The program's folder is the root of its imports, as it is when pulumi runs it."""
+"""Stacks and a gateway for the tests of the program."""
 
 import sys
 from collections.abc import Iterator
@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
+from qwen_stack import config
+from qwen_stack.settings import GatewayTimeouts
+from qwen_stack.specs import gateway as specs
+
 from . import gateway_site
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
-sys.path[:0] = [str(PROGRAM), str(PROGRAM.parent / "python/src")]
 
 KEY = "a-key-for-tests-0123456789"
 
@@ -41,16 +44,11 @@ def example() -> dict[str, Any]:
 
 @pytest.fixture
 def settings(local: dict[str, Any]) -> Any:
-    import config
-
     return config.parse(local)
 
 
 @pytest.fixture
 def site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
-    from settings import GatewayTimeouts
-    from specs import gateway as specs
-
     here = gateway_site.Site(tmp_path)
     route = specs.Route(
         (
@@ -64,10 +62,10 @@ def site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
         keys_dir=str(tmp_path),
     )
     gateway = settings.gateway.model_copy(update={"timeouts": GatewayTimeouts(request_seconds=3)})
-    config = specs.haproxy_config(gateway, route)
-    assert "parse-resolv-conf" in config
-    config = config.replace("parse-resolv-conf", f"nameserver fake 127.0.0.1:{here.dns_port}")
-    (tmp_path / "haproxy.cfg").write_text(config)
+    text = specs.haproxy_config(gateway, route)
+    assert "parse-resolv-conf" in text
+    text = text.replace("parse-resolv-conf", f"nameserver fake 127.0.0.1:{here.dns_port}")
+    (tmp_path / "haproxy.cfg").write_text(text)
     (tmp_path / "clients.map").write_text(
         specs.clients_map({"default": gateway_site.KEY, "second": gateway_site.KEY[::-1]})
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import adopt
+from qwen_stack import adopt
 
 URN = "urn:pulumi:any::qwen-onprem::kubernetes:core/v1:Service::gateway"
 

@@ -10,7 +10,7 @@ import pulumi
 import pytest
 import yaml
 
-import config
+from qwen_stack import config
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 Values = dict[str, Any]

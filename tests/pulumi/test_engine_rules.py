@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from qwen_runtime.engine import metrics
 
-from specs import alert_rules
-from specs.engine_rules import metrics, recording_rules
+from qwen_stack.specs import alert_rules
+from qwen_stack.specs.engine_rules import recording_rules
 
 RECORDED = Path(__file__).resolve().parents[1] / "recorded/vllm_metrics.txt"
 PROMTOOL = pytest.mark.skipif(

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes import planned_sites
+from qwen_runtime import plan as plan_package
+from qwen_runtime.engine.registry import ENGINES
+from qwen_runtime.engine.spec import EngineSpec
+from qwen_runtime.serve import planned
 
-import config
-from runtime_package import ENGINES, EngineSpec, planned
-from runtime_package import plan as plan_package
-from specs import model_group, model_server
+from qwen_stack import config
+from qwen_stack.specs import model_group, model_server
+from tests.fakes import planned_sites
 
 Values = dict[str, Any]
 

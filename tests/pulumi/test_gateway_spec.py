@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from specs import gateway, model_server
+from qwen_stack.specs import gateway, model_server
 
 MIB = 2**20
 

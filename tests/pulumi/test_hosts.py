@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-import config
-from specs import model_server
+from qwen_stack import config
+from qwen_stack.specs import model_server
 
 from .test_plans import EXAMPLE, write_plan
 

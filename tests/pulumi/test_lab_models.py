@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab.mirror import models
 
-import config
+from lab.mirror import models
+from qwen_stack import config
 
 
 @pytest.mark.parametrize("name", models.SERVING)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from specs import model_server
+from qwen_stack.specs import model_server
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from specs import alert_rules, alertmanager, dcgm_exporter, gateway, model_server, prometheus
+from qwen_stack.specs import alert_rules, alertmanager, dcgm_exporter, gateway, model_server, prometheus
 
 PROMTOOL = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not on PATH: apt-get install prometheus"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-import config
-from specs import model_server
+from qwen_stack import config
+from qwen_stack.specs import model_server
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 EXAMPLE = PROGRAM / "plan.example.json"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from specs import model_server
+from qwen_stack.specs import model_server
 
 from .gateway_site import CHAT, KEY, ONE, TWO, Site, eventually
 

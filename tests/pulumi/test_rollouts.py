@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-import config
-import rollouts
-from specs import model_server
+from qwen_stack import config, rollouts
+from qwen_stack.specs import model_server
 
 from .test_plans import with_entry, write_plan
 

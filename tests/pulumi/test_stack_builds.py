@@ -147,7 +147,7 @@ def test_a_new_key_rolls_the_gateway_and_nothing_else(stack: Objects, local: dic
 
 
 def test_a_rollout_is_waited_for_as_long_as_it_may_take(settings: Any) -> None:
-    from specs import model_server
+    from qwen_stack.specs import model_server
 
     model = settings.models[0]
     assert model_server.rollout_seconds(model) >= (model.replicas + 1) * model.startup_seconds

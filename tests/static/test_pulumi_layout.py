@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
+PROGRAM = Path(__file__).resolve().parents[2] / "pulumi/qwen_stack"
 SPECS = sorted(PROGRAM.glob("specs/*.py"))
 COMPONENTS = sorted(PROGRAM.glob("components/*.py"))
 EVERYTHING = sorted(PROGRAM.rglob("*.py"))
-IMPURE = {"__main__.py", "config.py"}
+IMPURE = {"program.py", "config.py"}
 PURE = [*SPECS, *(path for path in sorted(PROGRAM.glob("*.py")) if path.name not in IMPURE)]
 Classes = list[tuple[Path, ast.ClassDef]]
 
 
 def imports(path: Path) -> set[str]:
-    """Top-level names of what a file imports."""
-    found: set[str] = set()
+    """Modules that a file imports, those of the program by their names inside it."""
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.split(".")[0])
-    return found
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name.removeprefix("qwen_stack.").split(".")[0] for name in names}
 
 
 def component_classes() -> Classes:

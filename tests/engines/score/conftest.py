@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qwen_runtime import weights
 
 from lab.commands.serving import ENVIRONMENT
 from lab.paths import REPO
@@ -56,9 +56,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     place = tmp_path_factory.mktemp("families")
     command = [PYTHON, Path(__file__).with_name("reference.py"), place, json.dumps(LINES)]
     said = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, env={**os.environ, **QUIET}).stdout
-    sys.path.insert(0, str(SOURCE))
-    from qwen_runtime import weights
-
     found = json.loads(said.splitlines()[-1])
     for family in found:
         weights.write_manifest(place / family, family, "random-1")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qwen_runtime import weights
 
-from lab.paths import REPO
 from tests.engines.transformers.served import PYTHON, Client, Process, wait_until
 from tests.unit.runtime_process import free_port
 
@@ -32,9 +31,6 @@ def make_oracle(directory: Path, family: str) -> Oracle:
         pytest.skip("no serving environment on this machine: `make contract` installs one")
     script = Path(__file__).with_name("oracle.py")
     said = subprocess.run([PYTHON, script, directory, family], check=True, text=True, stdout=subprocess.PIPE).stdout
-    sys.path.insert(0, str(REPO / "python/src"))
-    from qwen_runtime import weights
-
     weights.write_manifest(directory, NAME, "random-1")
     return directory, json.loads(said.splitlines()[-1])
 

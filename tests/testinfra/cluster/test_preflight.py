@@ -14,7 +14,7 @@ from testinfra.host import Host
 from ..inventory import ROOT, Expected
 
 PREFLIGHT = ROOT / "ansible/roles/preflight"
-sys.path[:0] = [str(PREFLIGHT / "filter_plugins"), str(ROOT / "python/src")]
+sys.path.insert(0, str(PREFLIGHT / "filter_plugins"))
 
 
 def ask(host: Host, script: str, question: dict[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,10 @@ one of the group does (`qwen-runtime serve --nodes`), so that all are started ag
 
 from __future__ import annotations
 
-from settings import Model
-from specs import model_server
-from specs.manifest import Manifest, app, metadata, service
-from specs.model_server import API_PORT, HEALTH_PORT, LEARN_S, READINESS_PERIOD_S
+from qwen_stack.settings import Model
+from qwen_stack.specs import model_server
+from qwen_stack.specs.manifest import Manifest, app, metadata, service
+from qwen_stack.specs.model_server import API_PORT, HEALTH_PORT, LEARN_S, READINESS_PERIOD_S
 
 GROUP_PORT = 8082
 RENDEZVOUS_PORT = 29500

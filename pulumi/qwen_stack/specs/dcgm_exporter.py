@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from specs.manifest import VISIBLE_DEVICES, Manifest, app, container_security, gpu_pod, metadata, probe, service
+from qwen_stack.specs.manifest import (
+    VISIBLE_DEVICES,
+    Manifest,
+    app,
+    container_security,
+    gpu_pod,
+    metadata,
+    probe,
+    service,
+)
 
 NAME = "dcgm-exporter"
 PORT = 9400

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.kubernetes import create, name_of
-from settings import Gateway as GatewaySettings
-from specs import gateway as specs
-from specs.manifest import checksum, disruption_budget
+from qwen_stack.components.kubernetes import create, name_of
+from qwen_stack.settings import Gateway as GatewaySettings
+from qwen_stack.specs import gateway as specs
+from qwen_stack.specs.manifest import checksum, disruption_budget
 
 
 @dataclass(frozen=True, slots=True)

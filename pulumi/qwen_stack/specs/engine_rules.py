@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from runtime_package import metrics
-from specs.manifest import Manifest
+from qwen_runtime.engine import metrics
+
+from qwen_stack.specs.manifest import Manifest
 
 
 def recording_rules() -> list[Manifest]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import yaml
 
-from settings import Monitoring
-from specs import alert_rules, alertmanager, dcgm_exporter, gateway, model_server
-from specs.manifest import (
+from qwen_stack.settings import Monitoring
+from qwen_stack.specs import alert_rules, alertmanager, dcgm_exporter, gateway, model_server
+from qwen_stack.specs.manifest import (
     Manifest,
     app,
     checksum,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import yaml
 
-from settings import Monitoring
-from specs import engine_rules
-from specs.manifest import Manifest
+from qwen_stack.settings import Monitoring
+from qwen_stack.specs import engine_rules
+from qwen_stack.specs.manifest import Manifest
 
 MIB = 1_048_576
 

@@ -8,17 +8,16 @@ from typing import Any
 
 import pulumi
 from pydantic import ValidationError
+from qwen_runtime import errors
 
-import entries
-import plans
-import runtime_package
-from problem import Problem
-from rules import problems
-from settings import Settings
-from specs import registry
+from qwen_stack import entries, plans
+from qwen_stack.problem import Problem
+from qwen_stack.rules import problems
+from qwen_stack.settings import Settings
+from qwen_stack.specs import registry
 
 PROJECT = "qwen-onprem"
-PROGRAM = Path(__file__).parent
+PROGRAM = Path(__file__).resolve().parents[1]
 TEXT_KEYS = {"namespace", "clusterDomain", "registry", "gpuRuntimeClass"}
 SECRETS = {
     "apiKeys": 'pulumi config set --secret --path apiKeys.<name> "$(openssl rand -hex 32)"',
@@ -90,9 +89,9 @@ def _completed(entry: Any, position: int) -> Any:
     named = entry.get("plan")
     try:
         plan = plans.read(PROGRAM / named, named) if isinstance(named, str) else None
-    except runtime_package.PlanError as error:
+    except errors.PlanError as error:
         raise PlanError(str(error)) from error
-    except runtime_package.UsageError as error:
+    except errors.UsageError as error:
         raise ConfigError([Problem((f"models[{position}].plan",), error.found, error.needed, error.remedy)]) from error
     return entries.complete(entry, position, plan)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import jinja2
 
-from settings import Gateway, Settings
-from specs import manifest, model_server
-from specs.manifest import (
+from qwen_stack.settings import Gateway, Settings
+from qwen_stack.specs import manifest, model_server
+from qwen_stack.specs.manifest import (
     Manifest,
     apart,
     app,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import plans
+from qwen_stack import plans
 
 SERVER = "model-server"
 

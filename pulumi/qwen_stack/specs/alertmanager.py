@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import yaml
 
-from settings import Monitoring
-from specs.manifest import (
+from qwen_stack.settings import Monitoring
+from qwen_stack.specs.manifest import (
     Manifest,
     app,
     checksum,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime_package import ENGINES, UsageError, plan
+from qwen_runtime import plan
+from qwen_runtime.engine.registry import ENGINES
+from qwen_runtime.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

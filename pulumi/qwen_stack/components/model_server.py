@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.kubernetes import create, name_of
-from settings import Model
-from specs import model_group
-from specs import model_server as specs
-from specs.manifest import disruption_budget
+from qwen_stack.components.kubernetes import create, name_of
+from qwen_stack.settings import Model
+from qwen_stack.specs import model_group
+from qwen_stack.specs import model_server as specs
+from qwen_stack.specs.manifest import disruption_budget
 
 
 @dataclass(frozen=True, slots=True)

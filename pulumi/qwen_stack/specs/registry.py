@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
-from specs.manifest import Manifest, metadata
+from qwen_stack.specs.manifest import Manifest, metadata
 
 NAME = "registry-login"
 

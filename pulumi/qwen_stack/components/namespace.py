@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pulumi
 
-from components.kubernetes import create, name_of, namespace_of
-from specs import namespace as specs
-from specs import registry
+from qwen_stack.components.kubernetes import create, name_of, namespace_of
+from qwen_stack.specs import namespace as specs
+from qwen_stack.specs import registry
 
 
 class Namespace(pulumi.ComponentResource):

@@ -1,7 +1,7 @@
 """Take over what an interrupted `pulumi up` was creating: a filter from `stack export` to `stack import`.
 
     pulumi cancel --yes
-    pulumi stack export | python adopt.py | pulumi stack import
+    pulumi stack export | python -m qwen_stack.adopt | pulumi stack import
     pulumi refresh --yes
 
 An interrupted run leaves objects in the cluster that the state knows only as pending, and the next run fails because

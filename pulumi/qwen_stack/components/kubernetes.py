@@ -9,8 +9,8 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes import apps, core, policy
 
-from specs.manifest import PART_OF, Manifest
-from specs.registry import pulling
+from qwen_stack.specs.manifest import PART_OF, Manifest
+from qwen_stack.specs.registry import pulling
 
 KINDS: dict[str, Callable[..., pulumi.CustomResource]] = {
     "v1/ConfigMap": core.v1.ConfigMap,

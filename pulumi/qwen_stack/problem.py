@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime_package import Fault
+from qwen_runtime.errors import Fault
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-import model_rules
-from problem import Problem
-from settings import Settings
+from qwen_stack import model_rules
+from qwen_stack.problem import Problem
+from qwen_stack.settings import Settings
 
 SHORTEST_KEY = 20
 HOST_NAME = "kubernetes.io/hostname"

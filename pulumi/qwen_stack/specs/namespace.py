@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from specs.manifest import Manifest
+from qwen_stack.specs.manifest import Manifest
 
 
 def namespace(name: str) -> Manifest:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.kubernetes import create, name_of
-from settings import Images
-from settings import Monitoring as MonitoringSettings
-from specs import alertmanager, dcgm_exporter, prometheus
+from qwen_stack.components.kubernetes import create, name_of
+from qwen_stack.settings import Images
+from qwen_stack.settings import Monitoring as MonitoringSettings
+from qwen_stack.specs import alertmanager, dcgm_exporter, prometheus
 
 
 @dataclass(frozen=True, slots=True)

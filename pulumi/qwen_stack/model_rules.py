@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import rollouts
-from problem import Problem
-from runtime_package import ENGINES, EngineSpec, UsageError, planned
-from settings import Model
-from specs.manifest import GPU_RESOURCE, VISIBLE_DEVICES
+from qwen_runtime.engine.registry import ENGINES
+from qwen_runtime.engine.spec import EngineSpec
+from qwen_runtime.errors import UsageError
+from qwen_runtime.serve import planned
+
+from qwen_stack import rollouts
+from qwen_stack.problem import Problem
+from qwen_stack.settings import Model
+from qwen_stack.specs.manifest import GPU_RESOURCE, VISIBLE_DEVICES
 
 _UNIT_BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 

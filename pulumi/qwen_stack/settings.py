@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, SecretStr, StringConstraints
 from pydantic.alias_generators import to_camel
+from qwen_runtime.engine.registry import ENGINES
 
-from plans import Plan
-from runtime_package import ENGINES
+from qwen_stack.plans import Plan
 
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 VariantName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$")]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import rollouts
-from settings import Model
-from specs.manifest import (
+from qwen_stack import rollouts
+from qwen_stack.settings import Model
+from qwen_stack.specs.manifest import (
     GPU_RESOURCE,
     NO_GPUS,
     Manifest,

@@ -1,0 +1,1 @@
+"""The serving stack as a pulumi program: configuration, rules, manifests and components."""
