@@ -28,7 +28,7 @@ RELEASES = {"Debian-12": "bookworm", "Ubuntu-22.04": "jammy", "Ubuntu-24.04": "n
 KERNELS = {"Debian": "amd64", "Ubuntu": "generic"}
 ROLE_MODULES = ("ansible.builtin.import_role", "ansible.builtin.include_role")
 TASK_LISTS = ("pre_tasks", "tasks", "post_tasks", "block", "rescue", "always")
-PACKAGE_MODULES = {"ansible.builtin.apt": "name", "pinned_packages": "packages"}
+PACKAGE_MODULES = {"ansible.builtin.apt": "name", "qwen_onprem.hosts.pinned_packages": "packages"}
 
 
 class Site:

@@ -12,16 +12,20 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
+from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("SITE_INVENTORY", ROOT / "inventory/local"))
 
+# Before a test imports a plugin: Ansible knows a collection only when its own finder has imported it.
+if not AnsibleCollectionConfig.collection_finder:
+    init_plugin_loader()
+
 
 @cache
 def _managers() -> tuple[DataLoader, InventoryManager, VariableManager]:
-    init_plugin_loader()
     loader = DataLoader()
     # ANSIBLE_VAULT_PASSWORD_FILE opens a vault here as it does for ansible-playbook.
     loader.set_vault_secrets(CLI.setup_vault_secrets(loader, vault_ids=[], auto_prompt=False))

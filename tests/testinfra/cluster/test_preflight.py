@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_gpus import assess_gpus
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_host import assess_host
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_names import assess_names
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_network import assess_network
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_packages import assess_packages
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_plan import assess_plan
+from qwen_runtime import plan
 from testinfra.host import Host
 
 from ..inventory import ROOT, Expected
 
 PREFLIGHT = ROOT / "ansible/roles/preflight"
-sys.path.insert(0, str(PREFLIGHT / "filter_plugins"))
 
 
 def ask(host: Host, script: str, question: dict[str, Any]) -> dict[str, Any]:
@@ -29,12 +34,6 @@ def found(host: Host, expected: Expected) -> dict[str, Any]:
 
 
 def test_the_host_is_what_was_asked_for(node: str, found: dict[str, Any], expected: Expected) -> None:
-    from preflight_gpus import assess_gpus
-    from preflight_host import assess_host
-    from preflight_packages import assess_packages
-    from preflight_plan import assess_plan
-    from qwen_runtime import plan
-
     plans = [
         {"__preflight_plan_file": file, "rc": 0, "stdout": json.dumps(asdict(plan.read(Path(file))))}
         for file in expected["preflight_plan_files"]
@@ -46,9 +45,6 @@ def test_the_host_is_what_was_asked_for(node: str, found: dict[str, Any], expect
 
 
 def test_the_host_is_connected_as_a_cluster_needs_it(host: Host, expected: Expected) -> None:
-    from preflight_names import assess_names
-    from preflight_network import assess_network
-
     connected = ask(host, "inspect_network.py", expected["__preflight_network_question"])
     rows = assess_network(connected, expected["__preflight_network_needed"]) + assess_names(connected)
     assert [row for row in rows if not row["ok"]] == []

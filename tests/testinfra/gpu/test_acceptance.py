@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 
+from ansible_collections.qwen_onprem.hosts.plugins.filter.acceptance_assess_fabric import assess_fabric
+from ansible_collections.qwen_onprem.hosts.plugins.filter.acceptance_assess_gpus import assess_gpus
+from ansible_collections.qwen_onprem.hosts.plugins.filter.acceptance_judge import judge
 from testinfra.host import Host
 
 from ..inventory import ROOT, Expected
 
 ACCEPTANCE = ROOT / "ansible/roles/acceptance"
-sys.path.insert(0, str(ACCEPTANCE / "filter_plugins"))
 
 
 def test_no_check_fails_that_the_site_does_not_waive(host: Host, expected: Expected) -> None:
-    from acceptance_assess_fabric import assess_fabric
-    from acceptance_assess_gpus import assess_gpus
-    from acceptance_judge import judge
-
     found = json.loads(host.check_output("python3 -c %s", (ACCEPTANCE / "files/inspect_gpus.py").read_text()))
     needed = expected["__acceptance_needed"]
     rows = judge(assess_gpus(found, needed) + assess_fabric(found, needed), expected["acceptance_waived"])

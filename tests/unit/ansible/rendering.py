@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
-from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 from .by_path import ROLES
 
@@ -25,8 +23,6 @@ def evaluate(role: str, name: str, **variables: Any) -> Any:
 
 
 def _templar(role: str, variables: dict[str, Any]) -> Templar:
-    if not AnsibleCollectionConfig.collection_finder:
-        init_plugin_loader()
     loader = DataLoader()
     known: dict[str, Any] = {"ansible_managed": "Ansible managed", "inventory_hostname": "host1"}
     for part in ("defaults", "vars"):

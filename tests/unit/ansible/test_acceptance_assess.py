@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from .by_path import load
-
-assess_gpus = load("acceptance/filter_plugins/acceptance_assess_gpus.py").assess_gpus
-assess_fabric = load("acceptance/filter_plugins/acceptance_assess_fabric.py").assess_fabric
-assess_host = load("acceptance/filter_plugins/acceptance_assess_host.py").assess_host
-judge = load("acceptance/filter_plugins/acceptance_judge.py").judge
+from ansible_collections.qwen_onprem.hosts.plugins.filter.acceptance_assess_fabric import assess_fabric
+from ansible_collections.qwen_onprem.hosts.plugins.filter.acceptance_assess_gpus import assess_gpus
+from ansible_collections.qwen_onprem.hosts.plugins.filter.acceptance_assess_host import assess_host
+from ansible_collections.qwen_onprem.hosts.plugins.filter.acceptance_judge import judge
 
 NEEDED = {
     "gpus": 8,

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.qwen_onprem.hosts.plugins.filter.acceptance_assess_containers import assess_containers
 
-from .by_path import load
-
-assess_containers = load("acceptance/filter_plugins/acceptance_assess_containers.py").assess_containers
 UNLIMITED = -1
 MIB = 2**20
 

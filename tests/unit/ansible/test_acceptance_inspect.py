@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.qwen_onprem.hosts.plugins.filter.acceptance_pod_result import pod_result
 
 from .by_path import load
 
 inspect_gpus = load("acceptance/files/inspect_gpus.py")
 read_disk = load("acceptance/files/read_disk.py")
-pod_result = load("acceptance/filter_plugins/acceptance_pod_result.py").pod_result
 
 LINKS = """\
 GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-4b2c)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from .by_path import load
-
-drain_timeout_s = load("node_maintenance/filter_plugins/node_maintenance_patience.py").drain_timeout_s
+from ansible_collections.qwen_onprem.hosts.plugins.filter.node_maintenance_patience import drain_timeout_s
 
 FLAGSHIP = "310 65x30 x"  # ends within 310 s, is given 1,950 s to start; the second container has no startup probe
 QUICK = "30 x"

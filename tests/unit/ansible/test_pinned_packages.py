@@ -28,10 +28,9 @@ DPkg::Options {{ "--root={root}"; "--force-script-chrootless"; "--force-not-root
 """
 RUN = """\
 import sys
-sys.path.insert(0, {folder!r} + "/library")
-import ansible.module_utils
-ansible.module_utils.__path__.append({folder!r} + "/module_utils")
-import pathlib, pinned_packages
+sys.path.insert(0, {collections!r})
+import pathlib
+from ansible_collections.qwen_onprem.hosts.plugins.modules import pinned_packages
 pinned_packages.PREFERENCES = pathlib.Path({preferences!r})
 pinned_packages.main()
 """
@@ -85,7 +84,9 @@ class System:
         if not self.published:
             self.publish()
         arguments = {"name": "t", "packages": packages, "_ansible_check_mode": check, **parameters}
-        code = RUN.format(folder=str(ANSIBLE), preferences=str(self.root / "etc/apt/preferences.d"))
+        code = RUN.format(
+            collections=str(ANSIBLE / "collections"), preferences=str(self.root / "etc/apt/preferences.d")
+        )
         done = subprocess.run(
             [sys.executable, "-c", code],
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_gpus import assess_gpus
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_host import assess_host
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_packages import assess_packages
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_plan import assess_plan
 from qwen_runtime.sizing import gpus
 
-from .by_path import ROLES, load
+from .by_path import ROLES
 
-assess_host = load("preflight/filter_plugins/preflight_host.py").assess_host
-assess_packages = load("preflight/filter_plugins/preflight_packages.py").assess_packages
-assess_gpus = load("preflight/filter_plugins/preflight_gpus.py").assess_gpus
-assess_plan = load("preflight/filter_plugins/preflight_plan.py").assess_plan
 VARIABLES = yaml.safe_load((ROLES / "preflight/vars/main.yml").read_text())
 DEFAULTS = yaml.safe_load((ROLES / "preflight/defaults/main.yml").read_text())
 

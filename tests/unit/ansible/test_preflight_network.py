@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_names import assess_names
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_network import assess_network
 
 from .by_path import ROLES, load
 from .rendering import evaluate
 
-assess_network = load("preflight/filter_plugins/preflight_network.py").assess_network
-assess_names = load("preflight/filter_plugins/preflight_names.py").assess_names
 inspect_network = load("preflight/files/inspect_network.py")
 
 CONTROL_PLANE = ["10.20.0.11", "10.20.0.12", "10.20.0.13"]

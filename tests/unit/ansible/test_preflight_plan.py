@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.qwen_onprem.hosts.plugins.filter.preflight_plan import assess_plan
 from qwen_runtime.plan import build, parse
 
 from tests.fakes import planned_sites
 
-from .by_path import ROLES, load
+from .by_path import ROLES
 from .refusals import refused
 
-assess_plan = load("preflight/filter_plugins/preflight_plan.py").assess_plan
 KNOWN: dict[str, dict[str, Any]] = yaml.safe_load((ROLES / "preflight/vars/main.yml").read_text())[
     "__preflight_known_gpus"
 ]

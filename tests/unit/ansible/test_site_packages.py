@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[3]
 packages = load("../packages.py")
 EXAMPLE = ROOT / "inventory/example"
 TASKS = sorted((ROOT / "ansible/roles").glob("*/tasks/*.yml"))
-INSTALLS = re.compile(r"^\s*(?:- )?(ansible\.builtin\.(?:apt|package|dpkg_selections)|pinned_packages):", re.MULTILINE)
+INSTALLS = re.compile(
+    r"^\s*(?:- )?(ansible\.builtin\.(?:apt|package|dpkg_selections)|qwen_onprem\.hosts\.pinned_packages):", re.MULTILINE
+)
 
 
 def site(system: str, inventory: Path = EXAMPLE) -> packages.Site:
@@ -75,7 +77,8 @@ def test_a_package_that_is_known_only_on_a_host_is_refused(tmp_path: Path, monke
     (tmp_path / "hosts.yml").write_text("- hosts: gpu\n  roles: [some]\n")
     (tmp_path / "roles/some/tasks").mkdir(parents=True)
     (tmp_path / "roles/some/tasks/main.yml").write_text(
-        "- name: Install\n  pinned_packages: {name: some, packages: '{{ __some_read.stdout_lines }}'}\n"
+        "- name: Install\n"
+        "  qwen_onprem.hosts.pinned_packages: {name: some, packages: '{{ __some_read.stdout_lines }}'}\n"
     )
     with pytest.raises(AnsibleError, match=r"found: packages of some, task 'Install', that depend on what is read"):
         site("Debian-12").packages("gpu")
@@ -85,7 +88,8 @@ def test_a_package_in_a_roles_variables_is_enough(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(packages, "HERE", tmp_path)
     (tmp_path / "hosts.yml").write_text("- hosts: gpu\n  roles: [some]\n")
     for folder, text in {
-        "tasks": "- name: Install\n  pinned_packages: {name: some, packages: '{{ __some_packages }}'}\n",
+        "tasks": "- name: Install\n"
+        "  qwen_onprem.hosts.pinned_packages: {name: some, packages: '{{ __some_packages }}'}\n",
         "vars": "__some_packages: \"{{ {'headers': '*', 'tool-' ~ some_major: some_major ~ '-1', 'none': '-1'} }}\"\n",
         "defaults": "some_major: '2'\n",
     }.items():

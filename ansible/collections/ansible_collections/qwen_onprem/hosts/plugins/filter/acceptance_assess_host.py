@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Row = dict[str, Any]
+from ..plugin_utils.rows import Row, row
 
 
 def assess_host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
@@ -17,12 +17,8 @@ def assess_host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row
     return [*_host(found, needed)]
 
 
-def _row(name: str, ok: bool, found: object, wanted: object, remedy: str) -> Row:
-    return {"name": name, "ok": bool(ok), "found": str(found), "needed": str(wanted), "remedy": remedy}
-
-
 def _host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
-    yield _row(
+    yield row(
         "clock",
         found["clock_disciplined"] or not needed["clock_sync_required"],
         "synchronised" if found["clock_disciplined"] else "not synchronised",
@@ -31,7 +27,7 @@ def _host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     )
     if "disk" in found:
         disk = found["disk"]
-        yield _row(
+        yield row(
             "disk bandwidth",
             disk["gb_per_s"] >= needed["disk_min_gb_per_s"],
             f"{disk['gb_per_s']} GB/s over {disk['bytes'] / 1e9:.1f} GB",
@@ -49,7 +45,7 @@ def _all_reduce(result: Mapping[str, Any], needed: Mapping[str, Any]) -> Row:
     if "backend" in result:
         verdict = "right" if result["correct"] else "wrong"
         said = f"{result['backend']}, {verdict} sum of {result['ranks']} ranks, bus {result['bus_gb_per_s']} GB/s"
-    return _row(
+    return row(
         "all-reduce",
         right,
         said,

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Row = dict[str, Any]
+from ..plugin_utils.rows import Row, row
+
 NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 LABEL_LENGTH = 63  # the name is the value of a label too
 POD_NETWORK = re.compile(r"cni0|flannel[.]\d+")  # interfaces of a host that is a node already
@@ -27,13 +28,9 @@ def assess_network(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[
     ]
 
 
-def _row(name: str, ok: bool, found: str, wanted: str, remedy: str) -> Row:
-    return {"name": name, "ok": bool(ok), "found": found, "needed": wanted, "remedy": remedy}
-
-
 def _node_name(needed: Mapping[str, Any]) -> Row:
     name = needed["node_name"]
-    return _row(
+    return row(
         "node name",
         NODE_NAME.fullmatch(name) is not None and len(name) <= LABEL_LENGTH,
         name,
@@ -46,7 +43,7 @@ def _node_address(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterat
     if address := needed["node_address"]:
         card = found["addresses"].get(_on_host(found, address), "")
         own = ", ".join(f"{held} on {name}" for held, name in found["addresses"].items() if name != "lo")
-        yield _row(
+        yield row(
             "node address",
             bool(card),
             f"{address} on {card}" if card else f"{own or 'none'}",
@@ -70,7 +67,7 @@ def _internal_networks(found: Mapping[str, Any], needed: Mapping[str, Any]) -> I
         if (address := needed["virtual_address"]) and _lies_in(address, network):
             strangers.append(f"the API's address {address}")
         strangers += [f"the {other} {n}" for other, n in networks.items() if other != name and n.overlaps(network)]
-        yield _row(
+        yield row(
             name,
             not strangers,
             f"{network} with {', '.join(strangers)} in it" if strangers else f"{network}",
@@ -108,7 +105,7 @@ def _virtual_address(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Ite
     if not (address and own):
         return
     network = ipaddress.ip_interface(own).network
-    yield _row(
+    yield row(
         "API address",
         _lies_in(address, network) and address not in needed["virtual_address_hosts"],
         f"{address} beside hosts in {network}",
@@ -117,7 +114,7 @@ def _virtual_address(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Ite
     )
     ours = {hardware for host in needed["virtual_address_hosts"] for hardware in found["holders"].get(host, [])}
     strangers = [hardware for hardware in found["holders"].get(address, []) if hardware not in ours]
-    yield _row(
+    yield row(
         "holder of the API address",
         not strangers,
         f"{address} at {', '.join(strangers)}" if strangers else f"{address} free, or at one of its hosts",

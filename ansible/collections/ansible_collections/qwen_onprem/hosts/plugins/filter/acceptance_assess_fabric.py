@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Row = dict[str, Any]
+from ..plugin_utils.rows import Row, row
+
 HOPPER = 9.0  # compute capability from which GPUs register with the fabric; those before say N/A for ever
 
 
@@ -20,17 +21,13 @@ def assess_fabric(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[R
     return [_registration(found, needed["gpus"]), *_services(found)]
 
 
-def _row(name: str, ok: bool, found: object, wanted: object, remedy: str) -> Row:
-    return {"name": name, "ok": bool(ok), "found": str(found), "needed": str(wanted), "remedy": remedy}
-
-
 def _registration(found: Mapping[str, Any], count: int) -> Row:
     capabilities = sorted({gpu["compute_cap"] for gpu in found["gpus"]})
     if found["gpus"] and all(float(capability) < HOPPER for capability in capabilities):
         said = f"not told by compute capability {', '.join(capabilities)}"
-        return _row("fabric", True, said, "nothing before 9.0: NVLink and torch.cuda speak for it", "None.")
+        return row("fabric", True, said, "nothing before 9.0: NVLink and torch.cuda speak for it", "None.")
     states = [f"{gpu['state']}/{gpu['status']}" for gpu in found["fabric"]]
-    return _row(
+    return row(
         "fabric",
         states == ["Completed/Success"] * count,
         found["errors"].get("fabric", ", ".join(sorted(set(states))) or "no fabric state"),
@@ -41,7 +38,7 @@ def _registration(found: Mapping[str, Any], count: int) -> Row:
 
 def _services(found: Mapping[str, Any]) -> Iterator[Row]:
     for service, state in found["services"].items():
-        yield _row(service, state == "active", state, "active", _service_remedy(service))
+        yield row(service, state == "active", state, "active", _service_remedy(service))
 
 
 def _fabric_remedy(states: list[str]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Row = dict[str, Any]
+from ..plugin_utils.rows import Row, row
+
 GB = 1e9
 
 
@@ -18,13 +19,9 @@ def assess_host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row
     return [*_host(found, needed), *_clock(found, needed), *_mounts(found, needed), *_ports(found, needed)]
 
 
-def _row(name: str, ok: bool, found: str, wanted: str, remedy: str) -> Row:
-    return {"name": name, "ok": bool(ok), "found": found, "needed": wanted, "remedy": remedy}
-
-
 def _host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     memory_gb = found["memory_bytes"] / GB
-    yield _row(
+    yield row(
         "memory",
         memory_gb >= needed["memory_min_gb"],
         f"{memory_gb:.0f} GB",
@@ -32,7 +29,7 @@ def _host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
         "Add memory, or look for modules that the firmware has disabled.",
     )
     storage_gb = sum(found["drives_bytes"].values()) / GB
-    yield _row(
+    yield row(
         "NVMe storage",
         storage_gb >= needed["storage_min_gb"],
         f"{storage_gb:.0f} GB on {len(found['drives_bytes'])} drives",
@@ -41,21 +38,21 @@ def _host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     )
     for path, least_gb in needed["filesystems_min_gb"].items():
         size_gb = found["filesystems_bytes"][path] / GB
-        yield _row(
+        yield row(
             f"file system of {path}",
             size_gb >= least_gb,
             f"{size_gb:.0f} GB",
             f"{least_gb} GB",
             "Enlarge it, or give the folder a file system of its own (df shows what there is).",
         )
-    yield _row(
+    yield row(
         "kernel",
         _version(found["kernel"]) >= _version(needed["kernel_min"]),
         found["kernel"],
         f"{needed['kernel_min']} or newer",
         "Install the distribution's current kernel and reboot.",
     )
-    yield _row(
+    yield row(
         "Secure Boot",
         needed["secure_boot_allowed"] or not found["secure_boot"],
         "enabled" if found["secure_boot"] else "disabled",
@@ -71,14 +68,14 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _clock(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     limit = needed["clock_offset_max_s"]
-    yield _row(
+    yield row(
         "clock",
         abs(found["clock_offset_s"]) <= limit,
         f"{found['clock_offset_s']:+.1f} s against the controller",
         f"at most {limit} s",
         "Set it with date --set, or correct the controller's clock: certificates would not be valid yet.",
     )
-    yield _row(
+    yield row(
         "clock synchronisation",
         found["clock_disciplined"] or not needed["clock_sync_required"],
         "synchronised" if found["clock_disciplined"] else "not synchronised",
@@ -90,7 +87,7 @@ def _clock(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]
 def _mounts(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     for path in needed["mounts"]:
         mounted = path in found["mounted"]
-        yield _row(
+        yield row(
             f"mount {path}",
             mounted,
             "mounted" if mounted else "nothing mounted there",
@@ -104,7 +101,7 @@ def _ports(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]
         free = port not in found["port_holders"]
         holders = found["port_holders"].get(port) or ["an unknown process"]
         strangers = [] if free else [name for name in holders if name not in allowed]
-        yield _row(
+        yield row(
             f"port {port}",
             not strangers,
             "free" if free else f"held by {', '.join(holders)}",

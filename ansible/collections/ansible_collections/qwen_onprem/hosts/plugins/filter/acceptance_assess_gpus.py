@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Row = dict[str, Any]
+from ..plugin_utils.rows import Row, row
 
 
 def assess_gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
@@ -17,16 +17,12 @@ def assess_gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row
     return [*_gpus(found, needed)] if needed["gpus"] else []
 
 
-def _row(name: str, ok: bool, found: object, wanted: object, remedy: str) -> Row:
-    return {"name": name, "ok": bool(ok), "found": str(found), "needed": str(wanted), "remedy": remedy}
-
-
 def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     gpus, errors, count = found["gpus"], found["errors"], needed["gpus"]
     drivers = sorted({gpu["driver_version"] for gpu in gpus})
     models = sorted({gpu["name"] for gpu in gpus})
     said = f"{len(gpus)} x {', '.join(models)}, driver {', '.join(drivers)}" if gpus else "no GPU"
-    yield _row(
+    yield row(
         "nvidia-smi",
         len(gpus) == count and len(drivers) == 1 and len(models) == 1,
         errors.get("gpus", said),
@@ -38,7 +34,7 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
         yield from _ecc(found, count)
     if needed["nvlinks"]:
         links = found["links"]
-        yield _row(
+        yield row(
             "NVLink",
             len(links) == count and all(active == needed["nvlinks"] for active in links),
             errors.get("links", f"active links by GPU: {', '.join(map(str, links)) or 'none'}"),
@@ -46,7 +42,7 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
             "Read nvidia-smi nvlink --errorcounters and the fabric manager's log; reset the GPU or reseat the board.",
         )
     serious = [event for event in found["xids"] if int(event["xid"]) not in needed["xids_ignored"]]
-    yield _row(
+    yield row(
         "XID",
         not serious,
         "; ".join(f"{event['xid']} on {event['gpu']}" for event in serious) or "none since boot",
@@ -59,7 +55,7 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
 
 def _modes(found: Mapping[str, Any], gpus: list[dict[str, str]], count: int) -> Iterator[Row]:
     divided = [gpu["index"] for gpu in gpus if gpu["mig.mode.current"] == "Enabled"]
-    yield _row(
+    yield row(
         "MIG",
         len(gpus) == count and not divided,
         found["errors"].get("gpus", f"on GPU {', '.join(divided)}" if divided else "off"),
@@ -67,7 +63,7 @@ def _modes(found: Mapping[str, Any], gpus: list[dict[str, str]], count: int) -> 
         f"Drain the node, stop nvidia-mig-manager if it runs, nvidia-smi -i {','.join(divided) or 'N'} -mig 0, reboot.",
     )
     corrupted = found["inforoms"]
-    yield _row(
+    yield row(
         "infoROM",
         "inforoms" not in found["errors"] and not corrupted,
         found["errors"].get("inforoms", f"corrupted on GPU {', '.join(corrupted)}" if corrupted else "sound"),
@@ -77,22 +73,22 @@ def _modes(found: Mapping[str, Any], gpus: list[dict[str, str]], count: int) -> 
 
 
 def _ecc(found: Mapping[str, Any], count: int) -> Iterator[Row]:
-    gpus, rows = found["gpus"], found["remapped"]
+    gpus, remapped = found["gpus"], found["remapped"]
     modes = sorted({gpu["ecc.mode.current"] for gpu in gpus})
     wrong = [gpu["index"] for gpu in gpus if gpu["ecc.errors.uncorrected.volatile.total"] != "0"]
-    yield _row(
+    yield row(
         "ECC",
         len(gpus) == count and modes == ["Enabled"] and not wrong,
         found["errors"].get("gpus", f"mode {', '.join(modes) or 'none'}; uncorrected errors on GPU {wrong or 'none'}"),
         "Enabled, no uncorrected error since boot",
         "Enable it (nvidia-smi --ecc-config=1, then reboot); a GPU with uncorrected errors is drained and reset.",
     )
-    bad = [n for n, row in enumerate(rows) if row["pending"] != "No"]
-    broken = [n for n, row in enumerate(rows) if row["failed"] != "No"]
-    yield _row(
+    pending = [n for n, gpu in enumerate(remapped) if gpu["pending"] != "No"]
+    failed = [n for n, gpu in enumerate(remapped) if gpu["failed"] != "No"]
+    yield row(
         "remapped rows",
-        len(rows) == count and not bad and not broken,
-        found["errors"].get("remapped", f"pending on GPU {bad or 'none'}, failed on GPU {broken or 'none'}"),
+        len(remapped) == count and not pending and not failed,
+        found["errors"].get("remapped", f"pending on GPU {pending or 'none'}, failed on GPU {failed or 'none'}"),
         "none pending, none failed",
         "Pending: reset the GPU. Failed: have it replaced.",
     )
@@ -103,7 +99,7 @@ def _torch(seen: Mapping[str, Any], count: int) -> Row:
     if "torch" in seen:
         devices = f"{len(seen['devices'])} devices" if seen["cuda_available"] else "no CUDA device"
         said = f"torch {seen['torch']} for CUDA {seen['cuda_build']}: {devices}"
-    return _row(
+    return row(
         "torch.cuda",
         seen.get("cuda_available") and len(seen["devices"]) == count and seen["computed"],
         said,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatch
 from typing import Any
 
-Row = dict[str, Any]
+from ..plugin_utils.rows import Row, row
 
 
 def assess_packages(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
@@ -18,13 +18,13 @@ def assess_packages(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list
     decided = needed["decided_packages"]
     undecided = [name for name in found["packages"] if not any(fnmatch(name, pattern) for pattern in decided)]
     return [
-        {
-            "name": "preinstalled software",
-            "ok": not undecided,
-            "found": ", ".join(undecided) or "none that is undecided",
-            "needed": "the site's word for each: gives way, or stays",
-            "remedy": "Name them in the role's list of replaced packages or keep them: docs/operate/dgx-os.md.",
-        }
+        row(
+            "preinstalled software",
+            not undecided,
+            ", ".join(undecided) or "none that is undecided",
+            "the site's word for each: gives way, or stays",
+            "Name them in the role's list of replaced packages or keep them: docs/operate/dgx-os.md.",
+        )
     ]
 
 

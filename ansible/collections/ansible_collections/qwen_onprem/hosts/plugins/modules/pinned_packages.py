@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible.module_utils.debian_packages import Packages, Refused
+from ..module_utils.debian_packages import Packages, Refused
 
 DOCUMENTATION = r"""
 module: pinned_packages
@@ -44,13 +44,13 @@ author: qwen-onprem
 """
 EXAMPLES = r"""
 - name: Install the pinned fabric manager
-  pinned_packages:
+  qwen_onprem.hosts.pinned_packages:
     name: nvidia-fabricmanager
     packages: {nvidia-fabricmanager: 580.126.20-1}
     obsolete: ["nvidia-fabricmanager*"]
 
 - name: Install what the role calls, at the version that the site has
-  pinned_packages:
+  qwen_onprem.hosts.pinned_packages:
     name: hardening
     packages: "{{ dict(hardening_firewall_packages | product(['*'])) }}"
 """

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Row = dict[str, Any]
+from ..plugin_utils.rows import Row, row
 
 
 def assess_names(found: Mapping[str, Any]) -> list[Row]:
@@ -17,13 +17,9 @@ def assess_names(found: Mapping[str, Any]) -> list[Row]:
     return [*_names(found), *_name_servers(found), *_time(found)]
 
 
-def _row(name: str, ok: bool, found: str, wanted: str, remedy: str) -> Row:
-    return {"name": name, "ok": bool(ok), "found": found, "needed": wanted, "remedy": remedy}
-
-
 def _names(found: Mapping[str, Any]) -> Iterator[Row]:
     for name, addresses in found["names"].items():
-        yield _row(
+        yield row(
             f"name {name}",
             bool(addresses),
             ", ".join(addresses) or "no address",
@@ -36,7 +32,7 @@ def _name_servers(found: Mapping[str, Any]) -> Iterator[Row]:
     """The cluster's DNS asks the servers of the host it runs on, from a pod: there a loopback address is its own."""
     servers = [server for file in found["name_servers"].values() for server in file]
     reachable = [server for server in servers if not ipaddress.ip_address(server.split("%")[0]).is_loopback]
-    yield _row(
+    yield row(
         "name servers",
         bool(reachable) or not servers,
         ", ".join(servers) or "none",
@@ -48,7 +44,7 @@ def _name_servers(found: Mapping[str, Any]) -> Iterator[Row]:
 def _time(found: Mapping[str, Any]) -> Iterator[Row]:
     """One that answers will do: a host can be installed while another is being mended."""
     if servers := found["time_servers"]:
-        yield _row(
+        yield row(
             "time servers",
             "" in servers.values(),
             "; ".join(f"{server} {trouble or 'answers'}" for server, trouble in servers.items()),

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Row = dict[str, Any]
-DISPLAY_CLASS = "0x03"  # PCI base class of graphics and 3D controllers
+from ..plugin_utils.pci import gpu_ids
+from ..plugin_utils.rows import Row, row
 
 
 def assess_gpus(found_everywhere: Mapping[str, Any], host: str, needed: Mapping[str, Any]) -> list[Row]:
@@ -24,13 +24,9 @@ def assess_gpus(found_everywhere: Mapping[str, Any], host: str, needed: Mapping[
     return [*_gpus(found_everywhere[host], needed), _same_model(pool, needed)]
 
 
-def _row(name: str, ok: bool, found: str, wanted: str, remedy: str) -> Row:
-    return {"name": name, "ok": bool(ok), "found": found, "needed": wanted, "remedy": remedy}
-
-
 def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
-    ids, known = _gpu_ids(found), needed["known_gpus"]
-    yield _row(
+    ids, known = gpu_ids(found), needed["known_gpus"]
+    yield row(
         "GPUs",
         len(ids) >= needed["gpus"],
         f"{len(ids)} on the PCI bus",
@@ -38,7 +34,7 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
         "Look for a GPU that fell off the bus (lspci -d 10de:, the BMC's log), reseat it or take the host out.",
     )
     strangers = sorted({gpu for gpu in ids if gpu not in known})
-    yield _row(
+    yield row(
         "GPU ids",
         not strangers,
         ", ".join(strangers) or "all known",
@@ -48,7 +44,7 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     models = Counter(known[gpu]["model"] for gpu in ids if gpu in known)
     accepted = needed["gpu_models"]
     others = [known[gpu]["model"] for gpu in ids if gpu in known and not _is_called(known[gpu], accepted)]
-    yield _row(
+    yield row(
         "GPU model",
         len(models) <= 1 and not (accepted and others),
         ", ".join(f"{count} x {model}" for model, count in models.items()) or "none",
@@ -56,7 +52,7 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
         "Replace what differs, or write what was found into preflight_gpu_models.",
     )
     smallest = min((known[gpu]["memory_gb"] for gpu in ids if gpu in known), default=0)
-    yield _row(
+    yield row(
         "GPU memory",
         smallest >= needed["gpu_memory_min_gb"],
         f"{smallest} GB",
@@ -64,7 +60,7 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
         "Take larger GPUs, or a plan with a smaller model and a lower preflight_gpu_memory_min_gb.",
     )
     switches = sum(device["id"] in needed["known_nvswitches"] for device in found["nvidia_devices"])
-    yield _row(
+    yield row(
         "NVSwitches",
         switches >= needed["nvswitches"],
         f"{switches} on the PCI bus",
@@ -77,9 +73,9 @@ def _same_model(pool: Mapping[str, Any], needed: Mapping[str, Any]) -> Row:
     """One plan sizes every rank alike: hosts with different GPUs belong to different plans."""
     hosts: dict[str, list[str]] = {}
     for host, found in pool.items():
-        for gpu in set(_gpu_ids(found)):
+        for gpu in set(gpu_ids(found)):
             hosts.setdefault(needed["known_gpus"].get(gpu, {}).get("model", gpu), []).append(host)
-    return _row(
+    return row(
         "GPU models of all hosts",
         len(hosts) <= 1,
         "; ".join(f"{model} on {', '.join(sorted(names))}" for model, names in sorted(hosts.items())) or "none",
@@ -96,10 +92,6 @@ def _is_called(gpu: Mapping[str, Any], names: list[str]) -> bool:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]|nvidia|tesla", "", name.lower())
-
-
-def _gpu_ids(found: Mapping[str, Any]) -> list[str]:
-    return [device["id"] for device in found["nvidia_devices"] if device["class"].startswith(DISPLAY_CLASS)]
 
 
 class FilterModule:

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-Row = dict[str, Any]
-DISPLAY_CLASS = "0x03"  # PCI base class of graphics and 3D controllers
+from ..plugin_utils.pci import gpu_ids
+from ..plugin_utils.rows import Row, row
+
 GB = 1e9
 REPLAN = "Correct the inventory, or plan anew for what the hosts have (qwen-runtime plan --json)."
 
@@ -34,7 +35,7 @@ def assess_plan(found_everywhere: Mapping[str, Any], host: str, needed: Mapping[
 def _refusal(answer: Mapping[str, Any]) -> Row:
     parts = re.fullmatch(r"(?s)found:  (.*)\nneeded: (.*)\nremedy: (.*)", answer["stderr"].strip())
     found, wanted, remedy = parts.groups() if parts else (answer["stderr"], "a plan that can be read", REPLAN)
-    return _row("plan", False, found, wanted, remedy)
+    return row("plan", False, found, wanted, remedy)
 
 
 def _gpus_row(name: str, plan: Mapping[str, Any], own: list[str], plans: int) -> Row:
@@ -42,7 +43,7 @@ def _gpus_row(name: str, plan: Mapping[str, Any], own: list[str], plans: int) ->
     hosts = plan["hosts"]
     wanted = [hosts["gpu"]] * hosts["gpus_per_node"]
     fits = own == wanted or (plans > 1 and set(own) == set(wanted) and len(wanted) < len(own))
-    return _row(_label(name, plans, "GPUs"), fits, _said(own), _said(wanted), REPLAN)
+    return row(_label(name, plans, "GPUs"), fits, _said(own), _said(wanted), REPLAN)
 
 
 def _hosts_row(plans: Mapping[str, Any], gpus: Mapping[str, list[str]], host: str, needed: Mapping[str, Any]) -> Row:
@@ -54,7 +55,7 @@ def _hosts_row(plans: Mapping[str, Any], gpus: Mapping[str, list[str]], host: st
     most = max(plan["hosts"]["nodes"] for plan in plans.values())
     wanted = planned_gpus / len(own) if own else 0
     found = f"{seen} with these GPUs" + (f", and {unseen} of the inventory outside this run" if unseen else "")
-    return _row("plan: hosts", seen + unseen == wanted and most <= wanted, found, f"{wanted:g}", REPLAN)
+    return row("plan: hosts", seen + unseen == wanted and most <= wanted, found, f"{wanted:g}", REPLAN)
 
 
 def _size_rows(plans: Mapping[str, Any], found: Mapping[str, Any], gpus: int) -> Iterator[Row]:
@@ -64,22 +65,17 @@ def _size_rows(plans: Mapping[str, Any], found: Mapping[str, Any], gpus: int) ->
     memory = max(memories) if any(each["gpus_per_node"] == gpus for each in hosts) else sum(memories)
     disk = sum(each["disk_bytes"] for each in hosts)
     drives = sum(found["drives_bytes"].values())
-    yield _row("plan: memory", found["memory_bytes"] >= memory, _gb(found["memory_bytes"]), _gb(memory), REPLAN)
-    yield _row("plan: storage", drives >= disk, _gb(drives), _gb(disk), REPLAN)
+    yield row("plan: memory", found["memory_bytes"] >= memory, _gb(found["memory_bytes"]), _gb(memory), REPLAN)
+    yield row("plan: storage", drives >= disk, _gb(drives), _gb(disk), REPLAN)
 
 
 def _label(name: str, plans: int, what: str) -> str:
     return f"plan {name}: {what}" if plans > 1 else f"plan: {what}"
 
 
-def _row(name: str, ok: bool, found: str, wanted: str, remedy: str) -> Row:
-    return {"name": name, "ok": bool(ok), "found": found, "needed": wanted, "remedy": remedy}
-
-
 def _gpus(found: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
     """The GPUs by the planner's names; one that it does not know goes by its model or its id."""
-    ids = [device["id"] for device in found["nvidia_devices"] if device["class"].startswith(DISPLAY_CLASS)]
-    return [known.get(gpu, {}).get("planned_as") or known.get(gpu, {}).get("model", gpu) for gpu in ids]
+    return [known.get(gpu, {}).get("planned_as") or known.get(gpu, {}).get("model", gpu) for gpu in gpu_ids(found)]
 
 
 def _said(gpus: list[str]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Row = dict[str, Any]
+from ..plugin_utils.rows import Row, row
+
 UNLIMITED = -1
 NO_ANSWER = "the pod ended without an answer"
 
@@ -21,24 +22,24 @@ def assess_containers(found: Mapping[str, Any], needed: Mapping[str, Any]) -> li
 
 def _rows(answer: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     driver = answer.get("driver", {"devices": 0, "error": answer.get("error", NO_ANSWER)})
-    yield {
-        "name": "driver in a container",
-        "ok": driver["devices"] == needed["free_gpus"],
-        "found": driver.get("error", f"{driver['devices']} GPUs"),
-        "needed": f"libcuda.so.1 with {needed['free_gpus']} GPUs",
-        "remedy": "See that acceptance_runtime_class names the class of NVIDIA's runtime (kubectl get runtimeclass), "
+    yield row(
+        "driver in a container",
+        driver["devices"] == needed["free_gpus"],
+        driver.get("error", f"{driver['devices']} GPUs"),
+        f"libcuda.so.1 with {needed['free_gpus']} GPUs",
+        "See that acceptance_runtime_class names the class of NVIDIA's runtime (kubectl get runtimeclass), "
         "and that the host describes its GPUs to it (nvidia-ctk cdi list).",
-    }
+    )
     least = needed["locked_memory_min_mib"]
     if least:
         limit = answer.get("locked_memory_bytes", 0)
-        yield {
-            "name": "locked memory",
-            "ok": limit == UNLIMITED or (least != UNLIMITED and limit >= least << 20),
-            "found": _amount(limit) if "locked_memory_bytes" in answer else answer.get("error", NO_ANSWER),
-            "needed": _amount(least if least == UNLIMITED else least << 20),
-            "remedy": "Raise container_runtime_locked_memory and run the role: later containers inherit it.",
-        }
+        yield row(
+            "locked memory",
+            limit == UNLIMITED or (least != UNLIMITED and limit >= least << 20),
+            _amount(limit) if "locked_memory_bytes" in answer else answer.get("error", NO_ANSWER),
+            _amount(least if least == UNLIMITED else least << 20),
+            "Raise container_runtime_locked_memory and run the role: later containers inherit it.",
+        )
 
 
 def _amount(size_bytes: int) -> str:

@@ -1,0 +1,9 @@
+"""Has Ansible import its collections, as in a run: the tests import the plugins of one."""
+
+from __future__ import annotations
+
+from ansible.plugins.loader import init_plugin_loader
+from ansible.utils.collection_loader import AnsibleCollectionConfig
+
+if not AnsibleCollectionConfig.collection_finder:
+    init_plugin_loader()
