@@ -1,1 +1,1 @@
-"""The stand-in rack: simulated hosts, a site mirror and the pinned tools, on one machine without internet."""
+"""A simulated data centre on one machine: hosts, a site mirror, a cluster and the pinned tools."""

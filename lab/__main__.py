@@ -1,4 +1,4 @@
-"""python3 -m lab up | down | serve | chat | run | ...: what the Makefile's targets and molecule call."""
+"""The command line `python3 -m lab up | down | serve | chat | run | ...`; `make` and molecule call it."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lab", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    up = commands.add_parser("up", help="bring the whole path up, or go on where an earlier run stopped")
+    up = commands.add_parser("up", help="build the lab, or continue where an earlier run stopped")
     up.add_argument("--model", default="smollm2", help="a model that the lab serves, by name or alias; %(default)s")
     up.set_defaults(do=_up)
     down = commands.add_parser("down", help="remove what `up` made; caches stay")
-    down.add_argument("--force", action="store_true", help="also when the lab belongs to another clone")
+    down.add_argument("--force", action="store_true", help="remove a lab of another clone, too")
     down.set_defaults(do=_down)
     commands.add_parser("status", help="hosts, nodes, pods, stack and endpoint").set_defaults(do=_status)
-    commands.add_parser("clean-cache", help="remove what is kept between labs").set_defaults(do=_clean_cache)
+    commands.add_parser("clean-cache", help="remove the caches").set_defaults(do=_clean_cache)
     scratch = commands.add_parser("scratch", help="bare hosts beside the rack, to try a role on")
-    scratch.add_argument("--gpus", nargs="*", default=[], metavar="NAME[=MODEL]", help="those with GPUs; h100")
+    scratch.add_argument("--gpus", nargs="*", default=[], metavar="NAME[=MODEL]", help="which have GPUs; h100")
     scratch.set_defaults(do=_scratch)
     machines = commands.add_parser("vm", help="virtual machines beside the rack, to try a role on")
     machines.set_defaults(do=_vm)
@@ -47,7 +47,7 @@ def _parse() -> argparse.Namespace:
     serving.set_defaults(do=_serving)
     serve = commands.add_parser("serve", help="the small model on this machine, without a cluster")
     serve.set_defaults(do=_serve)
-    chat = commands.add_parser("chat", help="talk to what `serve` serves")
+    chat = commands.add_parser("chat", help="talk to the model that `serve` serves")
     chat.add_argument("question", nargs="?", default="", help="empty: a conversation")
     chat.set_defaults(do=_chat)
     for talks in (serve, chat):
@@ -127,9 +127,7 @@ def _clean_cache(_: argparse.Namespace) -> int:
     held = ownership.lock()
     standing = ownership.owner()
     if standing:
-        raise LabError(
-            f"the lab of {standing} stands on these caches", "no lab", f"run `make -C {standing} down` first"
-        )
+        raise LabError(f"the lab of {standing} uses these caches", "no lab", f"run `make -C {standing} down` first")
     shutil.rmtree(CACHE, ignore_errors=True)
     held.close()
     print(f"{CACHE} is gone: the next `make up` is a cold one")
@@ -149,12 +147,12 @@ def _inside_environment() -> bool:
 
 
 def _enter_environment() -> None:
-    """Replace this process by the same command under the environment's Python, which has YAML and the rest."""
+    """Run the same command again under the environment's Python, which has YAML and the other packages."""
     if _inside_environment():
         return
     bootstrap.environment()
     os.chdir(REPO)
-    python = str(CONTROLLER_ENV / "bin/python")  # Python finds its environment by the name it is called with
+    python = str(CONTROLLER_ENV / "bin/python")  # Python finds its environment by the path that it is called by
     os.execv(python, [python, "-m", "lab", *sys.argv[1:]])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class LabError(Exception):
-    """A message for the person at the terminal; the run stops and leaves nothing half-made."""
+    """A message for the person at the terminal. The run stops and leaves nothing half-made."""
 
     def __init__(self, found: str, needed: str, remedy: str) -> None:
         super().__init__(found, needed, remedy)

@@ -1,4 +1,4 @@
-"""Where things lie. Standard library only: the machine check imports it before anything is installed."""
+"""Paths of the clone, the caches and the state. Standard library only: used before anything is installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parent.parent
 LAB = REPO / ".lab"
 CACHE = Path(os.environ.get("QWEN_ONPREM_CACHE", "/var/cache/qwen-onprem"))
-# One lab fits on a machine (addresses and ports are its own), so its owner is written outside any clone.
+# One lab fits on a machine, since its addresses and ports are fixed: so its owner is recorded outside any clone.
 STATE = Path("/var/lib/qwen-onprem")
 
 BIN = CACHE / "bin"

@@ -1,4 +1,4 @@
-"""What a long step is doing, how far it is and about how long the rest will take: a line now and then.
+"""Progress of a long step: now and then a line says what it does, how far it is and how long the rest will take.
 
 Standard library only: the first step installs packages.
 """
@@ -19,9 +19,9 @@ LONGEST = 70
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`what` is being done now, after `done` parts of `total`; 0 while nobody knows how many.
+    """The part `what` is being done, after `done` parts of `total`; 0 while the total is unknown.
 
-    share: of the whole work that the parts which are done were, 0 to 1
+    share: share of the whole work that is done, 0 to 1
     """
 
     what: str
@@ -32,12 +32,11 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """How the output of a program tells its parts.
+    """Patterns that read parts from the output of a program.
 
-    begun: matches the line with which a part begins, and as a group what is to be said of it; without, the last line
-           is said
-    total: how many parts, or what matches the line that tells it; 0 when nobody knows
-    costs: parts that take so many times as long as the others
+    begun: matches the line that begins a part, with the part's name as its group; empty: the last line is shown
+    total: number of parts, or a pattern of the line that has it; 0 while it is unknown
+    costs: parts that take longer than the others, and how many times as long
     """
 
     begun: str = ""
@@ -57,8 +56,8 @@ class Parts:
     def _total(self, output: str) -> int:
         if isinstance(self.total, int):
             return self.total
-        told = re.search(self.total, output, re.MULTILINE)
-        return int(told[1]) if told else 0
+        match = re.search(self.total, output, re.MULTILINE)
+        return int(match[1]) if match else 0
 
 
 APT_DOWNLOAD = Parts(r"^Get:\d+ \S+ \S+ \S+ (\S+)", r", (\d+) newly installed")
@@ -67,7 +66,7 @@ LAST_LINE = Parts()
 
 
 def line(state: State, elapsed_s: float) -> str:
-    """Such as "12 of 36: unpacking haproxy, 1:10 so far, about 3 min left"."""
+    """A line like "12 of 36: unpacking haproxy, 1:10 so far, about 3 min left"."""
     part = state.done + 1
     count = f"{part} of {state.total}: " if part <= state.total else f"{part}: " if state.done else ""
     left_s = elapsed_s / state.share * (1 - state.share) if 0 < state.share < 1 else 0
@@ -81,27 +80,27 @@ def _rounded(seconds: float) -> str:
 
 @contextlib.contextmanager
 def shown(read: Callable[[], State]) -> Iterator[None]:
-    """Print the state now and then while the block lasts; a short one prints nothing."""
+    """Print the state now and then while the block runs; a short block prints nothing."""
     over = threading.Event()
     begun = time.monotonic()
 
-    def speak() -> None:
+    def print_regularly() -> None:
         while not over.wait(EVERY_S):
             state = read()
             if state.what:
                 print(f"      {line(state, time.monotonic() - begun)}", flush=True)
 
-    speaker = threading.Thread(target=speak, daemon=True)
-    speaker.start()
+    printer = threading.Thread(target=print_regularly, daemon=True)
+    printer.start()
     try:
         yield
     finally:
         over.set()
-        speaker.join()
+        printer.join()
 
 
 def followed(log: Path, start: int, parts: Parts) -> contextlib.AbstractContextManager[None]:
-    """Print what a program writes to its log from an offset on."""
+    """Print the progress of a program, read from its log from an offset on."""
 
     def read() -> State:
         with log.open("rb") as stream:

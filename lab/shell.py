@@ -1,4 +1,4 @@
-"""Running other programs: output goes to a log, a failure shows its end and where the rest is."""
+"""Running of other programs: output goes to a log; a failure shows its end and where the rest is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def output(*argv: str | Path, env: Mapping[str, str] | None = None, cwd: Path | 
 def attempt(
     *argv: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run and return the result whatever it is, for questions whose answer may be no."""
+    """Run and return the result, also of a program that fails: for questions whose answer may be no."""
     return subprocess.run(
         [str(a) for a in argv], env=_environment(env), cwd=cwd, text=True, capture_output=True, check=False
     )
@@ -38,10 +38,12 @@ def logged(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     progress: Parts | None = None,
-    remedy: str = "mend what it names and run `make up` again: it goes on from here",
+    remedy: str = "fix what it names and run `make up` again: it goes on from here",
 ) -> str:
-    """Run with all output appended to .lab/logs/<log>.log; returns that run's output. `progress`: how to read from it
-    how far the run is, which is then shown while it lasts."""
+    """Run with all output appended to .lab/logs/<log>.log; returns this run's output.
+
+    progress: how to read from the output how far the run is; it is then shown while the program runs
+    """
     LOGS.mkdir(parents=True, exist_ok=True)
     path = LOGS / f"{log}.log"
     with path.open("ab") as stream:

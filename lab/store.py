@@ -1,6 +1,6 @@
-"""Cached artefacts: a folder per artefact, named by what it is made from, with the digest of every file.
+"""Cached artefacts: a folder per artefact, named by the key of its inputs, with the digest of every file.
 
-A folder appears under its final name only when it is whole, and what was damaged since is found before it is used.
+A folder gets its final name only when it is complete. Later damage is noticed before the artefact is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SUMS = "SHA256SUMS"
 
 
 def key(*parts: str | bytes | Path) -> str:
-    """Short digest of texts, bytes and file contents: two keys are equal when nothing that matters changed."""
+    """Short digest of texts, bytes and file contents. Paths do not count: a file that moves keeps its key."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.read_bytes() if isinstance(part, Path) else part.encode() if isinstance(part, str) else part
@@ -27,7 +27,7 @@ def key(*parts: str | bytes | Path) -> str:
 
 
 def obtain(name: str, made_from: str, make: Callable[[Path], None]) -> tuple[Path, bool]:
-    """Return the artefact's folder and whether it had to be made; `make` fills an empty folder."""
+    """The artefact's folder, and whether it had to be made; `make` fills an empty folder."""
     final = CACHE / name / made_from
     if final.exists():
         damage = damaged(final)
@@ -57,8 +57,8 @@ def damaged(folder: Path) -> list[str]:
     if not sums.exists():
         return [SUMS]
     recorded = {line[66:]: line[:64] for line in sums.read_text().splitlines()}
-    found = dict(_digests(folder))
-    return sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
+    present = dict(_digests(folder))
+    return sorted(name for name in recorded.keys() | present.keys() if recorded.get(name) != present.get(name))
 
 
 def _digests(folder: Path) -> Iterable[tuple[str, str]]:
@@ -68,7 +68,7 @@ def _digests(folder: Path) -> Iterable[tuple[str, str]]:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, and has been so from its first byte."""
+    """Write a file that only its owner can read, from its first byte on."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

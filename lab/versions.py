@@ -1,4 +1,4 @@
-"""versions.yml as the lab takes it: a site's values, and in their place what the lab builds instead."""
+"""versions.yml for the lab: a site's values, some of them replaced by what the lab builds instead."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def versions() -> dict[str, Any]:
 
 
 def written() -> Path:
-    """The same as a file in the form of versions.yml, for images/build.py."""
+    """Write the same as a file in the form of versions.yml, for images.build and images.packages."""
     file = LAB / "versions.yml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump({"versions": versions()}, sort_keys=False))
@@ -29,7 +29,7 @@ def written() -> Path:
 
 
 def _over(site: dict[str, Any], lab: dict[str, Any]) -> dict[str, Any]:
-    """The lab may replace a value of the site, and nothing else: KeyError for a name that the site does not have."""
+    """The site's values with the lab's in their place; KeyError for a name that the site does not have."""
     replaced = {name: _over(site[name], value) if isinstance(value, dict) else value for name, value in lab.items()}
     assert not (unknown := replaced.keys() - site.keys()), f"versions_lab has {unknown}, versions has not"
     return {**site, **replaced}

@@ -1,4 +1,4 @@
-"""One real question through the gateway, with the client that users have."""
+"""One real question through the gateway, with the client library that users have."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ ENDPOINT = f"http://127.0.0.1:{ports.GATEWAY}/v1"
 
 
 def wait(seconds: int = 600) -> None:
-    """Wait until each gateway has a model server that is ready: after a power cut they load their weights again."""
+    """Wait until each gateway has a model server that is ready. After a power cut they load their weights again."""
     health = ENDPOINT.removesuffix("/v1") + "/health"
-    # Each request goes to one of the gateways by chance: this many in a row hardly all miss one of them.
+    # Each request goes to a gateway at random: ten in a row very probably reach all of them.
     remedy = "look at `make status` and the model servers' logs"
     wait_for(health, "the gateway", remedy, seconds=seconds, answers=10)
 
 
 def ask(model: str) -> str:
-    """Stream an answer to the terminal; returns the figures of that one answer."""
+    """Stream an answer to the terminal; returns its number of tokens and its times."""
     client = openai.OpenAI(base_url=ENDPOINT, api_key=API_KEY.read_text().strip(), timeout=120)
     question = SERVING[model].question
     print(f"      > {question}\n      ", end="", flush=True)

@@ -1,4 +1,4 @@
-"""The way in from this machine: loopback ports carried to the cluster's node ports, as a site's load balancer does."""
+"""The load balancer: HAProxy forwards ports of 127.0.0.1 to the cluster's node ports, as a site's does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def node_ports() -> dict[int, int]:
 
 
 def configuration() -> str:
-    """HAProxy in TCP mode: it sees bytes only, so that TLS, keys and errors stay the gateway's business."""
+    """HAProxy's configuration. In TCP mode it sees bytes only: TLS, keys and errors are left to the gateway."""
     lines = ["defaults", "  mode tcp", "  timeout connect 2s", "  timeout client 1h", "  timeout server 1h"]
     hosts = inventory.hosts()
     for port, node_port in node_ports().items():
@@ -34,7 +34,7 @@ def configuration() -> str:
 
 
 def ensure(gateway_image: str) -> str | None:
-    """Have the edge running with the configuration that the inventory asks for."""
+    """Run the load balancer with the configuration for the inventory's hosts; None when it runs already."""
     config = LAB / "edge/haproxy.cfg"
     wanted = configuration()
     if podman.alive(CONTAINER) and config.exists() and config.read_text() == wanted:

@@ -1,4 +1,4 @@
-"""Bare hosts to a Ready cluster: the playbook that production runs, on inventory/local."""
+"""The playbook that production runs, on inventory/local: it makes a Ready cluster of bare hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab.paths import CONTROLLER_ENV, LAB, REPO
 from lab.progress import Parts
 from lab.shell import attempt, logged
 
-# About: some tasks come with what a host has, so their number is known at the end only.
+# An estimate: some tasks depend on the host, so the number is known only at the end.
 TASKS = Parts(r"^TASK \[(.+)\]", 300)
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
@@ -21,7 +21,7 @@ def environment() -> dict[str, str]:
     return {
         "ANSIBLE_CONFIG": str(REPO / "ansible/ansible.cfg"),
         "ANSIBLE_HOME": str(LAB / "ansible"),
-        # Two cores run the controller and every host: half of the processor time counts (docs/adr/0033).
+        # The controller and all hosts share two cores, and this strategy halves the processor time (docs/adr/0033).
         "ANSIBLE_STRATEGY": os.environ.get("ANSIBLE_STRATEGY", "mitogen_linear"),
         "ANSIBLE_STRATEGY_PLUGINS": str(REPO / "lab/cluster/ansible_strategies"),
         "ANSIBLE_NOCOLOR": "1",
@@ -30,7 +30,7 @@ def environment() -> dict[str, str]:
 
 
 def converge(**extra: list[str] | dict[str, str]) -> tuple[dict[str, int], str | None]:
-    """Run site.yml; returns changed tasks per host, and the step's result."""
+    """Run site.yml; returns the number of changed tasks per host, and the step's result."""
     text = logged(
         "ansible",
         *(CONTROLLER_ENV / "bin/ansible-playbook", "-i", "inventory/local", "ansible/site.yml"),
@@ -48,6 +48,6 @@ def converge(**extra: list[str] | dict[str, str]) -> tuple[dict[str, int], str |
 
 
 def disconnect(lab_folder: Path) -> None:
-    """End the ssh connections that ansible keeps open between runs; without their hosts they would stay for minutes."""
+    """End the ssh connections that Ansible keeps open between runs. Once the hosts are gone they would last minutes."""
     for socket in (lab_folder / "ansible/cp").glob("*"):
         attempt("ssh", "-o", f"ControlPath={socket}", "-O", "exit", "any-host")

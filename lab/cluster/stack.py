@@ -1,4 +1,4 @@
-"""The serving stack: the real pulumi engine on the cluster, with the committed stack file and secrets over it."""
+"""The serving stack: the real Pulumi engine on the cluster, with the committed stack file and the lab's secrets."""
 
 from __future__ import annotations
 
@@ -57,24 +57,24 @@ def api_key() -> str:
 
 
 def configure(images: dict[str, str], model: dict[str, object]) -> None:
-    """Lay the site's secrets, image digests and chosen model over a copy of the committed stack file."""
+    """Write a copy of the committed stack file with the lab's secrets, image digests and chosen model in it."""
     HOME.mkdir(parents=True, exist_ok=True)
     stack_file = committed()
     kept = yaml.safe_load(CONFIG.read_text()) if CONFIG.exists() else {}
     settings = stack_file["config"]
     settings["qwen-onprem:images"] = {**settings.get("qwen-onprem:images", {}), **images}
     first, *others = settings["qwen-onprem:models"]
-    # Hosts hold the weights of the chosen model alone.
+    # Hosts hold the weights of the chosen model only.
     shared = [other for other in others if other["name"] == model["name"]]
     settings["qwen-onprem:models"] = [{**first, **model}, *shared]
     if "encryptionsalt" in kept:
         stack_file["encryptionsalt"] = kept["encryptionsalt"]
-    # A secret's ciphertext differs each time it is written: keep the one that stands.
+    # A secret's ciphertext differs each time it is written: keep the present one.
     settings |= {key: kept["config"][key] for key in map(_key, _secrets()) if key in kept.get("config", {})}
     partial = CONFIG.with_suffix(".partial")
     partial.write_text(yaml.safe_dump(stack_file, sort_keys=False))
     partial.rename(CONFIG)
-    # This command writes the stack's salt into the stack file beside the project file: let that be the copy.
+    # This command writes the stack's salt into the stack file beside the project file: here, into the copy.
     shutil.copy(PROGRAM / "Pulumi.yaml", HOME)
     output(BIN / "pulumi", "stack", "select", "--create", STACK, "--non-interactive", cwd=HOME, env=environment())
     for name, value in _secrets().items():
@@ -88,7 +88,7 @@ def _secrets() -> dict[str, dict[str, str]]:
 
 
 def _key(name: str) -> str:
-    """A name in the stack file."""
+    """Name of a setting in the stack file."""
     return f"qwen-onprem:{name}"
 
 
@@ -112,7 +112,7 @@ def wait() -> None:
 
 
 def _recover() -> None:
-    """Take over what a run that was cut off left: its lock, and the objects that it was creating."""
+    """Take over from a run that was interrupted: release its lock, adopt the objects that it was creating."""
     if any((HOME / "state/.pulumi/locks").rglob("*.json")):
         pulumi("cancel", "--yes")
     state = pulumi("stack", "export")

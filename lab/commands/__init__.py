@@ -1,1 +1,1 @@
-"""What `make` and molecule call: up, down, status, serve, serving, scratch, and the table of steps."""
+"""Commands of `make` and molecule: up, down, status, serve, serving, scratch; and the table of steps."""

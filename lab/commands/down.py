@@ -1,4 +1,4 @@
-"""Remove all that `make up` made, and give the kernel's settings back. Caches stay."""
+"""`make down`: removes all that `make up` made and restores the kernel's settings. Caches stay."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def down(*, force: bool) -> int:
 
 
 def remove(lab_folder: Path) -> None:
-    """Remove the lab that stands, whoever's it is; each step takes what is already gone as done."""
+    """Remove the lab on this machine, of any clone. Each step succeeds where there is nothing left to remove."""
     site.disconnect(lab_folder)
     vm.remove_all()
     if shutil.which("podman"):
@@ -40,7 +40,7 @@ def remove(lab_folder: Path) -> None:
             output("podman", "rmi", "--force", image)
     kernel.restore()
     for mount in [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()][::-1]:
-        if Path(mount).is_relative_to(images.WORK):  # a build that was cut off leaves its layers mounted
+        if Path(mount).is_relative_to(images.WORK):  # an interrupted build leaves its layers mounted
             output("umount", "--lazy", mount)
     for folder in (rack.DISKS, vm.MACHINES, images.WORK, lab_folder):
         if folder.exists():

@@ -10,7 +10,7 @@ from lab.mirror import server
 
 
 def up(names: list[str], with_gpus: dict[str, str]) -> int:
-    """Have the hosts up; prints what molecule needs to reach them."""
+    """Boot the hosts that are not up; prints what molecule needs to reach them."""
     if not podman.alive(server.CONTAINER):
         raise LabError("the site mirror is not up", "a mirror that scratch hosts install from", "run `make up` first")
     addresses = rack.ensure_scratch(names, with_gpus)

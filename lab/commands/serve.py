@@ -1,6 +1,6 @@
-"""`make serve` and `make chat`: the small model on this machine alone, without Go, containers or a cluster.
+"""`make serve` and `make chat`: the small model on this machine, without Go, containers or a cluster.
 
-Engine transformers needs least for this (ADR 67). The package runs from this clone.
+The engine is transformers, which needs least for this (ADR 67). The package runs from this clone.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ PACKAGES = REPO / "lab/commands/serve-packages.txt"
 SOURCE = REPO / "python/src"
 HOME = CACHE / "serve"
 STEPS = 3
-REMEDY = "mend what it names and run `make serve` again: it goes on from here"
+REMEDY = "fix what it names and run `make serve` again: it goes on from here"
 Made = TypeVar("Made")
 
 
 def serve(port: int) -> NoReturn:
-    """Have what is needed, and become the server."""
+    """Install what is needed, then replace this process with the server."""
     _refuse(port, port + 1)
     _step(1, "packages", lambda: bootstrap.packages(PACKAGES))
     python = _step(2, "environment (600 MB at the first time)", _environment)
     model = _step(3, "model", lambda: _model(python))
     print(f"\nonce this log says ready, in another terminal: make chat{_said(port)}     Ctrl-C ends it\n", flush=True)
-    # Steps of a small model are so short that threads would mostly wait for one another.
+    # A small model's steps are so short that several threads would mostly wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     flags = ["--engine", "transformers", "--model", model, "--port", port, "--health-port", port + 1]
     _become(python, "serve", *flags, "--settle-seconds", 1, "--", "--host", "127.0.0.1")
 
 
 def chat(port: int, question: str) -> NoReturn:
-    """Become the client of what `serve` serves, once that is ready."""
+    """Replace this process with a client of `serve`'s model, as soon as that is ready."""
     while (state := _health(port)) == "starting":
         time.sleep(0.5)
     if state != "ready":
@@ -75,12 +75,12 @@ def _health(port: int) -> str:
 
 
 def _said(port: int) -> str:
-    """The argument of make for a port that is not the usual one."""
+    """Argument for make that names a port, when it is not the default."""
     return "" if port == ports.SERVE else f" PORT={port}"
 
 
 def _refuse(port: int, health_port: int) -> None:
-    """Raise what is in the way before anything is changed."""
+    """Refuse, before anything is changed, what would fail later."""
     for needed in (port, health_port):
         if ports.taken(needed):
             raise LabError(
@@ -109,13 +109,13 @@ def _step(number: int, name: str, do: Callable[[], Made]) -> Made:
 
 
 def _environment() -> Path:
-    """The Python of an environment with the locked packages, which is made once."""
+    """Python of the environment with the locked packages; it is made once."""
     made = HOME / f"environment-{store.key(LOCK, bootstrap.UV_LOCK, sys.version)}"
     if not made.exists():
         for stale in HOME.glob("environment-*"):
             shutil.rmtree(stale)
         uv, partial = bootstrap.uv(), made.with_suffix(".partial")
-        # --relocatable: it is renamed into place only when it is whole.
+        # --relocatable: it is renamed into place only when it is complete.
         logged("serve", uv, "venv", "-q", "--relocatable", "--python", sys.executable, partial, remedy=REMEDY)
         install = (uv, "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", LOCK)
         logged("serve", *install, "--python", partial / "bin/python", remedy=REMEDY)
@@ -126,7 +126,7 @@ def _environment() -> Path:
 
 
 def _replace_cuda(libraries: Path) -> None:
-    """Put empty libraries in the place of CUDA's, which the index's torch links and a processor never calls."""
+    """Replace CUDA's libraries with empty ones: the index's torch links them, and its CPU code never calls them."""
     with tempfile.TemporaryDirectory() as work:
         for library, versions in cuda_libraries.read_wanted(sorted(libraries.glob("*.so"))).items():
             stand_in = Path(work) / library
@@ -135,7 +135,7 @@ def _replace_cuda(libraries: Path) -> None:
 
 
 def _model(python: Path) -> Path:
-    """The small model's directory, which is made once from the package that carries it."""
+    """Directory of the small model; it is made once from the Python package that contains it."""
     model = HOME / f"model-{store.key(MODEL_LOCK, SOURCE / 'qwen_runtime/convert.py')}" / MODEL
     if not model.exists():
         for stale in HOME.glob("model-*"):
@@ -149,6 +149,6 @@ def _model(python: Path) -> Path:
     return model
 
 
-def _become(python: Path, *words: object) -> NoReturn:
+def _become(python: Path, *arguments: object) -> NoReturn:
     os.environ["PYTHONPATH"] = str(SOURCE)
-    os.execv(python, [str(word) for word in (python, "-m", "qwen_runtime", *words)])
+    os.execv(python, [str(argument) for argument in (python, "-m", "qwen_runtime", *arguments)])

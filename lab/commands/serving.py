@@ -1,4 +1,4 @@
-"""The serving environment on this machine, from the wheels that the runtime image is made of: contract tests ask it."""
+"""The serving environment on this machine, from the wheels of the runtime image; contract tests run in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PIP = (sys.executable, "-m", "pip", "-q", "--python", ENVIRONMENT / "bin/python"
 
 
 def ensure() -> str | None:
-    """Have the locked packages and those that are built here; None when they are there already."""
+    """Install the locked packages and those that are built here; None when they are installed already."""
     built = wheels.built()
     done = [
         _install("locked", wheels.locked(), "--require-hashes", "-r", wheels.LOCK, anew=True),
@@ -26,7 +26,7 @@ def ensure() -> str | None:
 
 
 def _install(name: str, folder: Path, *what: str | Path, anew: bool) -> bool:
-    """Install from a folder of wheels, unless that very folder was the last one."""
+    """Install from a folder of wheels, unless the last installation was from the same folder."""
     stamp = ENVIRONMENT / f"{name}-from"
     if stamp.exists() and stamp.read_text() == str(folder):
         return False

@@ -17,7 +17,7 @@ from lab.shell import output
 
 
 def status() -> int:
-    """Print each part's state; 0 when all that stands answers, 1 when there is no lab or a part does not."""
+    """Print each part's state; returns 0 when every part answers, 1 when one does not or there is no lab."""
     if ownership.owner() is None:
         print("no lab on this machine: `make up` makes one")
         return 1

@@ -1,4 +1,4 @@
-"""Visible, timed steps and the table at the end."""
+"""Steps of a run, shown and timed, and the table at its end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Step:
 
 @dataclass(slots=True)
 class Run:
-    """One `make up`: runs steps in order, prints each as it ends, keeps the table."""
+    """One `make up`: runs steps in order, prints each as it ends and keeps the table."""
 
     total: int
     steps: list[Step] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Run:
         print(f"      {result}  ({self.steps[-1].seconds:.1f} s)", flush=True)
 
     def summarise(self, **facts: object) -> None:
-        """Print the table and keep it as JSON: seconds per step, and the facts that the run found out."""
+        """Print the table and write it as JSON: seconds per step, and facts of the run."""
         total = round(time.monotonic() - self.started, 1)
         print(f"\n{'step':<34}{'seconds':>8}  result")
         for step in self.steps:

@@ -1,4 +1,4 @@
-"""`make up`: every step of the path, in order. Each finds what an earlier run left and does only what is missing."""
+"""`make up`: all steps in order. Each takes what an earlier run left, and does only what is missing."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def _machine() -> str:
         raise ownership.refuse(other)
     if other:
         down.remove(other / ".lab")
-    found = fitness.check(lab_is_up=ownership.owner() is not None)
+    machine = fitness.check(lab_is_up=ownership.owner() is not None)
     LAB.mkdir(exist_ok=True)
     ownership.claim()
     kernel.remember()
-    return f"{found}; removed the lab of {other}" if other else found
+    return f"{machine}; removed the lab of {other}" if other else machine
 
 
 def _packages() -> str | None:

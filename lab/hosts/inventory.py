@@ -1,4 +1,4 @@
-"""What inventory/local says about the rack: its hosts, its network and the name of its mirror."""
+"""Facts of the rack that inventory/local has: hosts, the network and the name of the mirror."""
 
 from __future__ import annotations
 

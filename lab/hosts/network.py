@@ -1,4 +1,4 @@
-"""The rack's network: one bridge without a way out, on which this machine has the gateway's address."""
+"""The rack's network: a bridge without a route to the outside. This machine has the gateway's address on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMESPACES = Path("/run/netns")
 
 
 def ensure() -> str | None:
-    """Make the network, its bridge address and the rules that refuse forwarding; None when all stand."""
+    """Make the network, its bridge address and the rules that refuse forwarding; None when all are there."""
     changed = False
     if attempt("podman", "network", "exists", NAME).returncode:
         output(
@@ -38,7 +38,7 @@ def ensure() -> str | None:
         output("ip", "link", "add", bridge, "type", "bridge")
         output("ip", "link", "set", bridge, "up")
         changed = True
-    # A bridge without an address of its own takes another with each host that comes or goes.
+    # A bridge without a fixed address takes another one each time a host comes or goes.
     if Path(f"/sys/class/net/{bridge}/address").read_text().strip() != hardware_address(GATEWAY):
         output("ip", "link", "set", bridge, "address", hardware_address(GATEWAY))
         changed = True
@@ -50,9 +50,9 @@ def ensure() -> str | None:
 
 
 def refuse_forwarding() -> bool:
-    """Have the rules first that keep a machine which forwards for other reasons from forwarding for the rack.
+    """Put first the rules that refuse forwarding for the rack: the machine may forward for other reasons.
 
-    podman puts its own chain, which accepts, before whatever is there when it starts a machine's first container.
+    podman, at the start of a machine's first container, puts its own chain before all rules, and that one accepts.
     """
     rules = _refusals(bridge_name())
     standing = [line for line in output("iptables", "-S", "FORWARD").splitlines() if line.startswith("-A")]
@@ -65,14 +65,14 @@ def refuse_forwarding() -> bool:
 
 
 def at(address: str, card: str = "eth0") -> tuple[str, ...]:
-    """What podman needs to be told to put a container at an address, on a card of that name."""
+    """Arguments with which podman gives a container an address, on a network card of that name."""
     return "--network", f"{NAME}:ip={address},mac={hardware_address(address)},interface_name={card}"
 
 
 def hardware_address(address: str) -> str:
-    """An Ethernet address made from an IPv4 address, as real hosts keep theirs.
+    """An Ethernet address made from an IPv4 address: a real host keeps its address, too.
 
-    With another at each boot, whoever knew the old one would send to nobody for most of a minute.
+    If it changed at each boot, hosts that know the old one would send to nobody for most of a minute.
     """
     return "02:00:" + ":".join(f"{int(part):02x}" for part in address.split("."))
 
@@ -82,13 +82,13 @@ def bridge_name() -> str:
 
 
 def remove() -> None:
-    """Remove the network, its bridge and its rules, whichever of them is left."""
+    """Remove what is left of the network, its bridge and its rules."""
     bridges = set()
     for rule in output("iptables", "-S", "FORWARD").splitlines():
         if f"--comment {NAME} " in rule:
-            words = rule.split()
-            bridges.add(words[words.index("-i" if "-i" in words else "-o") + 1])
-            output("iptables", "-D", *words[1:])
+            arguments = rule.split()
+            bridges.add(arguments[arguments.index("-i" if "-i" in arguments else "-o") + 1])
+            output("iptables", "-D", *arguments[1:])
     if attempt("podman", "network", "exists", NAME).returncode == 0:
         bridges.add(bridge_name())
         output("podman", "network", "rm", "--force", NAME)
@@ -98,7 +98,7 @@ def remove() -> None:
 
 
 def _remove_what_podman_keeps() -> None:
-    """podman leaves its chains and the mount of the namespaces' folder when its last container is gone."""
+    """Remove podman's chains and its mount for network namespaces; podman leaves them after its last container."""
     accepts = [line for line in attempt("iptables", "-S", PODMAN_CHAIN).stdout.splitlines() if "-j ACCEPT" in line]
     overrides = attempt("iptables", "-S", PODMAN_OVERRIDES).stdout.splitlines()
     if len(overrides) == 1 and not accepts:

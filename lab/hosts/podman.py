@@ -1,4 +1,4 @@
-"""podman as the lab uses it, and the labels by which everything of the lab is found again."""
+"""podman as the lab uses it, and the label by which the lab finds its containers again."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ RUN = (
     *("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=1024:1024"),
 )
 SYSTEMD = ("--privileged", "--cgroupns", "private", "--systemd=always")
-# The first process of a SYSTEMD container. With cgroup v1, podman lays the machine's whole name=systemd hierarchy over
-# the container's own: each kubelet would find the pods of every other host in it, and remove what it can of them.
+# The first process of a SYSTEMD container. With cgroup v1, podman mounts the machine's whole name=systemd hierarchy
+# over the container's own. Each kubelet would find the pods of all other hosts there, and remove what it can of them.
 INIT = (
     *("/bin/sh", "-ec"),
     "if [ -e /sys/fs/cgroup/systemd/release_agent ]; then umount --lazy /sys/fs/cgroup/systemd; fi; exec /sbin/init",
@@ -31,7 +31,7 @@ def containers() -> dict[str, dict[str, Any]]:
 
 
 def alive(container: str) -> bool:
-    """Whether the container's first process really exists: after a power cut podman may still say that it runs."""
+    """Whether the container's first process really exists. After a power cut podman may still say that it runs."""
     done = attempt("podman", "inspect", "--format", "{{.State.Running}} {{.State.Pid}}", container)
     running, _, pid = done.stdout.strip().partition(" ")
     return running == "true" and pid != "0" and Path("/proc", pid).exists()

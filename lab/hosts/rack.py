@@ -1,6 +1,6 @@
-"""The simulated bare-metal hosts: a systemd container each, reachable by ssh, bare.
+"""The simulated bare-metal hosts: each is a systemd container without any software, reachable by ssh.
 
-The rack is the hosts of inventory/local. Beside them scratch hosts come and go, on which a role is tried by itself.
+The rack consists of the hosts of inventory/local. Scratch hosts come and go beside them, to try a single role on.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ ADDRESS = "qwen-onprem.address"
 
 
 def ensure() -> str | None:
-    """Have every host of the rack up and reachable by ssh; None when all were."""
+    """Boot every host of the rack that is not up and reachable by ssh; None when all were."""
     started = _boot_all(inventory.hosts(), with_gpus=dict.fromkeys(inventory.hosts("gpu"), "h100"))
     return f"started {', '.join(started)}" if started else None
 
 
 def forget_images(repositories: Collection[str]) -> None:
-    """Have hosts fetch rebuilt images anew: a kubelet never looks up a fixed tag that its host holds."""
+    """Remove rebuilt images from hosts, which then fetch them: a kubelet does not look up a tag that its host has."""
     for container in _addresses():
         held = attempt("podman", "exec", container, *CTR, "list", "--quiet").stdout.split()
         rebuilt = [image for image in held if image.rpartition(":")[0].partition("@")[0] in repositories]
@@ -41,10 +41,10 @@ def forget_images(repositories: Collection[str]) -> None:
 
 
 def ensure_scratch(names: list[str], with_gpus: Mapping[str, str]) -> dict[str, str]:
-    """Have scratch hosts up, some with GPUs of a model; returns their addresses."""
-    # A host that lost its power keeps its address: its cluster knows it by that. One that never ran gets another.
-    found = {n: c["Labels"].get(ADDRESS) for n, c in podman.containers().items() if c["State"] != "created"}
-    taken = {name.removeprefix(PREFIX): address for name, address in found.items() if address}
+    """Boot scratch hosts, some with GPUs of a model; returns their addresses."""
+    # A host that lost its power keeps its address, by which its cluster knows it. One that never ran gets another.
+    labels = {name: c["Labels"] for name, c in podman.containers().items() if c["State"] != "created"}
+    taken = {name.removeprefix(PREFIX): label[ADDRESS] for name, label in labels.items() if label.get(ADDRESS)}
     free = (address for address in network.SCRATCH_HOSTS if address not in taken.values())
     wanted = {name: taken.get(name) or next(free) for name in names}
     _boot_all(wanted, with_gpus)
@@ -76,7 +76,7 @@ def _boot_all(wanted: dict[str, str], with_gpus: Mapping[str, str]) -> list[str]
 
 
 def _install(host: str, gpu_model: str | None) -> None:
-    """Give a new host its disk; a host that was cut off keeps the one it had."""
+    """Give a new host its disk. A host that was interrupted keeps the one it had."""
     disk = DISKS / host
     if disk.exists():
         return
@@ -94,13 +94,13 @@ def _install(host: str, gpu_model: str | None) -> None:
 
 
 def card(*, has_gpus: bool) -> str:
-    """Name of a host's network card: servers and GPU hosts of a site rarely share one."""
+    """Name of a host's network card: a site's servers and GPU hosts rarely have the same one."""
     return "ens1f0np0" if has_gpus else "eno1"
 
 
 def _boot(host: str, address: str, card: str, peers: dict[str, str]) -> None:
-    # A container that is started again takes the cgroups of the others with it: a host boots as a new container from
-    # the disk that it had, a plain folder of the machine's own file system, on which containerd can stack overlays.
+    # Starting a container again removes the cgroups of the others. So a host boots as a new container from the disk
+    # that it had: a plain folder of the machine's file system, on which containerd can make overlays.
     if PREFIX + host in podman.containers():
         podman.remove(PREFIX + host)
     addresses = {network.MIRROR_NAME: network.MIRROR, **peers}
@@ -113,7 +113,7 @@ def _boot(host: str, address: str, card: str, peers: dict[str, str]) -> None:
 
 
 def public_key() -> str:
-    """The key that every host lets in; it is made for the first of them."""
+    """The public key that every host accepts; it is made for the first of them."""
     KEY.parent.mkdir(parents=True, exist_ok=True)
     if not KEY.exists():
         output("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "qwen-onprem lab", "-f", KEY)
@@ -121,7 +121,7 @@ def public_key() -> str:
 
 
 def reach(name: str, address: str) -> dict[str, str | int]:
-    """What molecule needs to know of a host."""
+    """Facts with which molecule reaches a host."""
     return {"instance": name, "address": address, "port": 22, "user": "root", "identity_file": str(KEY)}
 
 
@@ -135,7 +135,7 @@ def _addresses() -> dict[str, str]:
 
 
 def trust() -> None:
-    """Read the hosts' keys over the container runtime, not over the network that they are to protect."""
+    """Write known_hosts: keys are read through the container runtime, not through the network that they protect."""
     lines = []
     for container, address in _addresses().items():
         key = _try_exec(container.removeprefix(PREFIX), "cat", "/etc/ssh/ssh_host_ed25519_key.pub")

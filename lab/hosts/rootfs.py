@@ -1,4 +1,4 @@
-"""Root file systems made from Debian's packages: the base of images, and a bare host."""
+"""Root file systems made from Debian's packages: for the base of images, bare hosts and the mirror."""
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True, slots=True)
 class RootFs:
-    """packages: beyond Debian's minimal set; unit: a systemd unit of the rack, enabled (its name, its text)."""
+    """A root file system.
+
+    packages: packages beyond Debian's minimal set
+    unit:     name and text of a systemd unit of the rack, which is enabled
+    """
 
     name: str
     packages: tuple[str, ...]
@@ -43,7 +47,7 @@ class RootFs:
 
 
 BASE = RootFs("base", ("ca-certificates",))
-# What an operating-system installer leaves on a server, and no more: roles bring the rest.
+# What an operating-system installer leaves on a server, and no more: roles install the rest.
 HOST = RootFs(
     "host",
     (
@@ -62,7 +66,7 @@ MIRROR = RootFs(
 
 
 def build(rootfs: RootFs) -> tuple[Path, bool]:
-    """Return the tar and whether it had to be made. It names no apt source: a host's comes from its site's mirror."""
+    """The tar, and whether it had to be made. It has no apt source: a host gets its site's mirror from a role."""
     made_from = store.key(rootfs.name, *rootfs.packages, *(rootfs.unit or ()), SUITE)
     folder, made = store.obtain(f"rootfs/{rootfs.name}", made_from, lambda into: _mmdebstrap(rootfs, into))
     return folder / "rootfs.tar", made

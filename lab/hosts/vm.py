@@ -1,8 +1,8 @@
 """The rack's second kind of host: a virtual machine with a kernel and NVMe drives of its own.
 
-It shows what a container cannot: RAID, forbidden modules, hugepages, a real reboot. QEMU emulates the processor, so it
-is slow. On a reboot QEMU ends and is started again with the kernel and the initramfs that then lie on the disk, as
-firmware and boot loader would do.
+It shows what a container cannot: RAID, forbidden modules, hugepages, a real reboot. It is slow, because QEMU emulates
+the processor. At a reboot QEMU ends and is started again with the kernel and the initramfs that are then on the disk,
+as firmware and boot loader would do.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ done
 
 
 def up(names: list[str]) -> int:
-    """Have the machines up; prints what molecule needs to reach them."""
+    """Boot the machines that are not up; prints what molecule needs to reach them."""
     if not podman.alive(server.CONTAINER):
         raise LabError("the site mirror is not up", "a mirror that the machine installs from", "run `make up` first")
     bootstrap.packages(PACKAGES)
@@ -75,7 +75,7 @@ def remove_all() -> None:
 
 
 def remove(name: str) -> None:
-    """End a machine with its supervisor, and take its disks, its key and its port on the bridge away."""
+    """End a machine with its supervisor, and remove its disks, its key and its port on the bridge."""
     if _alive(name):
         group = int((MACHINES / name / "pid").read_text())
         os.killpg(group, signal.SIGKILL)
@@ -175,7 +175,7 @@ def _await_ssh(name: str) -> None:
 
 
 def _alive(name: str) -> bool:
-    """Whether the supervisor runs; a process that was given its number since has another working folder."""
+    """Whether the supervisor runs. A later process with the same number has another working folder."""
     with suppress(FileNotFoundError):
         pid = (MACHINES / name / "pid").read_text()
         return Path("/proc", pid, "cwd").readlink() == MACHINES / name

@@ -1,6 +1,6 @@
-"""From a bare machine to the controller's environment: Debian packages, uv, the locked Python packages.
+"""Installation on a bare machine: Debian packages, uv, and the controller's environment of locked Python packages.
 
-Standard library only: the rest of the lab runs inside the environment that this makes.
+Standard library only: the rest of the lab runs inside that environment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UV_LOCK = REPO / "locks/uv.txt"
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """One installation at a time: `make check` starts commands side by side, and the first on a machine installs."""
+    """Allow one installation at a time: `make check` starts several commands, and each may find a bare machine."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "install.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -34,7 +34,7 @@ def _alone() -> Iterator[None]:
 
 @_alone()
 def packages(listed: Path = PACKAGES) -> str | None:
-    """Install what a list names and the machine lacks."""
+    """Install the packages of a list that the machine does not have."""
     services.give_back()  # an earlier installation may have been killed
     wanted = [w for line in listed.read_text().splitlines() if (w := line.split("#")[0].strip())]
     status = attempt("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *wanted).stdout
@@ -55,7 +55,7 @@ def packages(listed: Path = PACKAGES) -> str | None:
 
 @_alone()
 def environment() -> str | None:
-    """Make the controller's environment from its lock; keep it while the lock is the same."""
+    """Make the controller's environment from its lock; None while the lock is the same as before."""
     stamp = CONTROLLER_ENV / "lock.sha256"
     digest = hashlib.sha256(LOCK.read_bytes() + UV_LOCK.read_bytes() + sys.version.encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == digest:
@@ -63,7 +63,7 @@ def environment() -> str | None:
     installer = uv()
     partial = CONTROLLER_ENV.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    # --relocatable: the environment is renamed into place only when it is whole.
+    # --relocatable: the environment is renamed into place only when it is complete.
     logged("environment", installer, "venv", "-q", "--relocatable", "--python", sys.executable, partial)
     logged(
         "environment", installer, "pip", "install", "--require-hashes", "-r", LOCK,
@@ -76,7 +76,7 @@ def environment() -> str | None:
 
 
 def uv() -> Path:
-    """uv at its pinned version, from its own lock, in a folder of its own."""
+    """uv at its pinned version: from PATH, or installed from its lock into a folder of its own."""
     pinned = UV_LOCK.read_text().split("uv==")[1].split()[0]
     on_path = shutil.which("uv")
     if on_path and output(on_path, "--version").split()[1] == pinned:

@@ -1,4 +1,7 @@
-"""Is this machine fit for the lab? Standard library only; every shortfall is said at once, before any change."""
+"""Check that this machine is fit for the lab. It names every shortfall at once, before any change.
+
+Standard library only: nothing is installed yet.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +16,20 @@ from lab.paths import CACHE
 
 CORES = 2
 MEMORY_GIB = 20  # two replicas of the small model, two Kubernetes nodes and one image build
-DISK_COLD_GB = 35  # peak of a first run: Go caches, then wheels and the runtime image in three places
+DISK_COLD_GB = 35  # peak of a first run: Go's caches, then wheels and the runtime image, which exists three times
 DISK_WARM_GB = 15  # what the lab itself occupies once the caches are full
 GO_MINOR = 26
-FILLED = CACHE / "filled"  # appears when a run has ended: nothing more is to be fetched
+FILLED = CACHE / "filled"  # made at the end of the first complete run: the caches are full
 
 
 def check(*, lab_is_up: bool) -> str:
-    """Raise one LabError that lists every shortfall; return what was found."""
-    faults = [f for f in (_root(), system(), _cores(), _memory(), _disk(), _go()) if f]
+    """Raise one LabError that lists every shortfall; returns cores, memory and free disk."""
+    faults = [fault for fault in (_root(), system(), _cores(), _memory(), _disk(), _go()) if fault]
     if not lab_is_up:
         faults += _ports()
     if faults:
-        raise LabError(
-            "; ".join(f[0] for f in faults),
-            "; ".join(f[1] for f in faults),
-            "; ".join(dict.fromkeys(f[2] for f in faults)),
-        )
+        found, needed, remedies = zip(*faults, strict=True)
+        raise LabError("; ".join(found), "; ".join(needed), "; ".join(dict.fromkeys(remedies)))
     return f"{os.cpu_count()} cores, {memory_gib():.0f} GiB, {free_gb():.0f} GB free"
 
 
@@ -55,31 +55,31 @@ def _root() -> Fault | None:
 
 def system(release: Path = Path("/etc/os-release")) -> Fault | None:
     facts = dict(line.split("=", 1) for line in release.read_text().splitlines() if "=" in line)
-    found = facts.get("ID", "?").strip('"'), facts.get("VERSION_ID", "?").strip('"'), os.uname().machine
-    if found == ("debian", "12", "x86_64"):
+    name = facts.get("ID", "?").strip('"'), facts.get("VERSION_ID", "?").strip('"'), os.uname().machine
+    if name == ("debian", "12", "x86_64"):
         return None
-    return f"system {' '.join(found)}", "debian 12 x86_64", "use a Debian 12 machine or virtual machine"
+    return f"system {' '.join(name)}", "debian 12 x86_64", "use a Debian 12 machine or virtual machine"
 
 
 def _cores() -> Fault | None:
-    found = len(os.sched_getaffinity(0))
-    return None if found >= CORES else (f"{found} core", f"{CORES} cores", "give the machine more cores")
+    cores = len(os.sched_getaffinity(0))
+    return None if cores >= CORES else (f"{cores} core", f"{CORES} cores", "give the machine more cores")
 
 
 def _memory() -> Fault | None:
-    found = memory_gib()
-    if found >= MEMORY_GIB:
+    memory = memory_gib()
+    if memory >= MEMORY_GIB:
         return None
-    return f"{found:.1f} GiB of memory", f"{MEMORY_GIB} GiB", "give the machine more memory"
+    return f"{memory:.1f} GiB of memory", f"{MEMORY_GIB} GiB", "give the machine more memory"
 
 
 def _disk() -> Fault | None:
-    needed = DISK_WARM_GB if (FILLED).exists() else DISK_COLD_GB
-    found = free_gb()
-    if found >= needed:
+    needed = DISK_WARM_GB if FILLED.exists() else DISK_COLD_GB
+    free = free_gb()
+    if free >= needed:
         return None
     return (
-        f"{found:.0f} GB free for {CACHE}",
+        f"{free:.0f} GB free for {CACHE}",
         f"{needed} GB",
         "free some disk, or set QWEN_ONPREM_CACHE to a folder on a larger one",
     )
@@ -89,11 +89,11 @@ def _go() -> Fault | None:
     remedy = f"install Go 1.{GO_MINOR} or newer and put it on PATH"
     if not shutil.which("go"):
         return "no Go on PATH", f"Go 1.{GO_MINOR}", remedy
-    found = subprocess.run(["go", "env", "GOVERSION"], text=True, capture_output=True, check=False).stdout.strip()
-    minor = found.removeprefix("go1.").split(".")[0]
+    version = subprocess.run(["go", "env", "GOVERSION"], text=True, capture_output=True, check=False).stdout.strip()
+    minor = version.removeprefix("go1.").split(".")[0]
     if minor.isdigit() and int(minor) >= GO_MINOR:
         return None
-    return f"Go version {found or 'unknown'}", f"Go 1.{GO_MINOR}", remedy
+    return f"Go version {version or 'unknown'}", f"Go 1.{GO_MINOR}", remedy
 
 
 def _ports() -> list[Fault]:

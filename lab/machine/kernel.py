@@ -1,4 +1,4 @@
-"""Settings of the machine's kernel that a lab changes: its hosts have no kernel of their own."""
+"""Settings of the machine's kernel that a lab changes, because its hosts have no kernel of their own."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lab.paths import STATE
 SETTINGS = Path("/proc/sys")
 REMEMBERED = STATE / "kernel.json"
 INOTIFY_INSTANCES = "fs/inotify/max_user_instances"
-# The kernel counts them for all hosts together, and Debian's 128 are used up by some eight systemds.
+# The kernel counts them for all hosts together, and about eight systemds use up Debian's 128.
 NEEDED_INSTANCES = 1024
-# What a host's systemd sets as it boots, by itself and from Debian's files in /usr/lib/sysctl.d.
+# A host's systemd sets these as it boots, by itself and from Debian's files in /usr/lib/sysctl.d.
 BY_SYSTEMD = (
     *("fs/file-max", "fs/nr_open", "fs/protected_fifos", "fs/protected_hardlinks", "fs/protected_regular"),
     *("fs/protected_symlinks", "kernel/pid_max"),
 )
-# What a kubelet sets as it starts, where it may.
+# A kubelet sets these as it starts, where it is allowed to.
 BY_KUBELET = (
     *("kernel/keys/root_maxbytes", "kernel/keys/root_maxkeys", "kernel/panic", "kernel/panic_on_oops"),
     *("vm/overcommit_memory", "vm/panic_on_oom"),
@@ -26,7 +26,7 @@ CHANGED = (INOTIFY_INSTANCES, *BY_SYSTEMD, *BY_KUBELET)
 
 
 def remember() -> None:
-    """Write down what the machine has, before the first systemd boots, the mirror's; a lab that stands keeps it."""
+    """Record the settings before the first systemd boots, which is the mirror's. An existing record is kept."""
     if REMEMBERED.exists():
         return
     partial = REMEMBERED.with_suffix(".partial")
@@ -41,7 +41,7 @@ def let_many_watch_files() -> None:
 
 
 def restore() -> None:
-    """Give the machine back what it had; the lab's hosts must be gone, or they would change it again."""
+    """Restore the recorded settings. The lab's hosts must be gone, or they would change them again."""
     if not REMEMBERED.exists():
         return
     for name, value in json.loads(REMEMBERED.read_text()).items():

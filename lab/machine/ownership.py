@@ -1,4 +1,4 @@
-"""One lab fits on a machine; this says whose it is."""
+"""Owner of the lab on this machine: only one lab fits on a machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OWNER = STATE / "owner.json"
 
 
 def lock() -> IO[str]:
-    """Hold the machine's lab for this process; a second run is refused, not interleaved."""
+    """Reserve the machine's lab for this process, until it closes the file; a second run is refused."""
     STATE.mkdir(parents=True, exist_ok=True)
     held = (STATE / "lock").open("w")
     try:
@@ -29,14 +29,14 @@ def lock() -> IO[str]:
 
 
 def owner() -> Path | None:
-    """The clone whose lab stands on this machine, if one does."""
+    """The clone that the lab on this machine belongs to; None when there is no lab."""
     return Path(json.loads(OWNER.read_text())["clone"]) if OWNER.exists() else None
 
 
 def foreign() -> Path | None:
-    """The owner when it is another clone."""
-    found = owner()
-    return found if found and found != REPO else None
+    """The owner, when it is another clone; else None."""
+    clone = owner()
+    return clone if clone and clone != REPO else None
 
 
 def refuse(other: Path) -> LabError:
@@ -49,7 +49,7 @@ def refuse(other: Path) -> LabError:
 
 
 def unattended() -> bool:
-    """In CI nobody can answer, and a leftover of an earlier job is rubbish."""
+    """Whether this runs in CI: nobody can answer there, and a lab of an earlier job may be removed."""
     return os.environ.get("CI") == "true"
 
 

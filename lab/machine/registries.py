@@ -1,4 +1,4 @@
-"""Do the package registries answer? Asked before anything is fetched. Standard library only."""
+"""Check that the package registries answer, before anything is fetched. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab.shell import attempt
 
 
 def check() -> None:
-    """Raise one LabError that names every registry that did not answer, and what decides which one is asked."""
+    """Raise one LabError that names every registry that did not answer, and the setting that chooses it."""
     faults = [f for f in (_debian(), _python(), _go()) if f]
     if faults:
         found, needed, remedy = ("; ".join(part) for part in zip(*faults, strict=True))
@@ -29,7 +29,7 @@ def _debian() -> Fault | None:
 
 def _python() -> Fault | None:
     done = attempt(sys.executable, "-m", "pip", "--timeout", "20", "--retries", "1", "index", "versions", "uv")
-    # Debian's python3 may come without pip: then the installation gives pip's own message.
+    # Debian's python3 may be without pip: then the installation shows pip's own message.
     if done.returncode == 0 or "No module named pip" in done.stderr:
         return None
     found = f"the Python package registry did not answer:\n  {done.stderr.strip()[-400:]}"

@@ -1,4 +1,4 @@
-"""Packages are wanted for their programs: what they install must not run as services of this machine.
+"""Installation of packages without their services: the lab needs their programs only.
 
 Standard library only: the rest of the lab runs inside the environment that is installed afterwards.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lab.shell import attempt
 
-# Debian's packages ask this program before they start a service, and nothing else.
+# Debian's packages ask only this program before they start a service.
 POLICY = Path("/usr/sbin/policy-rc.d")
 MARK = "# qwen-onprem installs packages for their programs and removes this file afterwards."
 REFUSAL = f"#!/bin/sh\n{MARK}\nexit 101\n"
@@ -21,7 +21,7 @@ ENABLED = ("haproxy", "prometheus", "prometheus-alertmanager")
 
 @contextlib.contextmanager
 def held_back(policy: Path = POLICY) -> Iterator[None]:
-    """Keep packages from starting services; what the machine itself says about that is put back afterwards."""
+    """Keep packages from starting services while the block runs; afterwards the machine's own policy holds again."""
     installed = [service for service in ENABLED if _is_installed(service)]
     give_back(policy)
     refusal = policy.with_name(f"{policy.name}.qwen-onprem")
@@ -40,7 +40,7 @@ def held_back(policy: Path = POLICY) -> Iterator[None]:
 
 
 def give_back(policy: Path = POLICY) -> None:
-    """Put the machine's own policy back, also after an installation that was killed."""
+    """Restore the machine's own policy, also after an installation that was killed."""
     if policy.is_file() and MARK in policy.read_text(errors="replace"):
         policy.unlink()
     aside = _aside(policy)

@@ -1,7 +1,7 @@
 """Ansible's linear strategy with one Python process per host for a whole run: the lab's choice (docs/adr/0033).
 
-Ansible finds strategies by folder, and the folder of Mitogen's own depends on where it is installed; this file has one
-place. The class has to come from Mitogen's own module, which keeps state that must not be loaded twice.
+Ansible finds strategies by folder. Mitogen's own folder depends on where it is installed; this file is always here.
+The class has to come from Mitogen's own module, which keeps state that must not be loaded twice.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ except ImportError as error:
         "(pip install --require-hashes -r locks/controller.txt), or unset ANSIBLE_STRATEGY to go without."
     ) from error
 
-# Mitogen compiles a module with all that it imports to see what a host needs: mostly the same files for every module.
+# Mitogen compiles a module and all its imports to see what a host needs. Most files are the same for every module.
 ansible_mitogen.module_finder.compile = functools.cache(compile)
 
-# Mitogen pins this process and all of its forks to the processors that it leaves to them: to one, where there are two.
+# Mitogen would pin this process and all its forks to some of the processors: to one, where there are two.
 ansible_mitogen.affinity.policy = ansible_mitogen.affinity.Policy()
 
 
@@ -34,10 +34,10 @@ class StrategyModule(  # type: ignore[misc]
     ansible_mitogen.strategy.StrategyMixin,
     ansible_mitogen.loaders.strategy_loader.get("linear", class_only=True),
 ):
-    """Tasks run in the inventory's order, on all hosts at a time, as without it."""
+    """The linear strategy: every host runs a task before any host begins the next one."""
 
     def run(self, iterator: Any, play_context: Any) -> Any:
-        # Each task of each host is a fork of this process: what is loaded here is not loaded three hundred times.
+        # Each task of each host is a fork of this process. What is loaded here is loaded once, not three hundred times.
         for loader in (filter_loader, test_loader):
             list(loader.all())
         return super().run(iterator, play_context)
