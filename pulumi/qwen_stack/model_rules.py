@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from qwen_runtime.engine.registry import ENGINES
+from qwen_runtime.engine.registry import servers
 from qwen_runtime.engine.spec import EngineSpec
 from qwen_runtime.errors import UsageError
 from qwen_runtime.serve import planned
@@ -73,7 +73,7 @@ def env_leaves_the_choice_of_gpus_alone(m: Model) -> Iterator[Problem]:
 
 
 def extra_args_leave_own_flags_alone(m: Model) -> Iterator[Problem]:
-    own = ENGINES[m.engine].own_flags()
+    own = servers()[m.engine].own_flags()
     for arg in m.extra_args:
         if arg.partition("=")[0].replace("_", "-") in own:
             yield Problem(
@@ -94,7 +94,7 @@ def the_engine_uses_every_gpu(m: Model) -> Iterator[Problem]:
     """The engine's own module says over how many GPUs its arguments divide a model, and on how many hosts it can."""
     if m.plan and m.engine != m.plan.document.engine:
         return  # the layout is another engine's, which has a rule of its own
-    engine, spec = ENGINES[m.engine], engine_spec(m)
+    engine, spec = servers()[m.engine], engine_spec(m)
     try:
         if m.nodes_per_replica > 1:
             planned.place(m.engine, m.nodes_per_replica, 0, "leader", rendezvous_port=1, group_port=2)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen_runtime import plan
-from qwen_runtime.engine.registry import ENGINES
+from qwen_runtime.engine.registry import servers
 from qwen_runtime.errors import UsageError
 
 
@@ -34,7 +34,7 @@ def sizes(drawn: Plan, spare_replicas: Any) -> dict[str, Any]:
     """The keys of an entry of `models` that its plan fills in."""
     document, pods = drawn.document, drawn.document.pods
     spare = spare_replicas if isinstance(spare_replicas, int) else 0
-    engine = {"engine": document.engine} if document.engine in ENGINES else {}
+    engine = {"engine": document.engine} if document.engine in servers() else {}
     return {
         **engine,
         "maxModelLen": document.max_model_len,

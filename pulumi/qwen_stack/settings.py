@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, SecretStr, StringConstraints
 from pydantic.alias_generators import to_camel
-from qwen_runtime.engine.registry import ENGINES
+from qwen_runtime.engine.registry import SERVES_BY_DEFAULT, servers
 
 from qwen_stack.plans import Plan
 
@@ -38,8 +38,8 @@ KeyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a
 
 
 def _known_engine(name: str) -> str:
-    if name not in ENGINES:
-        raise ValueError(f"one of {', '.join(ENGINES)}")
+    if name not in servers():
+        raise ValueError(f"one of {', '.join(servers())}")
     return name
 
 
@@ -74,7 +74,7 @@ class Model(Section):
     variant: VariantName | None = None
     """Marks another way to serve the weights of an entry before."""
     plan: InstanceOf[Plan] | None = None
-    engine: Annotated[str, AfterValidator(_known_engine)] = "vllm"
+    engine: Annotated[str, AfterValidator(_known_engine)] = SERVES_BY_DEFAULT
     hosts: dict[LabelKey, LabelValue] = {}
     """Labels of the hosts that serve it, beside that of every GPU host."""
     path: str = Field(default="/var/lib/qwen/models", pattern=r"^/[^\s:]*[^\s:/]$")

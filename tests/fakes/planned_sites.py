@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
+from qwen_runtime.engine.registry import servers
 from qwen_runtime.plan import Plan, make, plan
 
-ENGINES = ("vllm", "transformers")
+ENGINES = tuple(servers())
 NVIDIA_GPUS = ("a100-80gb", "h100-80gb", "h200-141gb", "b200-180gb", "l40s-48gb")
 OTHER_GPUS = ("mi300x-192gb", "cpu")
 _CODER = "Qwen3-Coder-480B-A35B-Instruct"

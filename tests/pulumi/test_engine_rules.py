@@ -31,7 +31,7 @@ def test_every_mapped_name_of_vllm_stands_in_its_recorded_metrics() -> None:
 
 
 def test_every_rule_reads_only_names_of_its_engine() -> None:
-    mapped = set(metrics.SUPERVISOR.values()).union(*(metrics.names(engine) for engine in metrics.PREFIXES))
+    mapped = set(metrics.SUPERVISOR.values()).union(*(metrics.names(engine) for engine in metrics.registry.exported()))
     for rule in recording_rules():
         read = set(re.findall(r"(?:\w+:)?\w+_\w+(?=[{),]|$)", rule["expr"])) - {"finished_reason"}
         assert read, rule

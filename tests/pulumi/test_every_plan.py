@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from qwen_runtime import plan as plan_package
-from qwen_runtime.engine.registry import ENGINES
+from qwen_runtime.engine.registry import servers
 from qwen_runtime.engine.spec import EngineSpec
 from qwen_runtime.serve import planned
 
@@ -56,7 +56,7 @@ def test_a_plan_is_accepted_and_its_pod_starts_the_planned_layout(
         settings = planned.settings(path, options.engine, options.max_model_len, options.dtype, options.nodes)
         spec = EngineSpec(Path("m"), "m", options.port, options.max_model_len, settings.dtype, settings.arguments)
         assert options.engine == engine
-        assert math.prod(ENGINES[engine].parallel_sizes(spec)) == layout.gpus_per_replica, plan.request.command()
+        assert math.prod(servers()[engine].parallel_sizes(spec)) == layout.gpus_per_replica, plan.request.command()
         assert int(container["resources"]["limits"]["nvidia.com/gpu"]) * settings.nodes == layout.gpus_per_replica
         assert model.replicas == layout.replicas
 

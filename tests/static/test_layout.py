@@ -32,7 +32,7 @@ GENERATED = ("locks/", "go.mod", "go.sum")
 LONGEST_LINES = {"tests/": 400, "": 300}
 LARGEST_BYTES = 1_000_000
 # Import direction inside the runtime package: a module imports from its own layer or a lower one.
-LAYERS = {"errors": 0, "units": 0, "engine": 2, "serve": 3, "cli": 4, "__main__": 5}
+LAYERS = {"errors": 0, "units": 0, "engine": 2, "plan": 3, "serve": 4, "cli": 5, "__main__": 6}
 MIDDLE = 1
 PACKAGE_REGISTRIES = (
     "pypi" + ".org",

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from qwen_runtime.cli.common import Commands, Options, above_zero, add, number, positive
+from qwen_runtime.engine.registry import ENGINES, SERVES_BY_DEFAULT
 from qwen_runtime.errors import PlanError, UsageError
 from qwen_runtime.units import GIGA, TERA, gib
 
@@ -21,7 +22,7 @@ def add_to(commands: Commands) -> None:
     )
     plan.add_argument("--nodes", type=positive, default=1, metavar="N", help="hosts (default: %(default)s)")
     plan.add_argument("--quantization", choices=["bf16", "fp8"], help="form of the weights (default: the checkpoint's)")
-    plan.add_argument("--engine", choices=["vllm", "transformers", "deepspeed"], default="vllm")
+    plan.add_argument("--engine", choices=list(ENGINES), default=SERVES_BY_DEFAULT)
     plan.add_argument("--context", type=positive, metavar="TOKENS", help="longest prompt plus answer (default: 65536)")
     plan.add_argument("--input-tokens", type=positive, metavar="N", help="of a usual prompt (default: 1000)")
     plan.add_argument("--output-tokens", type=positive, metavar="N", help="of a usual answer (default: 1000)")

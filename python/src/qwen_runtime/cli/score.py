@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 from qwen_runtime.cli.common import HELP_MODEL, Commands, Options, add, positive
+from qwen_runtime.engine.registry import SCORES_BY_DEFAULT, scorers
 from qwen_runtime.errors import UsageError
 
-ENGINES = ("deepspeed", "transformers")
 MICRO_BATCHES = 8
 BATCH_TOKENS = 2048
 LINES = '{"text": ...} or {"prompt": ..., "continuation": ...}'
@@ -22,16 +22,15 @@ def add_to(commands: Commands) -> None:
     score.add_argument("--input", type=Path, required=True, metavar="FILE", help=f"JSON lines: {LINES}")
     score.add_argument("--output", type=Path, required=True, metavar="FILE", help="JSON: each line's figures, and all")
     score.add_argument(
-        "--engine", choices=ENGINES, help="default: deepspeed, a pipeline of stages; with --quantization transformers"
+        "--engine",
+        choices=list(scorers()),
+        help=f"default: {SCORES_BY_DEFAULT}, a pipeline of stages; with --quantization one that can quantize",
     )
     score.add_argument(
         "--stages",
         type=positive,
         metavar="N",
         help="processes that engine deepspeed divides the layers over (default: 4)",
-    )
-    score.add_argument(
-        "--tensor-parallel", type=positive, default=1, metavar="N", help="only 1; more is refused with the reason"
     )
     score.add_argument(
         "--micro-batches",
@@ -71,7 +70,6 @@ def run(options: Options) -> None:
     engine, stages = job.choose_engine(
         options.engine,
         options.stages,
-        options.tensor_parallel,
         options.quantization,
         json.loads((model_dir / "config.json").read_bytes()),
     )

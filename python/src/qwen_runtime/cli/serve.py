@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qwen_runtime.cli.common import HELP_MODEL, Commands, Options, add, natural, port, positive
-from qwen_runtime.engine.registry import ENGINES
+from qwen_runtime.engine.registry import SERVES_BY_DEFAULT, servers
 
 if TYPE_CHECKING:
     from qwen_runtime.engine.spec import Rank
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_to(commands: Commands) -> None:
     serve = add(commands, "serve", run, "serve a model; arguments after -- go to the engine as they are")
-    serve.add_argument("--engine", choices=list(ENGINES), default="vllm")
+    serve.add_argument("--engine", choices=list(servers()), default=SERVES_BY_DEFAULT)
     serve.add_argument("--model", required=True, metavar="NAME|DIR", help=HELP_MODEL)
     serve.add_argument(
         "--plan", type=Path, metavar="FILE", help="written by `plan --json`: layout, context and dtype come from it"
@@ -86,7 +86,7 @@ def run(options: Options) -> None:
 
     started = time.monotonic()
     model_dir = places.find(options.model)
-    engine = ENGINES[options.engine]
+    engine = servers()[options.engine]
     settings = planned.settings(options.plan, options.engine, options.max_model_len, options.dtype, options.nodes)
     rank = planned.place(
         options.engine,

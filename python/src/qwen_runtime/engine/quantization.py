@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qwen_runtime.errors import HostError, UsageError
-from qwen_runtime.plan.engines import FP8_FROM
+from qwen_runtime.sizing.gpus import FP8_FROM
 from qwen_runtime.sizing.shape import is_mixture
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What every engine is told, whatever its own flags are called."""
+"""What `serve` and an engine say to each other, whatever the engine's own flags are called."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Progress:
     """Tokens of prompts and answers computed since the start; any change of it is progress."""
 
 
-class Engine(Protocol):
-    """What a module of this package offers, and all that the supervisor needs of an engine."""
+class Server(Protocol):
+    """The half of an engine that `serve` runs: the functions that its module offers."""
 
     def check_installed(self) -> str:
         """The engine's version; HostError where it is not installed."""

@@ -10,14 +10,49 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qwen_runtime.engine import counters
+from qwen_runtime.engine.record import Decision, PlannedEngine
+from qwen_runtime.engine.series import Errors, Exported
 from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress, Rank, flags
 from qwen_runtime.errors import HostError, UsageError
+from qwen_runtime.sizing.gpus import Gpu
+from qwen_runtime.sizing.layout import Layout
+from qwen_runtime.sizing.memory import BATCHED_TOKENS
+from qwen_runtime.sizing.shape import Shape
+from qwen_runtime.units import GIB
 
 PARALLEL_SIZES = (
     ("--tensor-parallel-size", "-tp"),
     ("--pipeline-parallel-size", "-pp"),
     ("--data-parallel-size", "-dp"),
     ("--prefill-context-parallel-size", "-pcp"),
+)
+_TOOL_PARSERS = (("qwen3-coder", "qwen3_coder"), ("qwen2.5", "hermes"), ("qwen3", "hermes"))
+_FINISHED = "vllm:request_success_total"
+_ANSWERS = "http_requests_total"
+"""Counter of answers over HTTP by handler and class of status; it has no prefix."""
+# Names of vLLM 0.32; a test holds them to its recorded /metrics.
+EXPORTED = Exported(
+    names={
+        "time_to_first_token:seconds": "vllm:time_to_first_token_seconds",
+        "inter_token_latency:seconds": "vllm:inter_token_latency_seconds",
+        "request_latency:seconds": "vllm:e2e_request_latency_seconds",
+        "queue_time:seconds": "vllm:request_queue_time_seconds",
+        "step_tokens:tokens": "vllm:iteration_tokens_total",
+        "requests_running:requests": "vllm:num_requests_running",
+        "requests_waiting:requests": "vllm:num_requests_waiting",
+        "kv_cache_used:ratio": "vllm:kv_cache_usage_perc",
+        "prompt_tokens:total": "vllm:prompt_tokens_total",
+        "generation_tokens:total": "vllm:generation_tokens_total",
+        "preemptions:total": "vllm:num_preemptions_total",
+    },
+    finished=_FINISHED,
+    # vLLM has no counter of errors by cause. Two reasons to end are errors, and two classes of HTTP status.
+    errors=(
+        Errors("client_gone", _FINISHED, 'finished_reason="abort"', ("engine", "finished_reason")),
+        Errors("engine", _FINISHED, 'finished_reason="error"', ("engine", "finished_reason")),
+        Errors("refused", _ANSWERS, 'handler=~"/v1/.*",status="4xx"', ("handler", "method", "status")),
+        Errors("server", _ANSWERS, 'handler=~"/v1/.*",status="5xx"', ("handler", "method", "status")),
+    ),
 )
 
 
@@ -94,7 +129,7 @@ def _rank(rank: Rank) -> list[str]:
 
 
 def read_progress(metrics: str) -> Progress:
-    return counters.read(metrics, "vllm")
+    return counters.read(metrics, EXPORTED)
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:
@@ -123,3 +158,56 @@ def _compilers(base: Mapping[str, str]) -> dict[str, str]:
 
 def _find(program: str, environment: Mapping[str, str]) -> str | None:
     return shutil.which(program, path=environment.get("PATH"))
+
+
+def forbidden(shape: Shape, gpu: Gpu, layout: Layout) -> str | None:
+    if gpu.vendor == "cpu" and layout.expert_parallel > 1:
+        return "vLLM 0.32 for CPUs dies at the first request with expert parallelism"
+    if gpu.vendor == "cpu" and layout.pipeline_parallel > 1:
+        return "vLLM 0.32 for CPUs dies at the first request with pipeline stages"
+    return None
+
+
+def planned_arguments(decision: Decision) -> list[str]:
+    """Arguments of `vllm serve DIR`. Over several hosts, `command` adds each host's rank."""
+    layout = decision.layout
+    argv = ["--tensor-parallel-size", str(layout.tensor_parallel)]
+    if layout.pipeline_parallel > 1:
+        argv += ["--pipeline-parallel-size", str(layout.pipeline_parallel)]
+    if layout.attention_groups > 1:
+        argv += ["--data-parallel-size", str(layout.attention_groups)]
+    if layout.expert_parallel > 1:
+        argv += ["--enable-expert-parallel"]
+    if decision.nodes > 1:
+        argv += ["--nnodes", str(decision.nodes)]
+    argv += ["--dtype", "bfloat16", "--max-model-len", str(decision.context_tokens)]
+    argv += ["--max-num-seqs", str(decision.sequences)]
+    argv += ["--max-num-batched-tokens", str(BATCHED_TOKENS)]
+    if decision.gpu.vendor != "cpu":
+        argv += ["--gpu-memory-utilization", f"{decision.utilization:g}"]
+    parser = tool_parser(decision.shape)
+    return [*argv, "--enable-auto-tool-choice", "--tool-call-parser", parser] if parser else argv
+
+
+def tool_parser(shape: Shape) -> str | None:
+    """vLLM's parser for the tool calls that a model writes, by the model's name; None where it writes none."""
+    name = shape.name.lower()
+    return next((parser for start, parser in _TOOL_PARSERS if name.startswith(start)), None)
+
+
+def planned_environment(decision: Decision) -> dict[str, str]:
+    if decision.gpu.vendor == "cpu":
+        return {"VLLM_CPU_KVCACHE_SPACE": str(decision.memory.kv_bytes // GIB)}
+    if decision.shape.fp8_block and decision.gpu.vendor == "nvidia":
+        # Its warm-up takes memory after the KV cache was sized: https://github.com/vllm-project/vllm/issues/29360.
+        return {"VLLM_USE_DEEP_GEMM": "0"}
+    return {}
+
+
+PLANNED = PlannedEngine(
+    reason="serves with continuous batching, prefix caching and every layout here",
+    forbidden=forbidden,
+    arguments=planned_arguments,
+    environment=planned_environment,
+    over_nodes=True,
+)

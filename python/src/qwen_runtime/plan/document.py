@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from qwen_runtime.engine.registry import ENGINES
 from qwen_runtime.errors import one_line
-from qwen_runtime.plan import engines, kubernetes, nearest
+from qwen_runtime.plan import kubernetes, nearest, planner
 from qwen_runtime.plan.nearest import Alternative
 from qwen_runtime.plan.planner import Candidate, Plan
 from qwen_runtime.plan.roofline import Prediction
+from qwen_runtime.sizing.gpus import attention, weight_only
 from qwen_runtime.sizing.layout import Layout, Site
 from qwen_runtime.sizing.memory import Memory, headroom_parts
 
@@ -61,7 +63,7 @@ def build(plan: Plan) -> dict[str, Any]:
         "other_fits": [alternative(other) for other in others[1:]],
         "launch": plan.launch,
         "unusable_engines": plan.unusable,
-        "environment": engines.environment(request, plan.best.memory) if plan.fits else {},
+        "environment": environment(plan) if plan.fits else {},
         "kubernetes": kubernetes.requests(plan) if plan.fits else {},
         "host": kubernetes.host(plan) if plan.fits else {},
     }
@@ -123,20 +125,21 @@ def memory(plan: Plan) -> dict[str, Any]:
     }
 
 
+def environment(plan: Plan) -> dict[str, str]:
+    """Variables for each engine: a plan may start any of those in `launch`, and none minds another one's."""
+    decision = planner.decision(plan.request, plan.best)
+    return {name: text for engine in ENGINES.values() for name, text in engine.planned.environment(decision).items()}
+
+
 def choices(plan: Plan) -> dict[str, dict[str, str]]:
     """Every decision with its reason."""
     request = plan.request
-    attention, attention_reason = engines.attention(request.gpu)
-    reasons = {
-        "vllm": "serves with continuous batching, prefix caching and every layout here",
-        "transformers": "asked for: the reference that other engines are compared with",
-        "deepspeed": "asked for: scores whole texts; it keeps no KV cache, so it does not stream",
-    }
+    implementation, attention_reason = attention(request.gpu)
     return {
-        "engine": {"value": request.engine, "reason": reasons[request.engine]},
+        "engine": {"value": request.engine, "reason": ENGINES[request.engine].planned.reason},
         "dtype": {"value": "bfloat16", "reason": "what the model was trained in; every GPU here computes in it"},
         "quantization": {"value": request.shape.quantization, "reason": _quantization_reason(plan)},
-        "attention": {"value": attention, "reason": attention_reason},
+        "attention": {"value": implementation, "reason": attention_reason},
         "layout": {"value": plan.best.layout.name, "reason": _layout_reason(plan)},
         "trust_remote_code": {"value": "off", "reason": "the engines know this family; no code comes with weights"},
         "revision": {"value": "manifest.json", "reason": "weights are local files, held to their recorded digests"},
@@ -147,7 +150,7 @@ def _quantization_reason(plan: Plan) -> str:
     shape, gpu = plan.request.shape, plan.request.gpu
     if not shape.fp8_block:
         return "the checkpoint is not quantised"
-    if engines.weight_only(shape, gpu):
+    if weight_only(shape, gpu):
         return (
             f"weight-only: compute capability {gpu.compute_capability} has no arithmetic in FP8, so weights are "
             "unpacked to bf16 as they are used; half the memory, no faster arithmetic"
@@ -172,10 +175,10 @@ def warnings(plan: Plan) -> list[str]:
     found = []
     if request.gpu.by_hand:
         found.append(f"{request.gpu.name} can be planned, not installed: its hosts need {request.gpu.by_hand}")
-    if engines.weight_only(request.shape, request.gpu):
+    if weight_only(request.shape, request.gpu):
         found.append(_quantization_reason(plan))
-    if request.engine == "transformers":
-        found.append("predictions were fitted on vLLM and SGLang; transformers has been slower wherever both were run")
+    if warning := ENGINES[request.engine].planned.warning:
+        found.append(warning)
     held = plan.sequences_per_engine * best.layout.replicas
     if request.wishes.concurrency > held:
         found.append(f"{request.wishes.concurrency} requests in flight are wished for; {held} run, the rest wait")

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from qwen_runtime.plan import engines
+from qwen_runtime.engine.record import Decision
+from qwen_runtime.engine.registry import ENGINES
 from qwen_runtime.plan.request import Request
 from qwen_runtime.plan.roofline import Prediction, Roofline
-from qwen_runtime.sizing.layout import Layout, candidates, misfit
-from qwen_runtime.sizing.memory import Memory, account
+from qwen_runtime.sizing.gpus import Gpu
+from qwen_runtime.sizing.layout import Layout, Site, candidates, misfit
+from qwen_runtime.sizing.memory import MAX_SEQUENCES, Memory, account
+from qwen_runtime.sizing.shape import Shape
 from qwen_runtime.units import count, gib
 
 AS_FAST = 0.95
-"""Of the fastest: predictions are further off than the rest (docs/planner.md)."""
+"""Layouts within 5 % of the fastest count as equally fast: predictions are less exact than that (docs/planner.md)."""
 CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -57,7 +60,7 @@ class Plan:
     def sequences_per_engine(self) -> int:
         """Requests of the planned length that one engine runs at once."""
         layout = self.best.layout
-        return engines.sequences(self.request, layout, self.best.memory) * layout.attention_groups
+        return sequences(self.request, self.best.memory) * layout.attention_groups
 
 
 def plan(request: Request) -> Plan:
@@ -67,28 +70,43 @@ def plan(request: Request) -> Plan:
     if best is None:
         return Plan(request, _nearest_miss(considered), considered)
     launch, unusable = _launch(request, best)
-    drawn = Plan(request, best, considered, launch=launch, unusable=unusable)
-    if request.engine == "deepspeed":
-        unknown = Target(False, None, "not predicted: DeepSpeed scores whole texts and does not stream")
-        return replace(drawn, target=unknown)
-    capacity = drawn.sequences_per_engine
+    fitting = Plan(request, best, considered, launch=launch, unusable=unusable)
+    if reason := ENGINES[request.engine].planned.unpredicted:
+        return replace(fitting, target=Target(False, None, reason))
+    capacity = fitting.sequences_per_engine
     roofline = _roofline(request, best.layout, request.engine)
     most = capacity * best.layout.replicas
     predicted = _predict(roofline, request, most, capacity)
-    return replace(drawn, predicted=predicted, target=_target(roofline, request, most, capacity))
+    return replace(fitting, predicted=predicted, target=_target(roofline, request, most, capacity))
 
 
 def consider(request: Request, engine: str) -> Iterator[Candidate]:
     """Every division of the model over the site, with the reason where it cannot be."""
+    planned = ENGINES[engine].planned
     for layout in candidates(request.shape, request.site):
-        whole = engine == "transformers"  # whose plans for tensor parallelism divide no embedding
-        memory = account(request.shape, request.gpu, layout, request.utilization, whole_embedding=whole)
+        memory = account(
+            request.shape, request.gpu, layout, request.utilization, whole_embedding=planned.whole_embedding
+        )
         refusal = (
-            engines.forbidden(engine, request.shape, request.gpu, request.site, layout)
+            _forbidden_by_hardware(request.shape, request.gpu)
+            or _over_nodes(engine, layout, request.site)
+            or planned.forbidden(request.shape, request.gpu, layout)
             or misfit(request.shape, layout)
             or _too_large(request, memory)
         )
         yield Candidate(layout, memory, refusal, 0.0 if refusal else _rate(request, layout, memory, engine))
+
+
+def _forbidden_by_hardware(shape: Shape, gpu: Gpu) -> str | None:
+    if shape.fp8_block and gpu.vendor == "cpu":
+        return "FP8 needs a GPU: CPUs have no arithmetic in FP8 and no kernel that unpacks its blocks; plan bf16"
+    return None
+
+
+def _over_nodes(engine: str, layout: Layout, site: Site) -> str | None:
+    if layout.nodes_per_replica(site) > 1 and not ENGINES[engine].planned.over_nodes:
+        return f"engine {engine} has been tried on one host only"
+    return None
 
 
 def _too_large(request: Request, memory: Memory) -> str | None:
@@ -107,14 +125,14 @@ def _too_large(request: Request, memory: Memory) -> str | None:
 
 def _rate(request: Request, layout: Layout, memory: Memory, engine: str) -> float:
     wishes = request.wishes
-    capacity = engines.sequences(request, layout, memory) * layout.attention_groups
+    capacity = sequences(request, memory) * layout.attention_groups
     roofline = _roofline(request, layout, engine)
     prediction = roofline.predict(wishes.concurrency, wishes.input_tokens, wishes.output_tokens, capacity)
     return prediction.output_tokens_per_s
 
 
 def _roofline(request: Request, layout: Layout, engine: str) -> Roofline:
-    return Roofline(request.shape, request.gpu, layout, stages_overlap=engines.STAGES_OVERLAP[engine])
+    return Roofline(request.shape, request.gpu, layout, stages_overlap=ENGINES[engine].planned.stages_overlap)
 
 
 def _best(request: Request, considered: tuple[Candidate, ...]) -> Candidate | None:
@@ -143,17 +161,37 @@ def _launch(request: Request, best: Candidate) -> tuple[dict[str, list[str]], di
     """For the planned engine its layout; for each other one the best that it can have on the same hosts."""
     launch: dict[str, list[str]] = {}
     unusable: dict[str, str] = {}
-    for engine in engines.ENGINES:
+    for engine, record in ENGINES.items():
         if engine == request.engine:
-            found: Candidate | None = best
+            candidate: Candidate | None = best
         else:
             considered = tuple(consider(request, engine))
-            found = _best(request, considered)
-            if found is None:
+            candidate = _best(request, considered)
+            if candidate is None:
                 unusable[engine] = str(_nearest_miss(considered).refusal)
-        if found is not None:
-            launch[engine] = engines.arguments(engine, request, found.layout, found.memory)
+        if candidate is not None:
+            launch[engine] = record.planned.arguments(decision(request, candidate))
     return launch, unusable
+
+
+def sequences(request: Request, memory: Memory) -> int:
+    """Requests that one attention group may run at once without evicting one of the planned length."""
+    tokens = request.wishes.input_tokens + request.wishes.output_tokens
+    return max(1, min(memory.kv_tokens // tokens, MAX_SEQUENCES))
+
+
+def decision(request: Request, candidate: Candidate) -> Decision:
+    """The candidate as engines are told of it."""
+    return Decision(
+        shape=request.shape,
+        gpu=request.gpu,
+        layout=candidate.layout,
+        memory=candidate.memory,
+        nodes=candidate.layout.nodes_per_replica(request.site),
+        context_tokens=request.wishes.context_tokens,
+        sequences=sequences(request, candidate.memory),
+        utilization=request.utilization,
+    )
 
 
 def _predict(roofline: Roofline, request: Request, most: int, capacity: int) -> tuple[Prediction, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from qwen_runtime.engine.registry import SERVES_BY_DEFAULT
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import catalogue, gpus
 from qwen_runtime.sizing.gpus import Gpu
@@ -41,7 +42,7 @@ class Request:
     gpu: Gpu
     site: Site
     wishes: Wishes
-    engine: str = "vllm"
+    engine: str = SERVES_BY_DEFAULT
     utilization: float = UTILIZATION
     memory_gib: float | None = None
     """Where the memory of a GPU is not the catalogue's."""
@@ -86,7 +87,7 @@ def make(
     concurrency: int = 16,
     tokens_per_s_per_gpu: float = 300.0,
     latency_s: float = 0.5,
-    engine: str = "vllm",
+    engine: str = SERVES_BY_DEFAULT,
     utilization: float = UTILIZATION,
     memory_gib: float | None = None,
 ) -> Request:

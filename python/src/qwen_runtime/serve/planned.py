@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qwen_runtime import plan
+from qwen_runtime.engine import registry
 from qwen_runtime.engine.spec import Rank
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import catalogue
@@ -84,11 +85,12 @@ def place(
                 "Add it, or leave the two out.",
             )
         return None
-    if engine != "vllm":
+    able = registry.over_nodes()
+    if engine not in able:
         raise UsageError(
             f"--engine {engine} over {nodes} nodes",
-            "engine vllm, which alone has ranks on other nodes",
-            "Take --engine vllm, or a model that one node holds.",
+            f"engine {' or '.join(able)}, which alone {'has' if len(able) == 1 else 'have'} ranks on other nodes",
+            f"Take --engine {able[0]}, or a model that one node holds.",
         )
     if rank is None or leader_address is None or rank >= nodes:
         raise UsageError(

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qwen_runtime import weights
-from qwen_runtime.engine.spec import Engine
+from qwen_runtime.engine.spec import Server
 from qwen_runtime.errors import HostError, UsageError, WeightsError
 
 
 def check(
-    engine: Engine, model_dir: Path, *, max_model_len: int | None, ports: Mapping[str, int], full: bool
+    engine: Server, model_dir: Path, *, max_model_len: int | None, ports: Mapping[str, int], full: bool
 ) -> weights.Manifest:
     """Raises what is wrong and returns the manifest of the verified weights. ports: flag to what is listened on."""
     for flag, other in itertools.combinations(ports, 2):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing.catalogue import unknown
+from qwen_runtime.sizing.shape import Shape
 from qwen_runtime.units import GIB, GIGA, TERA
 
 _A100 = "https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/a100/pdf/nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf"
@@ -22,6 +23,8 @@ _L40S = "https://www.nvidia.com/en-us/data-center/l40s/"
 _ADA = "https://images.nvidia.com/aem-dam/Solutions/geforce/ada/nvidia-ada-gpu-architecture.pdf"
 _MI300X = "https://www.amd.com/en/products/accelerators/instinct/mi300/mi300x.html"
 _TORCH = "total capacity in torch's out-of-memory messages"
+FP8_FROM = (8, 9)
+"""Compute capability of the first NVIDIA GPUs with arithmetic in FP8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,12 @@ class Gpu:
     fp8_flops: float | None
     """None where there is no arithmetic in FP8."""
     link_bytes_per_s: float
-    """To its neighbours in a host, in one direction."""
+    """Rate of the link to its neighbours in a host, in one direction."""
     fast_link: bool
     """Whether that link is NVLink or Infinity Fabric rather than PCIe."""
     compute_capability: str
     source: str
-    """Of bandwidth, rates and link."""
+    """Source of bandwidth, rates and link."""
     memory_source: str
     also_called: tuple[str, ...] = ()
     """Names that role preflight and nvidia-smi use for it."""
@@ -50,8 +53,8 @@ class Gpu:
     @property
     def capability(self) -> tuple[int, int]:
         """Compute capability as numbers; (0, 0) for what is not NVIDIA's."""
-        found = re.fullmatch(r"(\d+)\.(\d+)", self.compute_capability)
-        return (int(found[1]), int(found[2])) if found else (0, 0)
+        numbers = re.fullmatch(r"(\d+)\.(\d+)", self.compute_capability)
+        return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
 
 
 def _gpu(
@@ -129,3 +132,17 @@ def get(name: str) -> Gpu:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def weight_only(shape: Shape, gpu: Gpu) -> bool:
+    """Whether FP8 saves memory on this GPU but no arithmetic."""
+    return bool(shape.fp8_block) and gpu.vendor == "nvidia" and gpu.capability < FP8_FROM
+
+
+def attention(gpu: Gpu) -> tuple[str, str]:
+    """The implementation of attention, and the reason for it."""
+    if gpu.vendor == "cpu":
+        return "sdpa", "flash attention needs a GPU"
+    if gpu.vendor == "amd":
+        return "sdpa", "flash attention is a separate build for ROCm; vLLM brings its own kernels"
+    return "flash_attention_2", f"compute capability {gpu.compute_capability} has it (from 8.0 on)"

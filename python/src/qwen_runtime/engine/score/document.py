@@ -7,6 +7,8 @@ import importlib.util
 import math
 import os
 import platform
+import resource
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +63,17 @@ def agreement(one: Mapping[int, Scored], other: Mapping[int, Scored]) -> float:
     """Share of places where both call the same token the most likely one."""
     same = [a == b for index in one for a, b in zip(one[index].best, other[index].best, strict=True)]
     return sum(same) / len(same)
+
+
+def speed(figures: dict[str, Any], started: float) -> dict[str, float]:
+    """Time since `started`, and tokens scored a second."""
+    seconds = time.perf_counter() - started
+    return {"score_s": round(seconds, 3), "tokens_per_s": round(figures["tokens"] / seconds, 1)}
+
+
+def peak_rss_bytes() -> int:
+    """The most memory that this process held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def versions() -> dict[str, str]:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed
 from torch import nn
 
-from qwen_runtime.engine.score import tokens
+from qwen_runtime import weights
+from qwen_runtime.engine import loading
+from qwen_runtime.engine.score import document, tokens
 from qwen_runtime.engine.score.tokens import Scored
 from qwen_runtime.errors import WeightsError
 from qwen_runtime.weights import STAGE_AGAIN, Manifest
@@ -24,7 +29,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from qwen_runtime.engine.score.batches import Batch
-    from qwen_runtime.engine.score.texts import Span
+    from qwen_runtime.engine.score.job import Job
+    from qwen_runtime.engine.score.texts import Item, Span
 
 
 class Shards:
@@ -153,3 +159,26 @@ def _deepspeed() -> Any:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     deepspeed.init_distributed(auto_mpi_discovery=False, verbose=False)
     return deepspeed
+
+
+def run(
+    job: Job, config: dict[str, Any], items: list[Item], spans: list[Span], planned: list[Batch]
+) -> dict[str, Any] | None:
+    """Scores the model as one rank. Only the last rank, which has the logits, returns a result."""
+    manifest = weights.verify(job.model_dir, full=False)
+    device = loading.choose_device(None)
+    dtype = loading.choose_dtype(job.dtype, config, device.value)
+    attention = loading.choose_attention(job.attention, dtype.value, device.value)
+    engine = build(job.model_dir, manifest, dtype.value, attention.value, job.stages)
+    started = time.perf_counter()
+    scored = score(engine, spans, planned)
+    costs = {"weights_bytes": loading.size_bytes(engine.module), "peak_rss_bytes": document.peak_rss_bytes()}
+    ranks: list[dict[str, Any]] = [{}] * job.stages
+    torch.distributed.all_gather_object(ranks, costs)
+    torch.distributed.destroy_process_group()
+    if not scored:
+        return None
+    figures = document.summary(items, spans, scored)
+    revision = loading.Choice("revision", manifest.revision, f"the manifest of {job.model_dir}")
+    choices = [asdict(choice) for choice in (revision, device, dtype, attention)]
+    return {"choices": choices, "ranks": ranks, **document.speed(figures, started), **figures}

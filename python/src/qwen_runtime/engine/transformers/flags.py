@@ -10,8 +10,9 @@ from typing import NoReturn
 
 from qwen_runtime.engine.transformers.admission import Limits
 from qwen_runtime.errors import UsageError
-from qwen_runtime.plan.engines import TRANSFORMERS_PAGE_TOKENS as PAGE_TOKENS
 
+PAGE_TOKENS = 32
+"""Tokens of a page of the KV cache."""
 SEQUENCES = 8
 """Requests of the whole context that have a place in the KV cache where neither plan nor flag says otherwise."""
 MAX_BATCH_TOKENS = 512

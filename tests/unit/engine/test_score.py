@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from qwen_runtime.cli import build_parser, main
 from qwen_runtime.engine.score import batches, texts
-from qwen_runtime.errors import EngineError, UsageError
+from qwen_runtime.errors import UsageError
 from qwen_runtime.plan import make, plan
-from qwen_runtime.serve import processes, ranks
 
 MOE = {"model_type": "qwen3_moe", "num_hidden_layers": 62, "num_experts": 160}
 
@@ -106,8 +102,6 @@ def test_the_planned_arguments_are_those_of_the_command() -> None:
 @pytest.mark.parametrize(
     ("config", "flags", "message"),
     [
-        (MOE, ("--tensor-parallel", "2"), "AutoTP divides: it leaves a mixture's experts"),
-        (MOE | {"num_experts": 0}, ("--tensor-parallel", "2"), "engine deepspeed is a pipeline"),
         (MOE, ("--stages", "63"), "--stages 63 for 62 layers"),
         (MOE, ("--engine", "deepspeed", "--quantization", "int8"), "take them from the shards as they are"),
         (MOE | {"quantization_config": {"quant_method": "fp8"}}, (), "a checkpoint that is quantized"),
@@ -124,37 +118,3 @@ def test_what_cannot_be_scored_so_is_refused(
     files = ("--model", str(model_dir), "--input", "none", "--output", "none")
     assert main(["score", *files, *flags]) == 2
     assert message in capsys.readouterr().err
-
-
-def run_ranks(tmp_path: Path, code: str, explain: Callable[[int], Exception | None] = lambda rank: None) -> None:
-    prelude = f"import os, signal, sys, time; rank = int(os.environ['RANK']); mine = {str(tmp_path)!r} + f'/{{rank}}'\n"
-    ranks.run([sys.executable, "-c", prelude + code], 3, os.environ, explain)
-
-
-def test_ranks_that_all_end_well_met_at_one_place(tmp_path: Path) -> None:
-    run_ranks(tmp_path, "open(mine, 'w').write(' '.join(map(os.environ.get, ('WORLD_SIZE', 'MASTER_PORT'))))")
-    told = {(tmp_path / str(rank)).read_text() for rank in range(3)}
-    assert len(told) == 1
-    assert told.pop().startswith("3 ")
-
-
-def test_the_death_of_a_rank_ends_the_others_and_their_children_with_the_reason(tmp_path: Path) -> None:
-    code = """
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = os.fork()
-open(mine, 'w').write(str(os.getpid()))
-while not all(os.path.exists(mine[:-1] + str(other)) for other in range(3)):
-    time.sleep(0.01)
-if rank == 1 and child:
-    os.kill(os.getpid(), signal.SIGKILL)
-time.sleep(600)
-"""
-    with pytest.raises(EngineError, match="rank 1 of 3 was killed by SIGKILL; the others were ended"):
-        run_ranks(tmp_path, code)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"], "all of them ran"
-    assert not processes.descendants(os.getpid())
-
-
-def test_a_rank_that_says_why_it_ends_is_quoted(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="said by 2"):
-        run_ranks(tmp_path, "sys.exit(2 if rank == 2 else 0)", lambda rank: UsageError(f"said by {rank}", "", ""))
