@@ -1,14 +1,23 @@
 """What a stack's configuration may say: frozen models of its shape. The rules between keys are in rules.py.
 
 YAML keys are camelCase, attributes are snake_case. Units stand in the names; Kubernetes quantities keep their
-own notation ("2Gi", "200m").
+own notation ("2Gi", "200m"). The text below a field is its row in the tables of pulumi/README.md (reference.py).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 from qwen_runtime.engine.registry import SERVES_BY_DEFAULT, servers
 
@@ -28,13 +37,21 @@ LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-
 DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
 Image = Annotated[str, StringConstraints(pattern=r"^[^\s@]+?(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$")]
-CpuQuantity = Annotated[str, StringConstraints(pattern=r"^([0-9]+m|[0-9]+(\.[0-9]{1,3})?)$")]
-MemoryQuantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti)$")]
-PrometheusDuration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(m|h|d|w|y)$")]
+CpuQuantity = Annotated[str, StringConstraints(pattern=r"^([0-9]+m|[0-9]+(\.[0-9]{1,3})?)$"), Field(examples=["200m"])]
+MemoryQuantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti)$"), Field(examples=["2Gi"])]
+PrometheusDuration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(m|h|d|w|y)$"), Field(examples=["15d"])]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 NodePort = Annotated[int, Field(ge=30000, le=32767)]
 # Names go into a header, a log line and a map file; keys are compared by digest, so they must be long to be strong.
 KeyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+
+
+def _filled(source: str) -> Any:
+    """Tells the table what a key is when the stack leaves it out; `{}` stands for the default of the field."""
+    return Field(json_schema_extra={"filled": source})
+
+
+FROM_PLAN = _filled("the plan's, or {}")
 
 
 def _known_engine(name: str) -> str:
@@ -43,9 +60,17 @@ def _known_engine(name: str) -> str:
     return name
 
 
+Engine = Annotated[str, AfterValidator(_known_engine), Field(json_schema_extra={"enum": list(servers())})]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, hide_input_in_errors=True
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
 
@@ -53,53 +78,78 @@ class Images(Section):
     """Full references in the site's registry: `<registry>/<path>:<tag>` or, better, `...@sha256:<digest>`."""
 
     runtime: Image
+    """Image of the model servers: a full reference in the registry, with a digest or a fixed tag."""
     gateway: Image
+    """The same for the gateway."""
     prometheus: Image
+    """The same for Prometheus."""
     alertmanager: Image
+    """The same for Alertmanager."""
     dcgm_exporter: Image
+    """The same for NVIDIA's DCGM exporter."""
 
 
 class Model(Section):
     """One way to serve one model, by `replicas` equal pods, or groups of `nodes_per_replica` pods, of
-    `gpus_per_replica` GPUs. What the stack leaves out of an entry, entries.py has filled in."""
+    `gpus_per_replica` GPUs. entries.py fills in what the stack leaves out of an entry."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     name: ModelName
-    """The weights: their directory and the model of their manifest."""
-    served_name: ModelName
-    """Its name in the API."""
-    server: ServerName
-    """What its objects in the cluster are called."""
+    """The weights: their directory on the hosts and the model of their manifest."""
+    served_name: Annotated[ModelName, _filled("name, or `<name>-<variant>`")]
+    """Name in the API; it can stay when the weights change."""
+    server: Annotated[
+        ServerName, _filled("model-server, or model-server-`<variant or servedName>` after the first entry")
+    ]
+    """Name of its objects in the cluster; to move entries in the list, write down the names that they have."""
     variant: VariantName | None = None
-    """Marks another way to serve the weights of an entry before."""
-    plan: InstanceOf[Plan] | None = None
-    engine: Annotated[str, AfterValidator(_known_engine)] = SERVES_BY_DEFAULT
+    """A word that marks another way to serve the weights of an earlier entry."""
+    plan: Annotated[InstanceOf[Plan], WithJsonSchema({"type": "string"})] | None = None
+    """File written by `qwen-runtime plan --json`, from the folder pulumi/ or by its absolute path: see below."""
+    engine: Annotated[Engine, FROM_PLAN] = SERVES_BY_DEFAULT
+    """Engine that computes the answers."""
     hosts: dict[LabelKey, LabelValue] = {}
-    """Labels of the hosts that serve it, beside that of every GPU host."""
+    """Labels of the hosts that serve it, in addition to the label of every GPU host."""
     path: str = Field(default="/var/lib/qwen/models", pattern=r"^/[^\s:]*[^\s:/]$")
+    """Folder on the hosts that holds the directory `<name>` of the weights."""
     verify: Literal["fast", "full"] = "fast"
-    max_model_len: int = Field(gt=0)
-    dtype: Literal["bfloat16", "float16", "float32"] | None = None
-    """None: the plan's or, without one, bfloat16."""
-    replicas: int = Field(ge=1)
+    """Check of the weights by the init container before the server starts; full includes SHA-256."""
+    max_model_len: Annotated[int, FROM_PLAN] = Field(gt=0)
+    """Context in tokens: prompt and answer together."""
+    dtype: Annotated[Literal["bfloat16", "float16", "float32"] | None, _filled("the plan's, or bfloat16")] = None
+    """Type in which the engine computes."""
+    replicas: Annotated[int, FROM_PLAN] = Field(ge=1)
+    """Number of replicas."""
     spare_replicas: int = Field(default=0, ge=0)
-    """Replicas for which GPUs are kept free."""
-    rollout: Literal["surge", "in-place"] | None = None
-    """None: rollouts.py chooses."""
+    """Replicas of the plan that are not started: their GPUs stay free for a rollout or a broken host."""
+    rollout: Annotated[Literal["surge", "in-place"] | None, _filled("see Rollouts")] = None
+    """Order in which a change starts new replicas and ends old ones."""
     accept_outage: bool = False
-    gpus_per_replica: int = Field(ge=1)
-    nodes_per_replica: int = Field(default=1, ge=1)
+    """Whether a single replica may be changed in place."""
+    gpus_per_replica: Annotated[int, FROM_PLAN] = Field(ge=1)
+    """GPUs of one replica; the parallel sizes in the engine's arguments must use all of them."""
+    nodes_per_replica: Annotated[int, FROM_PLAN] = Field(default=1, ge=1)
+    """Hosts of one replica, with as many GPUs on each."""
     rdma_resource: ResourceName | None = None
-    """What a pod of a group asks for to get its host's InfiniBand devices; None: ranks talk over TCP."""
-    cpu_request: CpuQuantity
-    memory_request: MemoryQuantity
-    memory_limit: MemoryQuantity
-    shared_memory: MemoryQuantity = "1Gi"
+    """For replicas over several hosts: resource that gives a pod `/dev/infiniband`, as the site's RDMA device plugin
+    calls it, such as `rdma/hca_shared_devices`. Without it, ranks talk over TCP."""
+    cpu_request: Annotated[CpuQuantity, FROM_PLAN]
+    """CPU request of a pod; there is no limit."""
+    memory_request: Annotated[MemoryQuantity, FROM_PLAN]
+    """Memory request of a pod."""
+    memory_limit: Annotated[MemoryQuantity, FROM_PLAN]
+    """Memory limit of a pod."""
+    shared_memory: Annotated[MemoryQuantity, FROM_PLAN] = "1Gi"
+    """Size of /dev/shm, which counts against the memory limit."""
     env: dict[EnvName, str] = {}
+    """Environment of the server's container."""
     extra_args: tuple[str, ...] = ()
-    drain_seconds: int = Field(default=120, ge=1)
-    startup_seconds: int = Field(default=600, ge=10)
+    """Arguments of the engine, after those of the plan."""
+    drain_seconds: Annotated[int, FROM_PLAN] = Field(default=120, ge=1)
+    """Time for requests to end after SIGTERM."""
+    startup_seconds: Annotated[int, FROM_PLAN] = Field(default=600, ge=10)
+    """Time that loading may take."""
 
     @property
     def gpus_per_pod(self) -> int:
@@ -108,60 +158,85 @@ class Model(Section):
 
 class GatewayService(Section):
     type: Literal["NodePort", "LoadBalancer", "ClusterIP"] = "ClusterIP"
+    """Kind of the service by which clients reach the gateway."""
     node_port: NodePort | None = None
+    """Port on every node's address; NodePort needs it."""
 
 
 class GatewayTimeouts(Section):
-    """`server_seconds` is the longest silence, not the longest answer: every streamed token starts it anew."""
-
     connect_seconds: int = Field(default=1, ge=1, le=10)
+    """Time to connect to a model server."""
     request_seconds: int = Field(default=30, ge=1)
+    """Time for a request to arrive."""
     server_seconds: int = Field(default=600, ge=1)
+    """Longest silence of a model server, not the longest answer: every streamed token starts it anew."""
 
 
 class Gateway(Section):
     replicas: int = Field(default=2, ge=1)
+    """Number of gateways."""
     service: GatewayService = GatewayService()
     retries: int = Field(default=3, ge=0, le=3)
+    """Further attempts on other replicas, before the first byte of an answer only."""
     timeouts: GatewayTimeouts = GatewayTimeouts()
     max_body_bytes: int = Field(default=1_048_576, ge=4096, le=16_777_216)
+    """Largest request. HAProxy's buffer and the pod's memory limit follow from it: what is accepted can be retried."""
     max_connections: int = Field(default=512, ge=16)
+    """Connections of one gateway."""
     max_upstreams: int = Field(default=32, ge=2)
+    """Slots for the replicas of an entry of models, at least twice those of the largest entry."""
     threads: int = Field(default=2, ge=1, le=64)
+    """Threads of one gateway."""
     drain_seconds: int = Field(default=300, ge=1)
+    """Time for streams to end when a gateway stops."""
 
 
 class Monitoring(Section):
     prometheus_node_port: NodePort | None = None
+    """Port of Prometheus on every node's address; without it, inside the cluster only."""
     alertmanager_node_port: NodePort | None = None
+    """The same for Alertmanager."""
     scrape_seconds: int = Field(default=15, ge=1, le=120)
+    """Time between two measurements."""
     retention: PrometheusDuration = "15d"
+    """Age at which Prometheus drops data."""
     storage_limit: MemoryQuantity = "8Gi"
+    """Size of Prometheus' data on the node's disk."""
     gpu_utilization_threshold: float = Field(default=0.9, gt=0, lt=1)
+    """Average utilisation above which the alert HighGPUUsage fires."""
     alert_webhook_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """Address to which alerts are sent; without it they are shown and sent nowhere."""
 
 
 class RegistryLogin(Section):
     """Login with which the pods of the stack pull their images."""
 
     user: str = Field(pattern=r"^[^\s:]+$")
+    """Login with which every pod pulls its image, for a registry that wants one."""
     password: SecretStr = Field(min_length=1)
+    """Password of this login."""
 
 
 class Settings(Section):
     """A whole stack."""
 
     namespace: DnsLabel
+    """Namespace that holds everything."""
     cluster_domain: DnsName = "cluster.local"
+    """DNS domain of the cluster."""
     registry: str = Field(pattern=r"^[^\s/@]+$")
+    """The only registry that images may come from."""
     registry_login: RegistryLogin | None = None
     images: Images
     gpu_runtime_class: DnsName
+    """Runtime class that brings the driver into every pod that uses GPUs: the inventory's `site_gpu_runtime_class`."""
     models: tuple[Model, ...] = Field(min_length=1)
-    """Everything that is served; requests that name none of them go to the first."""
+    """Everything that is served, each entry with the keys of the next table. Requests that name no other entry go to
+    the first."""
     gateway: Gateway = Gateway()
     monitoring: Monitoring = Monitoring()
     api_keys: dict[KeyName, SecretStr] = Field(min_length=1)
+    """Keys of the clients by name. The name goes to logs and metrics; the cluster holds only digests of the keys."""
 
     @property
     def service_domain(self) -> str:
