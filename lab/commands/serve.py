@@ -136,7 +136,7 @@ def _replace_cuda(libraries: Path) -> None:
 
 def _model(python: Path) -> Path:
     """Directory of the small model; it is made once from the Python package that contains it."""
-    model = HOME / f"model-{store.key(MODEL_LOCK, SOURCE / 'qwen_runtime/convert.py')}" / MODEL
+    model = HOME / f"model-{store.key(MODEL_LOCK, SOURCE / 'qwen_runtime/demo/convert.py')}" / MODEL
     if not model.exists():
         for stale in HOME.glob("model-*"):
             shutil.rmtree(stale)

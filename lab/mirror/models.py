@@ -46,14 +46,14 @@ SERVING = {
     ),
 }
 # What decides the converted files and the form of their manifest.
-CONVERTER = [REPO / "python/src/qwen_runtime" / name for name in ("convert.py", "weights/manifest.py")]
+CONVERTER = [REPO / "python/src/qwen_runtime" / name for name in ("demo/convert.py", "weights/manifest.py")]
 
 
 def resolve(name: str) -> str:
-    """Canonical name of a model that the lab can serve, for a name or an alias that the package has for it."""
-    downloads = json.loads(_runtime("models", "--json"))
+    """Canonical name of a model that the lab can serve, for a name or a short name that the package has for it."""
+    downloads = [model["download"] for model in json.loads(_runtime("models", "--json")) if model["download"]]
     names: dict[str, str] = {
-        known: model["name"] for model in downloads for known in (*model["aliases"], model["name"])
+        known: model["name"] for model in downloads for known in (*model["short_names"], model["name"])
     }
     if names.get(name) not in SERVING:
         known = ", ".join(known for known, model in names.items() if model in SERVING)

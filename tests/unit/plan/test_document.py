@@ -117,10 +117,8 @@ def test_the_same_chip_on_another_board_is_no_other_name(run: Run) -> None:
 
 
 def test_catalogues_are_listed_for_people_and_for_programs(run: Run) -> None:
-    assert "Qwen3-Coder-480B-A35B-Instruct-FP8" in run("--list-models")[1]
     assert "h100-80gb" in run("--list-gpus")[1]
     assert {gpu["name"] for gpu in json.loads(run("--list-gpus", "--json")[1])} >= {"cpu", "mi300x-192gb"}
-    assert all(model["parameters"] for model in json.loads(run("--list-models", "--json")[1]))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qwen_runtime import catalog
+from qwen_runtime.demo.downloads import DOWNLOADS
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import catalogue
 from qwen_runtime.sizing.shape import from_config
@@ -157,7 +157,7 @@ def test_an_unknown_name_lists_close_ones() -> None:
         catalogue.get("Qwen3-Coder-480B")
 
 
-def test_models_of_the_weights_catalogue_are_planned_by_the_same_names() -> None:
-    for model in catalog.MODELS:
-        for name in (model.name, *model.aliases):
-            assert catalogue.get(name).context_tokens == model.context_tokens
+def test_models_that_packages_carry_are_planned_by_the_same_names() -> None:
+    for download in DOWNLOADS:
+        for name in (download.name, *download.short_names):
+            assert catalogue.get(name).name.lower() == download.name

@@ -43,7 +43,9 @@ def stage(target: Path) -> Stage:
     ) -> Staged:
         defaults = {"model": None, "parallel": 2, "margin_bytes": 0}
         settings = Options(patience=Patience(stall_s, neighbour_s, pause_s=0.01), **{**defaults, **options})  # type: ignore[arg-type]
-        named, asked_first = ([staging.source(str(text), stall_s) for text in texts] for texts in (sources, neighbours))
+        named, asked_first = (
+            [staging.source_of(str(text), stall_s) for text in texts] for texts in (sources, neighbours)
+        )
         return staging.stage(target, named, asked_first, settings)
 
     return call

@@ -24,7 +24,7 @@ def names(hosts: int) -> list[str]:
 @each_fan_out
 def test_every_host_gets_the_model_once_from_one_that_had_it_before(hosts: int, fan_out: int) -> None:
     complete = {MIRROR}
-    for round_ in distribute.plan(names(hosts), fan_out, 2).rounds:
+    for round_ in distribute.schedule(names(hosts), fan_out, 2).rounds:
         takers = [transfer.taker for transfer in round_]
         assert {transfer.giver for transfer in round_} <= complete
         assert not complete & set(takers)
@@ -37,7 +37,7 @@ def test_every_host_gets_the_model_once_from_one_that_had_it_before(hosts: int, 
 @each_fan_out
 @pytest.mark.parametrize("mirror_fan_out", [1, 2])
 def test_rounds_grow_with_the_logarithm(hosts: int, fan_out: int, mirror_fan_out: int) -> None:
-    rounds = distribute.plan(names(hosts), fan_out, mirror_fan_out).rounds
+    rounds = distribute.schedule(names(hosts), fan_out, mirror_fan_out).rounds
     assert len(rounds) == 1 + math.ceil(round(math.log(max(hosts / mirror_fan_out, 1), 1 + fan_out), 9))
 
 
@@ -46,7 +46,7 @@ def test_rounds_grow_with_the_logarithm(hosts: int, fan_out: int, mirror_fan_out
 def test_played_out_every_host_ends_complete_and_no_link_is_shared_by_more_than_planned(
     hosts: int, fan_out: int
 ) -> None:
-    outcome = distribute.simulate(distribute.plan(names(hosts), fan_out, 2), SITE)
+    outcome = distribute.simulate(distribute.schedule(names(hosts), fan_out, 2), SITE)
     assert set(outcome.finished_s) == set(names(hosts))
     most = {giver: count for giver, count in outcome.most_uploads.items() if giver != MIRROR}
     assert all(count <= fan_out for count in most.values())
@@ -57,25 +57,25 @@ def test_played_out_every_host_ends_complete_and_no_link_is_shared_by_more_than_
 
 def test_one_round_takes_what_its_links_allow() -> None:
     """Two from the mirror at 5 Gbit/s each; then each feeds two at 12.5 Gbit/s each."""
-    outcome = distribute.simulate(distribute.plan(names(6), 2, 2), SITE)
+    outcome = distribute.simulate(distribute.schedule(names(6), 2, 2), SITE)
     assert outcome.seconds == pytest.approx(482 / (5 / 8) + 482 / (12.5 / 8))
     assert distribute.from_mirror_seconds(6, SITE) == pytest.approx(6 * 482 / (10 / 8))
 
 
 def test_a_taker_never_takes_faster_than_its_own_link() -> None:
     fast_mirror = Site(100.0, host_bytes_per_s=1.0, mirror_bytes_per_s=1000.0)
-    assert distribute.simulate(distribute.plan(names(2), 1, 2), fast_mirror).seconds == pytest.approx(100)
+    assert distribute.simulate(distribute.schedule(names(2), 1, 2), fast_mirror).seconds == pytest.approx(100)
     assert distribute.from_mirror_seconds(2, fast_mirror) == pytest.approx(100)
 
 
 @pytest.mark.parametrize("hosts", [8, 32, 256])
 def test_many_hosts_are_served_sooner_than_by_the_mirror_alone(hosts: int) -> None:
-    seconds = distribute.simulate(distribute.plan(names(hosts), 2, 2), SITE).seconds
+    seconds = distribute.simulate(distribute.schedule(names(hosts), 2, 2), SITE).seconds
     assert seconds < distribute.from_mirror_seconds(hosts, SITE)
 
 
 def test_each_host_asks_its_giver_first_and_then_those_above() -> None:
-    assert distribute.plan(names(6), 1, 1).neighbours() == {
+    assert distribute.schedule(names(6), 1, 1).neighbours() == {
         "h0": [],
         "h1": ["h0"],
         "h2": ["h0"],

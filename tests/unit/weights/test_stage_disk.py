@@ -257,7 +257,7 @@ def test_a_target_that_is_a_link_is_not_followed(stage: Stage, source_dir: Path,
     assert weights.read_manifest(elsewhere).revision == "1"
 
 
-def test_a_planted_link_in_the_workplace_is_not_written_through(
+def test_a_planted_link_in_the_staging_area_is_not_written_through(
     stage: Stage, source_dir: Path, target: Path, tmp_path: Path
 ) -> None:
     precious = tmp_path / "precious"

@@ -11,7 +11,7 @@ from qwen_runtime import weights
 from qwen_runtime.errors import UsageError, WeightsError
 from qwen_runtime.weights.http_source import HttpSource
 from qwen_runtime.weights.sources import Unreachable
-from qwen_runtime.weights.stage import source
+from qwen_runtime.weights.stage import source_of
 
 from tests.fakes.file_server import Behaviour, serve
 from tests.fakes.model_files import SHARDS
@@ -230,7 +230,7 @@ def test_a_link_at_the_source_is_not_followed(stage: Stage, source_dir: Path, ta
 )
 def test_a_source_of_another_kind_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"(?s)source .*Correct --from"):
-        source(text, 1)
+        source_of(text, 1)
 
 
 def test_a_source_that_was_closed_is_not_waited_for(source_dir: Path) -> None:

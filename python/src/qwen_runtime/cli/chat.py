@@ -6,10 +6,13 @@ import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qwen_runtime.cli.common import Commands, Options, add, positive
-from qwen_runtime.client import Client, Message
 from qwen_runtime.errors import Error, UsageError
+
+if TYPE_CHECKING:
+    from qwen_runtime.demo.client import Client, Message
 
 HELP = "/new forgets the conversation, /quit or Ctrl-D ends it, Ctrl-C stops an answer"
 
@@ -30,6 +33,8 @@ def add_to(commands: Commands) -> None:
 
 
 def run(options: Options) -> None:
+    from qwen_runtime.demo.client import Client
+
     client = Client(options.endpoint, _api_key(options.api_key_file))
     model = options.model or _first(client.list_models(), options.endpoint)
     messages: list[Message] = [{"role": "system", "content": options.system}] if options.system else []
@@ -48,14 +53,14 @@ def _converse(client: Client, model: str, beginning: list[Message], max_tokens: 
         if question == "/new":
             messages = list(beginning)
         elif question:
-            asked: list[Message] = [*messages, {"role": "user", "content": question}]
+            conversation: list[Message] = [*messages, {"role": "user", "content": question}]
             try:
-                answer = _answer(client, model, asked, max_tokens)
+                answer = _answer(client, model, conversation, max_tokens)
             except Error as error:
                 # The conversation stays as it was before the question that failed.
                 print(error, file=sys.stderr)
                 continue
-            messages = [*asked, {"role": "assistant", "content": answer}]
+            messages = [*conversation, {"role": "assistant", "content": answer}]
 
 
 def _read() -> str | None:

@@ -11,7 +11,7 @@ from qwen_runtime.cli.common import Commands, Options, above_zero, add, positive
 from qwen_runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from qwen_runtime.weights.distribute import Outcome, Plan, Site
+    from qwen_runtime.weights.distribute import Outcome, Schedule, Site
 
 FAN_OUT = 2
 BYTES_PER_GBIT = 1e9 / 8
@@ -20,7 +20,7 @@ BYTES_PER_GBIT = 1e9 / 8
 def add_to(actions: Commands) -> None:
     command = add(actions, "distribute", run, "plan who gets a model from whom, and how long it takes")
     command.add_argument("hosts", nargs="*", metavar="HOST", help="in the order in which they are to get it")
-    command.add_argument("--count", type=positive, metavar="N", help="in the place of names: host-001 ... host-N")
+    command.add_argument("--count", type=positive, metavar="N", help="instead of names: host-001 ... host-N")
     command.add_argument(
         "--fan-out",
         type=positive,
@@ -39,7 +39,7 @@ def add_to(actions: Commands) -> None:
     size.add_argument(
         "--size-gb", type=above_zero, default=482.0, metavar="GB", help="of the model (default: %(default)g)"
     )
-    size.add_argument("--weights", type=Path, metavar="DIR", help="in the place of --size-gb: a model directory")
+    size.add_argument("--weights", type=Path, metavar="DIR", help="instead of --size-gb: a model directory")
     command.add_argument(
         "--host-gbit",
         type=above_zero,
@@ -63,17 +63,19 @@ def run(options: Options) -> None:
     from qwen_runtime.weights.progress import duration, gigabytes
 
     hosts = _hosts(options)
-    plan = distribute.plan(hosts, options.fan_out, options.mirror_fan_out)
+    schedule = distribute.schedule(hosts, options.fan_out, options.mirror_fan_out)
     size_bytes = weights.read_manifest(options.weights).size_bytes if options.weights else options.size_gb * 1e9
     site = distribute.Site(size_bytes, options.host_gbit * BYTES_PER_GBIT, options.mirror_gbit * BYTES_PER_GBIT)
-    outcome = distribute.simulate(plan, site)
+    outcome = distribute.simulate(schedule, site)
     alone_s = distribute.from_mirror_seconds(len(hosts), site)
     if options.json:
-        print(json.dumps(_document(plan, site, outcome, alone_s), indent=1))
+        print(json.dumps(_document(schedule, site, outcome, alone_s), indent=1))
         return
-    for number, round_ in enumerate(plan.rounds, 1):
+    for number, round_ in enumerate(schedule.rounds, 1):
         print(f"round {number}: " + ", ".join(f"{transfer.giver} > {transfer.taker}" for transfer in round_))
-    print(f"{gigabytes(size_bytes)} to {len(hosts)} hosts: {duration(outcome.seconds)} in {len(plan.rounds)} rounds")
+    print(
+        f"{gigabytes(size_bytes)} to {len(hosts)} hosts: {duration(outcome.seconds)} in {len(schedule.rounds)} rounds"
+    )
     print(f"{duration(alone_s)} if all took it from the mirror at once")
 
 
@@ -88,12 +90,14 @@ def _hosts(options: Options) -> list[str]:
     return hosts
 
 
-def _document(plan: Plan, site: Site, outcome: Outcome, alone_s: float) -> dict[str, object]:
+def _document(schedule: Schedule, site: Site, outcome: Outcome, alone_s: float) -> dict[str, object]:
     return {
-        "rounds": [[{"from": transfer.giver, "to": transfer.taker} for transfer in round_] for round_ in plan.rounds],
-        "neighbours": plan.neighbours(),
-        "fan_out": plan.fan_out,
-        "mirror_fan_out": plan.mirror_fan_out,
+        "rounds": [
+            [{"from": transfer.giver, "to": transfer.taker} for transfer in round_] for round_ in schedule.rounds
+        ],
+        "neighbours": schedule.neighbours(),
+        "fan_out": schedule.fan_out,
+        "mirror_fan_out": schedule.mirror_fan_out,
         "site": asdict(site),
         "simulated": {
             "seconds": outcome.seconds,

@@ -15,8 +15,12 @@ from qwen_runtime.units import GIGA, TERA, gib
 
 def add_to(commands: Commands) -> None:
     plan = add(commands, "plan", run, "does a model fit these GPUs, how, and how fast will it be (exit 3: it does not)")
-    plan.add_argument("--model", metavar="NAME|DIR", help="a catalogue name, or a directory with a config.json")
-    plan.add_argument("--gpu", metavar="NAME", help="a catalogue name, such as h100-80gb; cpu for a host without one")
+    plan.add_argument(
+        "--model", metavar="NAME|DIR", help="a name that `models` lists, or a directory with a config.json"
+    )
+    plan.add_argument(
+        "--gpu", metavar="NAME", help="a name that --list-gpus lists, such as h100-80gb; cpu for a host without one"
+    )
     plan.add_argument(
         "--gpus-per-node", type=positive, metavar="N", help="GPUs in each host, joined by their fast link"
     )
@@ -40,7 +44,6 @@ def add_to(commands: Commands) -> None:
         metavar="FILE",
         help="show a plan that was written with --json; with --json, what programs take from it",
     )
-    plan.add_argument("--list-models", action="store_true", help="models known by name")
     plan.add_argument("--list-gpus", action="store_true", help="GPUs known by name")
 
 
@@ -52,8 +55,8 @@ def share(text: str) -> float:
 
 
 def run(options: Options) -> None:
-    if options.list_models or options.list_gpus:
-        _list(options)
+    if options.list_gpus:
+        _list_gpus(options)
         return
     if options.read:
         _read(options)
@@ -63,7 +66,7 @@ def run(options: Options) -> None:
         raise UsageError(
             f"no {', '.join('--' + flag.replace('_', '-') for flag in missing)}",
             "a model and the GPUs to plan it for",
-            "Add them; --list-models and --list-gpus name what is known.",
+            "Add them; `qwen-runtime models` and --list-gpus name those that are known.",
         )
     from qwen_runtime import plan
     from qwen_runtime.plan import table
@@ -98,24 +101,14 @@ def _read(options: Options) -> None:
     print(json.dumps(asdict(document)) if options.json else table.render(json.loads(options.read.read_bytes())))
 
 
-def _list(options: Options) -> None:
-    from qwen_runtime.sizing import catalogue, gpus
+def _list_gpus(options: Options) -> None:
+    from qwen_runtime.sizing import gpus
 
-    listed: list[tuple[dict[str, object], str]] = []
-    if options.list_models:
-        for shape in catalogue.known().values():
-            size = f"{shape.parameters / GIGA:8.2f} B parameters {shape.size_bytes / GIGA:8.1f} GB {shape.quantization}"
-            entry = {**asdict(shape), "parameters": shape.parameters, "weights_bytes": shape.size_bytes}
-            listed.append((entry, f"{shape.name:38}{size} {shape.context_tokens:8} tokens of context"))
-    if options.list_gpus:
-        for gpu in gpus.GPUS:
-            fp8 = f"{gpu.fp8_flops / TERA:.0f}" if gpu.fp8_flops else "no"
-            line = f"{gpu.name:14} {gib(gpu.usable_bytes):>9} usable {gpu.bandwidth_bytes_per_s / GIGA:6.0f} GB/s  "
-            line += (
-                f"{gpu.bf16_flops / TERA:6.4g} TFLOP/s bf16 {fp8:>5} fp8  link {gpu.link_bytes_per_s / GIGA:.0f} GB/s"
-            )
-            listed.append((asdict(gpu), f"{line}  {gpu.compute_capability}"))
     if options.json:
-        print(json.dumps([entry for entry, _ in listed], indent=1))
-    else:
-        print("\n".join(line for _, line in listed))
+        print(json.dumps([asdict(gpu) for gpu in gpus.GPUS], indent=1))
+        return
+    for gpu in gpus.GPUS:
+        fp8 = f"{gpu.fp8_flops / TERA:.0f}" if gpu.fp8_flops else "no"
+        memory = f"{gib(gpu.usable_bytes):>9} usable {gpu.bandwidth_bytes_per_s / GIGA:6.0f} GB/s"
+        speed = f"{gpu.bf16_flops / TERA:6.4g} TFLOP/s bf16 {fp8:>5} fp8  link {gpu.link_bytes_per_s / GIGA:.0f} GB/s"
+        print(f"{gpu.name:14} {memory}  {speed}  {gpu.compute_capability}")

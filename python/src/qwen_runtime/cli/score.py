@@ -63,9 +63,9 @@ def run(options: Options) -> None:
     from qwen_runtime import weights
     from qwen_runtime.engine.score import job, texts
     from qwen_runtime.serve import ranks
-    from qwen_runtime.weights import places
+    from qwen_runtime.weights import directories
 
-    model_dir = places.find(options.model)
+    model_dir = directories.find(options.model)
     weights.verify(model_dir, full=options.verify == "full", report=True)
     engine, stages = job.choose_engine(
         options.engine,

@@ -82,10 +82,10 @@ def run(options: Options) -> None:
     from qwen_runtime.serve import journal, planned, preflight, ranks
     from qwen_runtime.serve.supervisor import Supervisor
     from qwen_runtime.serve.witness import Witness
-    from qwen_runtime.weights import places
+    from qwen_runtime.weights import directories
 
     started = time.monotonic()
-    model_dir = places.find(options.model)
+    model_dir = directories.find(options.model)
     engine = servers()[options.engine]
     settings = planned.settings(options.plan, options.engine, options.max_model_len, options.dtype, options.nodes)
     rank = planned.place(

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qwen_runtime import catalog
 from qwen_runtime.cli import distribute
 from qwen_runtime.cli.common import Commands, Options, add, natural, port, positive, sha256
 from qwen_runtime.errors import UsageError
@@ -40,19 +39,26 @@ def _add_manifest(actions: Commands) -> None:
     manifest = add(actions, "manifest", run_manifest, "write manifest.json for the files of a directory")
     manifest.add_argument("directory", type=Path)
     manifest.add_argument("--model", required=True, metavar="NAME")
-    manifest.add_argument("--revision", metavar="ID", help="what the files were made from (default: the catalogue's)")
+    manifest.add_argument(
+        "--revision",
+        metavar="ID",
+        help="what the files were made from (default: the packages' of a model that packages carry)",
+    )
 
 
 def run_manifest(options: Options) -> None:
     from qwen_runtime import weights
+    from qwen_runtime.demo import downloads
     from qwen_runtime.weights import digest
 
-    known = catalog.find(options.model)
+    known = downloads.find(options.model)
     revision = options.revision or (known.revision if known else None)
     if revision is None:
-        catalog.get(options.model)  # its message lists the names that need no --revision
+        raise UsageError(
+            f"no --revision for {options.model}", "the commit or version that the files were made from", "Add it."
+        )
     name = known.name if known else options.model
-    manifest = weights.write_manifest(options.directory, name, str(revision), report=True)
+    manifest = weights.write_manifest(options.directory, name, revision, report=True)
     _report("wrote", options.directory / weights.MANIFEST_NAME, manifest)
     for part, path in manifest.covers.items():
         print(f"  {part.replace('_', ' ')}: {path}")
@@ -124,7 +130,7 @@ def _add_stage(actions: Commands) -> None:
         type=natural,
         default=NEIGHBOUR_S,
         metavar="S",
-        help="time for a neighbour to have the model and a place free (default: %(default)s)",
+        help="time for a neighbour to have the model and to be free (default: %(default)s)",
     )
     stage.add_argument("--check", action="store_true", help="change nothing, say what would be done")
     stage.add_argument("--json", action="store_true", help="the outcome as one JSON object on stdout, no progress")
@@ -143,13 +149,15 @@ def run_stage(options: Options) -> None:
         manifest_sha256=options.manifest_sha256,
     )
     sources, neighbours = (
-        [stage.source(text, settings.patience.stall_s) for text in texts]
+        [stage.source_of(text, settings.patience.stall_s) for text in texts]
         for texts in (options.sources, options.neighbours)
     )
     # The parent's real path: a link may name the directory above models, but not the model's own.
     target = options.directory.parent.resolve() / options.directory.name
     outcome = (
-        stage.plan(target, sources, settings) if options.check else stage.stage(target, sources, neighbours, settings)
+        stage.dry_run(target, sources, settings)
+        if options.check
+        else stage.stage(target, sources, neighbours, settings)
     )
     if options.json:
         print(json.dumps(asdict(outcome)))
@@ -199,12 +207,12 @@ def _add_convert(actions: Commands) -> None:
 
 
 def run_convert(options: Options) -> None:
-    from qwen_runtime import convert, packages
-    from qwen_runtime.weights import places
+    from qwen_runtime.demo import convert, fetch
+    from qwen_runtime.weights import directories
 
     if options.fetch:
-        out = options.out or places.own_place(options.fetch)
-        _report("converted to", out, packages.fetch_and_convert(options.fetch, out))
+        out = options.out or directories.new_directory(options.fetch)
+        _report("converted to", out, fetch.fetch_and_convert(options.fetch, out))
         return
     if options.out is None:
         raise UsageError("no --out", "the directory to create", "Add it.")

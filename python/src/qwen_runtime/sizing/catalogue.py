@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from qwen_runtime import catalog
 from qwen_runtime.errors import UsageError
+from qwen_runtime.names import full_name
 from qwen_runtime.sizing.shape import Shape, from_config
 
 INDEX_NAME = "model.safetensors.index.json"
@@ -101,8 +101,7 @@ def known() -> dict[str, Shape]:
 
 def find(name: str) -> Shape | None:
     """A catalogue entry whatever the case of the name, with or without `Qwen/` before it, or by its short name."""
-    weights = catalog.find(name.lower())
-    wanted = (weights.name if weights else name.rpartition("/")[2]).lower()
+    wanted = full_name(name.lower()).rpartition("/")[2]
     return next((shape for key, shape in known().items() if key.lower() == wanted), None)
 
 
@@ -113,7 +112,9 @@ def get(name: str) -> Shape:
         return shape
     if Path(name).is_dir():
         return read(Path(name))
-    raise unknown("model", name, list(known()), "or the path of a directory with a config.json", "--list-models")
+    raise unknown(
+        "model", name, list(known()), "or the path of a directory with a config.json", "`qwen-runtime models`"
+    )
 
 
 def unknown(kind: str, name: str, names: list[str], otherwise: str, flag: str) -> UsageError:

@@ -1,9 +1,9 @@
-"""Who gets a model from whom when many hosts need it, so that the mirror's link is not the limit.
+"""Schedules transfers of a model to many hosts, so that the mirror's link is not the limit.
 
 The mirror feeds the first `mirror_fan_out` hosts and no other, since nothing would make later ones wait for it. Then
 every host that has the model feeds `fan_out` others: with each round those that have it grow by the factor
 1 + fan_out. `qwen-runtime weights share` holds a host to its fan-out, and `qwen-runtime weights stage --neighbour`
-waits for the host that the plan names, so nothing else keeps the order.
+waits for the host that the schedule names, so nothing else keeps the order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Schedule:
     rounds: tuple[tuple[Transfer, ...], ...]
     fan_out: int
     mirror_fan_out: int
@@ -41,7 +41,7 @@ class Plan:
         return chains
 
 
-def plan(hosts: Sequence[str], fan_out: int, mirror_fan_out: int) -> Plan:
+def schedule(hosts: Sequence[str], fan_out: int, mirror_fan_out: int) -> Schedule:
     """Rounds in which every host gets the model once, from one that had it before the round; hosts in their order."""
     waiting = iter(hosts)
     complete: list[str] = []
@@ -51,7 +51,7 @@ def plan(hosts: Sequence[str], fan_out: int, mirror_fan_out: int) -> Plan:
         rounds.append(tuple(Transfer(giver, taker) for giver, taker in zip(givers, takers, strict=False)))
         complete += takers
         givers = complete * fan_out  # everyone's first taker before anyone's second: a short round is spread evenly
-    return Plan(tuple(rounds), fan_out, mirror_fan_out)
+    return Schedule(tuple(rounds), fan_out, mirror_fan_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +76,17 @@ class Outcome:
         return max(self.finished_s.values(), default=0.0)
 
 
-def simulate(given: Plan, site: Site) -> Outcome:
-    """Plays the plan: a transfer begins when its giver has the model and a place is free, whatever the round.
+def simulate(schedule: Schedule, site: Site) -> Outcome:
+    """Plays the schedule: a transfer begins when its giver has the model and a free slot, whatever the round.
 
     Each giver's link is shared evenly by those that it feeds; a taker takes at most what its own link carries.
     """
     outcome = Outcome()
-    queued = list(given.transfers)
+    queued = list(schedule.transfers)
     left_bytes: dict[Transfer, float] = {}
     now_s = 0.0
     while queued or left_bytes:
-        for transfer in _startable(queued, left_bytes, outcome.finished_s, given):
+        for transfer in _startable(queued, left_bytes, outcome.finished_s, schedule):
             queued.remove(transfer)
             left_bytes[transfer] = site.size_bytes
         uploads = Counter(transfer.giver for transfer in left_bytes)
@@ -104,22 +104,22 @@ def simulate(given: Plan, site: Site) -> Outcome:
 
 
 def from_mirror_seconds(hosts: int, site: Site) -> float:
-    """Until the last host has the model when all take it from the mirror at once."""
+    """Seconds until the last host has the model when all take it from the mirror at once."""
     return site.size_bytes / min(site.host_bytes_per_s, site.mirror_bytes_per_s / hosts)
 
 
 def _startable(
-    queued: Sequence[Transfer], running: dict[Transfer, float], complete: dict[str, float], given: Plan
+    queued: Sequence[Transfer], running: dict[Transfer, float], complete: dict[str, float], schedule: Schedule
 ) -> list[Transfer]:
-    """In the plan's order, as many for each giver as its free places."""
+    """Transfers that can start now, in the schedule's order: as many for each giver as it has free slots."""
     uploads = Counter(transfer.giver for transfer in running)
-    found = []
+    startable = []
     for transfer in queued:
-        places = given.mirror_fan_out if transfer.giver == MIRROR else given.fan_out
-        if uploads[transfer.giver] < places and (transfer.giver == MIRROR or transfer.giver in complete):
+        slots = schedule.mirror_fan_out if transfer.giver == MIRROR else schedule.fan_out
+        if uploads[transfer.giver] < slots and (transfer.giver == MIRROR or transfer.giver in complete):
             uploads[transfer.giver] += 1
-            found.append(transfer)
-    return found
+            startable.append(transfer)
+    return startable
 
 
 def _rate(transfer: Transfer, uploads: Counter[str], site: Site) -> float:

@@ -1,7 +1,7 @@
-"""The directory beside the target in which one run at a time makes it, and the renames that put it in place.
+"""The directory beside the target in which one run at a time builds it, and the renames that put it in place.
 
 `.NAME.DIGEST.partial` is named after the manifest, so that revisions never mix. In it `parts` holds files that are
-arriving and `files` those that are right. What a run that was cut off leaves is taken up by the next one.
+arriving and `files` those that are right. The next run continues what an interrupted one left.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from qwen_runtime.errors import HostError
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class StagingArea:
     target: Path
     root: Path
 
@@ -32,7 +32,10 @@ class Workplace:
         return self.root / "files"
 
     def put_in_place(self) -> None:
-        """Two renames on one file system: whoever reads meets the old directory or the new one, for a moment none."""
+        """Moves the files to the target by two renames on one file system.
+
+        Readers see the old directory, then briefly none, then the new one.
+        """
         for folder, _, _ in os.walk(self.files):
             _sync(Path(folder))
         if self.target.exists():
@@ -44,18 +47,21 @@ class Workplace:
         _remove(self.root)
 
 
-def of(target: Path, manifest_sha256: str) -> Workplace:
-    return Workplace(target, target.parent / f".{target.name}.{manifest_sha256[:12]}.partial")
+def of(target: Path, manifest_sha256: str) -> StagingArea:
+    return StagingArea(target, target.parent / f".{target.name}.{manifest_sha256[:12]}.partial")
 
 
 @contextmanager
-def occupied(place: Workplace) -> Iterator[None]:
-    """HostError where another process is at work on the same target. What was begun of other revisions is removed."""
-    place.target.parent.mkdir(parents=True, exist_ok=True)
-    lock = _lock(place.root)
+def locked(area: StagingArea) -> Iterator[None]:
+    """Holds the area for this process, and removes what was begun of other revisions.
+
+    Raises HostError while another process works on the same target.
+    """
+    area.target.parent.mkdir(parents=True, exist_ok=True)
+    lock = _lock(area.root)
     try:
-        remove_leftovers(place.target, keep=place.root)
-        for folder in (place.parts, place.files):
+        remove_leftovers(area.target, keep=area.root)
+        for folder in (area.parts, area.files):
             folder.mkdir(exist_ok=True)
         yield
     finally:
@@ -63,7 +69,7 @@ def occupied(place: Workplace) -> Iterator[None]:
 
 
 def remove_leftovers(target: Path, keep: Path | None = None) -> None:
-    """What runs for other revisions began, and the directory that a run cut off between its renames moved aside."""
+    """Removes what runs for other revisions began, and the directory that an interrupted run had moved aside."""
     ours = re.compile(re.escape(f".{target.name}.") + r"[0-9a-f]{12}\.partial")
     for other in [path for path in target.parent.iterdir() if ours.fullmatch(path.name) and path != keep]:
         lock = _lock(other)

