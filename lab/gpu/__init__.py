@@ -1,1 +1,1 @@
-"""NVIDIA's part: GPUs in a host's slots, the packages of the driver, device plugin and exporter."""
+"""Stand-ins for NVIDIA's hardware and software: GPUs in a host's slots, driver packages, device plugin, exporter."""

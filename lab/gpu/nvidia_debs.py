@@ -1,6 +1,7 @@
-"""Stand-ins for NVIDIA's Debian packages, for every row of versions.yml; the container toolkit in them is the real one.
+"""Stand-ins for NVIDIA's Debian packages, for every row of versions.yml. The container toolkit in them is the real one.
 
-A production mirror copies them from NVIDIA's apt repositories; those are out of the lab's reach, and proprietary.
+A production mirror copies the packages from NVIDIA's apt repositories. The lab cannot reach them, and they are
+proprietary.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ set -e
 
 
 def sources() -> list[Path]:
-    """All that the packages are made of."""
-    own = sorted(path for path in SOURCES.iterdir() if path.is_file())
-    return [Path(__file__), *own, *((BIN / name).resolve() for name in NVIDIA_TOOLKIT)]
+    """Files that the packages are made of."""
+    stand_ins = sorted(path for path in SOURCES.iterdir() if path.is_file())
+    return [Path(__file__), *stand_ins, *((BIN / name).resolve() for name in NVIDIA_TOOLKIT)]
 
 
 def build(scratch: Path, into: Path) -> None:
@@ -75,7 +76,7 @@ def _driver(trees: Path, into: Path, version: str, cuda_version: int) -> None:
 
 
 def _fabric_manager(trees: Path, into: Path, version: str) -> None:
-    """NVIDIA's repository names it by its branch up to 575, and without from 580 on."""
+    """Pack the fabric manager. Its package's name has the driver's branch up to 575, and no branch from 580 on."""
     branch = version.split(".")[0]
     tree = trees / (f"nvidia-fabricmanager-{branch}" if int(branch) < 580 else "nvidia-fabricmanager")
     _script("fabricmanager.sh", tree / "usr/bin/nv-fabricmanager", version)
@@ -124,7 +125,7 @@ def _container_toolkit(trees: Path, into: Path, version: str) -> None:
     install(built / NVIDIA_TOOLKIT[3], hook / "usr/bin" / NVIDIA_TOOLKIT[3], 0o755)
     needs = f"nvidia-container-toolkit-base (= {version}-1), libnvidia-container-tools (>= {version}-1)"
     package(hook, into, f"{version}-1", needs)
-    # The legacy path's C library and its tools: nothing that uses CDI calls them.
+    # The older C library and its tools: CDI does not use them.
     package(trees / "libnvidia-container1", into, f"{version}-1")
     package(trees / "libnvidia-container-tools", into, f"{version}-1", f"libnvidia-container1 (>= {version}-1)")
 
@@ -140,7 +141,7 @@ def _library(tree: Path, source: str, soname: str, abi: str, version: str, *flag
 
 
 def _program(target: Path, main: str, *modules: str) -> None:
-    """One file, as a CDI specification names one: the modules as an archive that Python runs."""
+    """Make a program of one file, since a CDI specification names one: an archive of modules, run by Python."""
     target.parent.mkdir(parents=True)
     with zipfile.ZipFile(target, "w") as archive:
         archive.write(SOURCES / main, "__main__.py")
@@ -166,6 +167,6 @@ def _unit(name: str, tree: Path, wanted_by: str = "") -> None:
 
 
 def _number(cuda: str) -> int:
-    """As the driver gives it: 12.2.2 is 12020."""
+    """CUDA's version as the driver returns it: 12.2.2 is 12020."""
     major, minor, _ = (int(part) for part in cuda.split("."))
     return major * 1000 + minor * 10

@@ -1,1 +1,1 @@
-"""The Kubernetes project's part: Debian packages and images, made from the binaries of `tools`."""
+"""Stand-ins for the Kubernetes project's downloads: Debian packages and images, made from the binaries of `tools`."""

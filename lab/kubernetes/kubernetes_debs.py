@@ -1,6 +1,6 @@
-"""Kubernetes' own Debian packages, laid out as the project lays them out, from the binaries built here.
+"""Kubernetes' Debian packages, with the project's layout, from the binaries that the lab builds.
 
-A production mirror copies them from the project's apt repository; its host is out of the lab's reach.
+A production mirror copies them from the project's apt repository, which the lab cannot reach.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ PROGRAMS = ("kubelet", "kubeadm", "kubectl")
 
 
 def sources() -> list[Path]:
-    """The programs in the packages."""
+    """Programs that the packages contain."""
     return [BIN / name for name in (*PROGRAMS, *CNI_PLUGINS)]
 
 
 def build(scratch: Path, into: Path) -> None:
-    """Write kubelet, kubeadm, kubectl and kubernetes-cni packages into a folder."""
+    """Write the packages kubelet, kubeadm, kubectl and kubernetes-cni into a folder."""
     kubernetes = versions()["kubernetes"]
     for name in PROGRAMS:
         install(BIN / name, scratch / name / "usr/bin" / name, 0o755)

@@ -1,6 +1,6 @@
-"""The mirror's apt repository: Debian packages with all they depend on, Kubernetes' and NVIDIA's, the lab's signature.
+"""The mirror's apt repository, signed by the lab: packages of Debian, of Kubernetes and stand-ins for NVIDIA's.
 
-It holds several versions of a package, as a site's does that must be able to go back to the one before.
+It holds several versions of a package: a site must be able to return to the previous one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEY_USER = "qwen-onprem lab mirror"
 
 
 def build(base_tar: Path) -> tuple[Path, bool]:
-    """Return the repository's folder (dists/, pool/, key.asc) and whether it had to be made."""
+    """The repository's folder (dists/, pool/, key.asc), and whether it had to be made."""
     debian, _ = debian_packages.obtain(base_tar)
     code = (kubernetes_debs.__file__, deb.__file__, __file__)
     made_from = store.key(
@@ -45,7 +45,7 @@ def _fill(into: Path, debian: Path) -> None:
 
 
 def index(into: Path) -> None:
-    """Write the lists of all packages in pool/, signed, and the key."""
+    """Write the signed lists of all packages in pool/, and the public key."""
     release = into / "dists" / rootfs.SUITE
     lists = release / "main/binary-amd64"
     lists.mkdir(parents=True)
@@ -60,12 +60,12 @@ def index(into: Path) -> None:
         "gpg", "--clearsign", "--local-user", key, "--output", release / "InRelease", release / "Release", env=_gnupg()
     )
     (into / "key.asc").write_text(output("gpg", "--armor", "--export", key, env=_gnupg()) + "\n")
-    # gpg starts an agent that would outlive the run.
+    # gpg starts an agent that would run on after this program.
     output("gpgconf", "--kill", "gpg-agent", env=_gnupg())
 
 
 def _signing_key() -> str:
-    """The fingerprint of the lab's key; it is made once and lives in the cache."""
+    """Fingerprint of the lab's key, which is made once and stays in the cache."""
     home = Path(_gnupg()["GNUPGHOME"])
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     listed = _fingerprints()

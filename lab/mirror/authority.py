@@ -1,4 +1,4 @@
-"""The site's certificate authority, and what it has signed for the mirror: no system trusts it of itself."""
+"""The site's certificate authority, which no system trusts unless told to, and the mirror's certificate."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lab.shell import output
 
 DAYS = "3650"
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc")
-CERTIFICATE = LAB / "mirror/site-ca.crt"  # as the inventory names it
+CERTIFICATE = LAB / "mirror/site-ca.crt"  # inventory/local reads it
 
 
 def ensure() -> Path:
-    """Folder with ca.crt, server.crt and server.key; they live in the cache, as the key of the packages does."""
+    """Folder with ca.crt, server.crt and server.key. They stay in the cache, like the key of the packages."""
     names = (network.MIRROR_NAME, network.MIRROR)
     folder, _ = store.obtain("authority", store.key(*names), lambda into: sign(into, *names))
     return folder

@@ -1,4 +1,4 @@
-"""The mirror as those who use it from this machine: its addresses, its registry's login, and waiting for it."""
+"""The mirror as programs of this machine use it: its addresses, the login to its registry, and waiting for it."""
 
 from __future__ import annotations
 

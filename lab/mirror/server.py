@@ -1,7 +1,7 @@
 """The site mirror: one host that serves apt packages, container images and weights to the rack.
 
-It is as strict as a site's: its certificate is of an authority that no system trusts of itself, and its registry wants
-a login, from those who pull too.
+It is as strict as a site's mirror: no system trusts its authority unless told to, and its registry requires a login,
+also for a pull.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MODELS = MIRROR_DATA / "models"
 BLOBS = MIRROR_DATA / "registry/docker/registry/v2/blobs/sha256"
 
 REMEDY = f"look at `podman logs {CONTAINER}` and `podman exec {CONTAINER} systemctl --failed`"
-# Port 80 is for the builds of images, whose base knows the key of the packages and no authority.
+# Port 80 is for builds of images: their base has the key of the packages, and not the site's authority.
 NGINX_SITE = """\
 ssl_certificate /etc/mirror/server.crt;
 ssl_certificate_key /etc/mirror/server.key;
@@ -70,7 +70,7 @@ http:
 
 
 def ensure() -> str | None:
-    """Fill the apt repository and have the mirror running; None when there was nothing to do."""
+    """Fill the apt repository and run the mirror; None when there was nothing to do."""
     base_tar, _ = rootfs.build(rootfs.BASE)
     mirror_tar, _ = rootfs.build(rootfs.MIRROR)
     repository, filled = apt_repo.build(base_tar)
@@ -92,7 +92,7 @@ def ensure() -> str | None:
 
 
 def _publish_trust(repository: Path) -> None:
-    """Give the lab what its hosts trust and log in with: the packages' key, the authority, the registry's password."""
+    """Write what the lab's hosts need: the packages' key, the authority's certificate and the registry's login."""
     (LAB / "mirror").mkdir(parents=True, exist_ok=True)
     shutil.copyfile(repository / "key.asc", LAB / "mirror/apt-key.asc")
     shutil.copyfile(authority.ensure() / "ca.crt", authority.CERTIFICATE)
@@ -100,7 +100,7 @@ def _publish_trust(repository: Path) -> None:
 
 
 def _users() -> str:
-    """The registry's only user, as nginx reads it."""
+    """The registry's only user, in nginx's form."""
     salt = secrets.token_bytes(8)
     digest = hashlib.sha1(client.REGISTRY_PASSWORD.read_text().encode() + salt).digest()
     return f"{client.REGISTRY_USER}:{{SSHA}}{base64.b64encode(digest + salt).decode()}\n"
@@ -131,7 +131,7 @@ def _start(mirror_tar: Path, repository: Path, content: str) -> None:
 
 
 def drop_damaged_blobs() -> None:
-    """Empty the registry when one of its blobs is not what its name says; images are then pushed anew."""
+    """Empty the registry when a blob differs from the digest in its name; images are then pushed again."""
     blobs = list(BLOBS.glob("*/*/data"))
     with ThreadPoolExecutor(2) as pool:
         damaged = [b for b, d in zip(blobs, pool.map(store.sha256, blobs), strict=True) if d != b.parent.name]
@@ -145,7 +145,7 @@ def drop_damaged_blobs() -> None:
 
 
 def push_base(tar: Path) -> bool:
-    """Publish the base of all images, with the site's apt source in it; returns whether it had to be pushed."""
+    """Push the base of all images, which has the site's apt source; returns whether that was necessary."""
     tag = f"{client.REGISTRY_ADDRESS}/debian:bookworm-slim"
     label = store.key(tar.with_name(store.SUMS), LAB / "mirror/apt-key.asc", SOURCES)
     marker = MIRROR_DATA / "registry/base-image"
@@ -158,7 +158,7 @@ def push_base(tar: Path) -> bool:
         sources.write_text(SOURCES)
         output("buildah", "copy", "--quiet", container, sources, "/etc/apt/sources.list.d/site.sources")
         output("buildah", "copy", "--quiet", container, LAB / "mirror/apt-key.asc", "/etc/apt/keyrings/site.asc")
-        # A fixed time: the same files give the same digest, and no image on top is built again.
+        # With a fixed time the same files give the same digest, and no image on this base is built again.
         output("buildah", "commit", "--quiet", "--timestamp", "0", container, tag)
         logged("images", "buildah", "push", "--compression-format", "zstd", tag, env=client.environment())
         output("buildah", "rmi", tag)

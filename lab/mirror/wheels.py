@@ -1,4 +1,4 @@
-"""Python wheels that the runtime image is made from: the locked ones, fetched once, and the project's own."""
+"""Python wheels for the runtime image: the locked ones, fetched once, and those that are built here."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from lab.shell import logged
 LOCK = REPO / "locks/runtime-cpu.txt"
 SOURCE_LOCK = REPO / "locks/runtime-source.txt"
 UV_LOCK = REPO / "locks/uv.txt"
-# The second is only a name by which vLLM finds its CPU build.
+# The second contains only a name by which vLLM finds its CPU build.
 OWN = (REPO / "python", REPO / "lab/mirror/stand_ins/vllm-cpu-alias")
-# torch on the index is the CUDA build: what it links and a CPU host never calls gets empty libraries.
+# The index has torch's CUDA build. Libraries that it links and a CPU host never calls are replaced by empty ones.
 CUDA_STAND_INS = REPO / "lab/mirror/stand_ins/cuda_libraries.py"
-# Compilers and GPUs are absent here: DeepSpeed's own extensions are left to be built where they are used.
+# DeepSpeed's extensions need a GPU and its compiler: they are built where they are used.
 PIP = (sys.executable, "-m", "pip", "-q")
 HASHED = ("--no-deps", "--require-hashes")
 SOURCE_BUILD = {"DS_BUILD_OPS": "0", "PATH": f"{CONTROLLER_ENV}/bin:{os.environ['PATH']}"}
 
 
 def locked() -> Path:
-    """Folder with a wheel for every line of the runtime's lock, and uv's."""
+    """Folder with a wheel for every line of the runtime's lock and of uv's."""
     folder, _ = store.obtain("wheels", store.key(LOCK, UV_LOCK), _fetch)
     return folder
 
 
 def built() -> Path:
-    """Folder with the wheels that are built here: this project's, and those that the index has as source only."""
+    """Folder with the wheels that are built here: this project's, and those whose sources alone are on the index."""
     sources = sorted(p for tree in OWN for p in (*tree.glob("*.toml"), *tree.glob("*.md"), *tree.glob("src/**/*.py")))
     folder, _ = store.obtain("code", store.key(LOCK, SOURCE_LOCK, CUDA_STAND_INS, *sources), _build)
     return folder

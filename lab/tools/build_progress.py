@@ -1,4 +1,4 @@
-"""What the builds of the tools say while they last: which, how many of how many, and about how long yet."""
+"""Progress of the builds of the tools: which are being built, how many are done, and about how long the rest takes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager
 
 from lab.tools.go_modules import Module
 
-# One program links, on one core, while the next one is fetched and compiled.
+# While one program links, on one core, the next one is fetched and compiled.
 AT_A_TIME = 2
 EVERY_S = 60
-# A build that takes longer than it should is still not over.
+# A build that takes longer than estimated counts as this far, not as done.
 AT_MOST_DONE = 0.95
 
 
 class BuildProgress:
-    """Prints each module as its build ends, and once a minute what is being built and what is left."""
+    """Printer of progress: each module as its build ends, and once a minute what is being built and what is left."""
 
     def __init__(self, modules: Sequence[Module], clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -31,7 +31,7 @@ class BuildProgress:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Print while the block lasts; nothing when there is nothing to build."""
+        """Print while the block runs; nothing when there is nothing to build."""
         if not self._cost_s:
             yield
             return
@@ -46,9 +46,9 @@ class BuildProgress:
 
     @contextmanager
     def building(self, module: Module) -> Iterator[None]:
-        """Count the module as being built while the block lasts, and as built when it ends well."""
+        """Count the module as being built while the block runs, and as built when it succeeds."""
         with self._lock:
-            # One that was found damaged was not counted from the start.
+            # A module that was found damaged was not counted at the start.
             self._cost_s.setdefault(module.name, module.cost_s)
             self._running[module.name] = self._clock()
         try:
@@ -61,7 +61,7 @@ class BuildProgress:
             print(f"      built {module.name} ({seconds:.0f} s), {self.line()}", flush=True)
 
     def line(self) -> str:
-        """How many are built, which are being built, and about how long the rest takes."""
+        """The line that says how many are built, which are being built, and about how long the rest takes."""
         now = f", building {', '.join(self._running)}" if self._running else ""
         return f"{len(self._built)} of {len(self._cost_s)}{now}{self._left(', ')}"
 
@@ -70,7 +70,7 @@ class BuildProgress:
         return f"{before}about {max(1, round(seconds / 60))} min left" if seconds else ""
 
     def _seconds_left(self) -> float:
-        """From what has been done so far; what is being built counts as far as its time is gone, and never whole."""
+        """Estimate from the work done so far. A module that is being built counts by its time, and never as done."""
         cores = os.cpu_count() or 1
         now, total = self._clock(), sum(self._cost_s.values())
         each = cores / AT_A_TIME

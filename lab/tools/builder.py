@@ -1,6 +1,6 @@
-"""The pinned tools: built from Go modules whose go.mod and go.sum are committed under lab/tools/.
+"""Builder of the pinned tools, from Go modules whose go.mod and go.sum are committed under lab/tools/.
 
-A tool of the pinned version that is already on PATH is used as it is; a build is kept in the cache and never repeated.
+A tool on PATH that has the pinned version is used as it is. A build is kept in the cache and never repeated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lab.tools.build_progress import AT_A_TIME, BuildProgress
 from lab.tools.go_modules import Module, modules
 from lab.versions import versions
 
-# No DWARF is made, which the linker would drop again: what comes out is the same, and so no part of a build's key.
+# No DWARF: the linker would drop it again. The binaries are the same, so this is no part of a build's key.
 COMPILE = ("-trimpath", "-gcflags=all=-dwarf=false")
 # Names and users are looked up by Go's own code, also in a program that links C. With C's lookup the package `net`
 # differs, and everything that imports it would be compiled a second time.
@@ -26,7 +26,7 @@ TAGS = "-tags=netgo,osusergo"
 
 
 def check(module: Module) -> None:
-    """Refuse a version that is pinned and would not be what is built."""
+    """Refuse a module whose go.mod has another version than versions.yml."""
     if module.version != module.pin:
         go_mod = (module.path / "go.mod").relative_to(REPO)
         raise LabError(
@@ -37,7 +37,7 @@ def check(module: Module) -> None:
 
 
 def build() -> str | None:
-    """Make every tool available under BIN; returns what was built, None when nothing was."""
+    """Make every tool available under BIN; returns which were built, None when none was."""
     wanted = modules()
     for module in wanted:
         check(module)
@@ -54,10 +54,10 @@ def build() -> str | None:
     for module, (folder, _) in zip(needed, made, strict=True):
         sources[module.name] = {b: folder / b for b in module.binaries}
     pause, pause_made = store.obtain("tools/pause", _pause_key(), _compile_pause)
-    _link({name: path for found in sources.values() for name, path in found.items()} | {"pause": pause / "pause"})
+    _link({name: path for binaries in sources.values() for name, path in binaries.items()} | {"pause": pause / "pause"})
     built = [m.name for m, (_, new) in zip(needed, made, strict=True) if new] + ["pause"] * pause_made
     if built:
-        # 12 GB that nothing needs again: what was built lies in the cache.
+        # 12 GB that nothing needs any more: the binaries are in the lab's cache.
         logged("tools", "go", "clean", "-modcache", "-cache", env=_environment())
     return f"built {', '.join(built)}" if built else None
 
@@ -71,24 +71,23 @@ def _obtain(module: Module, progress: BuildProgress) -> tuple[Path, bool]:
 
 
 def missing(wanted: Sequence[Module]) -> list[Module]:
-    """Those that the cache does not hold; what is damaged there is found when it is taken."""
+    """Modules that the cache does not have. Damage there is noticed later, when the module is taken."""
     return [m for m in wanted if not (CACHE / "tools" / m.name / _key(m)).exists()]
 
 
 def _on_path(module: Module) -> dict[str, Path]:
-    """The module's binaries on PATH when all are there at the pinned version, else nothing."""
-    found = {b: Path(p) for b in module.binaries if (p := shutil.which(b))}
-    if not module.on_path or len(found) != len(module.binaries):
+    """The module's binaries on PATH, if all of them are there at the pinned version; else none."""
+    binaries = {name: Path(path) for name in module.binaries if (path := shutil.which(name))}
+    if not module.on_path or len(binaries) != len(module.binaries):
         return {}
-    pinned = all(_says(module, name, path) for name, path in found.items())
-    return found if pinned else {}
+    return binaries if all(_is_pinned(module, name, path) for name, path in binaries.items()) else {}
 
 
-def _says(module: Module, name: str, path: Path) -> bool:
-    """Whether a binary calls itself by the pinned version."""
+def _is_pinned(module: Module, name: str, path: Path) -> bool:
+    """Whether a binary prints the pinned version."""
     answer = attempt(path, *module.version_args.get(name, ("--version",)))
-    words = (answer.stdout + answer.stderr).replace("CoreDNS-", "").split()
-    return bool({module.pin, f"v{module.pin}"} & set(words))
+    printed = (answer.stdout + answer.stderr).replace("CoreDNS-", "").split()
+    return bool({module.pin, f"v{module.pin}"} & set(printed))
 
 
 def _key(module: Module) -> str:
@@ -117,10 +116,10 @@ def _compile(module: Module, into: Path) -> None:
         source = output("go", "list", "-m", "-f", "{{.Dir}}", go_module, cwd=module.path, env=_environment())
         shutil.copy(Path(source) / path, into)
         (into / Path(path).name).chmod(0o755)
-    missing = [b for b in module.binaries if not (into / b).exists()]
-    if missing:
+    absent = [binary for binary in module.binaries if not (into / binary).exists()]
+    if absent:
         raise LabError(
-            f"building {module.name} left no {', '.join(missing)}", "all of its binaries", f"read {module.path}/go.mod"
+            f"building {module.name} left no {', '.join(absent)}", "all of its binaries", f"read {module.path}/go.mod"
         )
 
 
@@ -150,7 +149,7 @@ def _environment(*, cgo: bool = False) -> dict[str, str]:
 
 
 def _link(sources: dict[str, Path]) -> None:
-    """One folder for PATH and for image builds, whatever a binary's origin."""
+    """Link binaries of any origin into one folder, for PATH and for image builds."""
     BIN.mkdir(parents=True, exist_ok=True)
     for name, source in sources.items():
         link = BIN / name

@@ -1,4 +1,4 @@
-"""The Go modules that the lab builds, each with its binaries. What version they are is what their go.mod says."""
+"""The Go modules that the lab builds, each with its binaries. Their versions are those of their go.mod."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.versions import versions
 
 CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")  # four of upstream's eighteen: flannel needs no more
 NVIDIA_TOOLKIT = ("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime-hook")
-# Programs that call NVML look each function up when they first call it: the driver has fewer or none where they start.
+# Programs look up each function of NVML when they first call it: the library may lack some, or be absent, at the start.
 BIND_NVML_LATE = "-extldflags=-Wl,-z,lazy"
 
 
@@ -19,13 +19,13 @@ BIND_NVML_LATE = "-extldflags=-Wl,-z,lazy"
 class Module:
     """One Go module: its binaries, and how a binary tells its version.
 
-    binaries:     file names that `go build tool` leaves, as the rest of the lab asks for them
+    binaries:     file names of what is built, as the rest of the lab uses them
     source:       Go module whose version in go.mod is the version of the binaries; empty for the lab's own programs
     pin:          the version that versions.yml gives them
-    cost_s:       processor seconds of its build, in this order, as once measured; used to estimate the time left
-    on_path:      whether binaries on PATH that call themselves by that version are used as they are
-    version_args: arguments that make the binaries print their version; of one that differs, under its name
-    built_as:     names under which Go leaves binaries that the lab calls otherwise
+    cost_s:       measured processor seconds of its build in this order, used to estimate the time left
+    on_path:      whether binaries on PATH that print that version are used as they are
+    version_args: arguments that make a binary print its version, by binary, where they are not --version
+    built_as:     Go's name of a binary and the lab's name for it, where they differ
     folder:       folder of its go.mod, where that is not lab/tools/<name>
     extras:       files that come with the source and belong beside the binaries: Go module, path in it
     """
@@ -50,7 +50,7 @@ class Module:
 
     @property
     def version(self) -> str:
-        """What go.mod brings, and so what the binaries are."""
+        """Version of the source in go.mod, and so of the binaries."""
         return required(self.path / "go.mod", self.source) if self.source else ""
 
 
@@ -61,12 +61,12 @@ def required(go_mod: Path, module: str) -> str:
     return version.removeprefix("v")
 
 
-# A main.go beside go.mod, which links no more than the lab calls.
+# A main.go beside go.mod, which links no more than the lab uses.
 OWN_MAIN = (".",)
 
 
 def modules() -> list[Module]:
-    """All of them, in the order of their builds: the longest first, last those that find their libraries compiled.
+    """All modules, in the order of their builds: the longest first, last those whose libraries are compiled by then.
 
     etcd, flannel and the GPU programs name the libraries of Kubernetes' go.mod at its very versions. The registry and
     Python's language host name those of pulumi's. Go then compiles them once: that saves a fifth of all processor time.
@@ -175,7 +175,7 @@ def _cni_plugins(pin: str) -> Module:
 
 
 def _kubernetes(pin: str) -> Module:
-    """Kubernetes' programs; they know their version from the linker alone."""
+    """Kubernetes' programs; their version is set by the linker."""
     name, source = "kubernetes", "k8s.io/kubernetes"
     version = required(REPO / "lab/tools" / name / "go.mod", source)
     major, minor, _ = version.split(".")

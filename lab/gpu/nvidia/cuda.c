@@ -1,4 +1,4 @@
-// libcuda.so.1 of the rack: enough of the driver's interface to see whether CUDA would start, and to keep bytes.
+// libcuda.so.1 of the rack: enough of the driver's interface to see whether CUDA would start, and to store bytes.
 // It fails as the real one does: no module, a module of another version, no node for unified memory, a fabric that no
 // manager has set up.
 #include "rack.h"
@@ -11,7 +11,7 @@ int cuInit(unsigned flags) {
   if (flags) return INVALID_VALUE;
   unsigned present[MAX_GPUS], found = rack_gpus(present);
   if (found && !rack_module_matches()) return DRIVER_MISMATCH;
-  // A GPU in MIG mode is no device as a whole, and no instance of one is ever made here.
+  // A GPU in MIG mode is not a device itself, and there are never instances of it.
   count = 0;
   for (unsigned i = 0; i < found; i++)
     if (!rack_reading(present[i], "mig_mode", 0)) minors[count++] = present[i];

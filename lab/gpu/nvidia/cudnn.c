@@ -1,4 +1,4 @@
-// libcudnn of the rack: it knows its version, and nothing else.
+// libcudnn of the rack: it has a version, and no other function.
 #include <stddef.h>
 
 size_t cudnnGetVersion(void) { return CUDNN_VERSION; }

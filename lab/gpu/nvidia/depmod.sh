@@ -1,5 +1,5 @@
 #!/bin/sh
-# What DKMS leaves when it has built the module for the kernel that runs.
+# Writes the files that DKMS leaves after it has built the module for the running kernel.
 set -eu
 modules=/lib/modules/$(uname -r)
 mkdir -p "$modules/updates/dkms"

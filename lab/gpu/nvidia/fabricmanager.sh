@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs as the fabric manager does, and refuses what it refuses; GPUs see its version in /run/nvidia-fabricmanager.
+# Runs like the fabric manager, and refuses what that refuses. GPUs read its version in /run/nvidia-fabricmanager.
 set -eu
 version=@VERSION@
 if [ "${1-}" = --version ]; then

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What loading and unloading NVIDIA's kernel module leaves in /dev and /proc; modprobe calls it (modprobe.conf).
+# Writes and removes what NVIDIA's kernel module has in /dev and /proc. modprobe calls this script (modprobe.conf).
 set -eu
 version=@VERSION@
 pci=/opt/rack/pci/devices

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""nvidia-smi of the rack: what operators and roles ask NVIDIA's for, in its words, read from libnvidia-ml.so.1.
+"""nvidia-smi of the rack: what operators and roles read of NVIDIA's, in the same form, from libnvidia-ml.so.1.
 
 nvidia-smi | -L | -q [-d ECC,...] | --query-gpu=FIELDS --format=csv[,noheader][,nounits] | nvlink --status | topo -m
 """
@@ -16,7 +16,7 @@ from lab.gpu.nvidia.rack_nvml import CORRUPTED_INFOROM, DRIVER_NOT_LOADED, GPU_I
 
 MIB = 1 << 20
 
-# Field to its unit and how it is read; the names are those of --help-query-gpu.
+# Unit and reader of each field; the names are those of --help-query-gpu.
 FIELDS: dict[str, tuple[str, Callable[[Gpu], object]]] = {
     "index": ("", lambda g: g.index),
     "name": ("", lambda g: g.text("Name")),
@@ -151,7 +151,7 @@ def topology(gpus: list[Gpu]) -> str:
 
 
 def warn_of_inforom(gpus: list[Gpu]) -> int:
-    """Say after the answer whose infoROM cannot be read; returns what nvidia-smi then ends with."""
+    """Name, after the answer, each GPU whose infoROM cannot be read; returns nvidia-smi's exit code."""
     corrupted = [gpu for gpu in gpus if not gpu.has_sound_inforom()]
     for gpu in corrupted:
         print(f"WARNING: infoROM is corrupted at gpu {gpu.bus_id()[4:]}")

@@ -1,5 +1,5 @@
 // libnvidia-ml.so.1 of the rack: the functions that nvidia-ctk, pynvml and exporters call, answered from files (rack.h).
-// Signatures, structs and codes are those of nvml.h; what is not here, a caller finds missing by name.
+// Signatures, structs and codes are those of nvml.h. A caller of another function finds that it is missing.
 #include <time.h>
 
 #include "rack.h"
@@ -23,7 +23,7 @@ static gpu_t gpus[MAX_GPUS];
 static unsigned count, initialised;
 
 #define READING(device, name, otherwise) rack_reading((device)->minor, name, otherwise)
-// Every question to a device goes through here: an unknown handle is refused, a lost GPU says so.
+// Every function with a device begins with this: it refuses an unknown handle, and reports a lost GPU.
 #define ASK(device)                                    \
   if (!initialised) return UNINITIALIZED;              \
   if (!(device)) return INVALID;                       \
@@ -124,7 +124,7 @@ ret_t nvmlDeviceGetNumaNodeId(nvmlDevice_t device, unsigned *node) { ASK(device)
 ret_t nvmlDeviceGetPersistenceMode(nvmlDevice_t device, unsigned *on) { ASK(device); return *on = rack_exists("/run/nvidia-persistenced/nvidia-persistenced.pid"), OK; }
 ret_t nvmlDeviceGetComputeMode(nvmlDevice_t device, int *mode) { ASK(device); return *mode = 0, OK; }
 
-// No instance of MIG is ever made.
+// There are never instances of MIG.
 ret_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, unsigned *pending) { ASK(device); return *current = *pending = READING(device, "mig_mode", 0), OK; }
 ret_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned *into) { ASK(device); return *into = READING(device, "mig_mode", 0) ? 7 : 0, OK; }
 ret_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned *into) { ASK(device); return *into = 0, OK; }
@@ -164,7 +164,7 @@ ret_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned *in
 
 ret_t nvmlDeviceValidateInforom(nvmlDevice_t device) { ASK(device); return READING(device, "inforom_corrupted", 0) ? CORRUPTED_INFOROM : OK; }
 ret_t nvmlDeviceGetEccMode(nvmlDevice_t device, int *current, int *pending) { ASK(device); return *current = *pending = READING(device, "ecc_mode", 1), OK; }
-// error: 0 corrected, 1 uncorrected; the same count since the last reset (volatile) and ever (aggregate).
+// error: 0 corrected, 1 uncorrected. The counts since the last reset (volatile) and of all time (aggregate) are the same.
 ret_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, int error, int counter, unsigned long long *into) {
   ASK(device);
   return (void)counter, *into = READING(device, error ? "ecc_uncorrected" : "ecc_corrected", 0), OK;
@@ -184,7 +184,7 @@ ret_t nvmlDeviceGetNvLinkState(nvmlDevice_t device, unsigned link, int *active) 
   if (!rack_needs_fabric() || link >= links) return UNSUPPORTED;
   return *active = !READING(device, "mig_mode", 0) && link < links - READING(device, "nvlinks_down", 0), OK;
 }
-// GPUs register with the fabric from Hopper on; an A100 has nothing to say of it, however sound its fabric is.
+// GPUs register with the fabric from Hopper on. An A100 does not support the question, also with a healthy fabric.
 static ret_t fill_fabric(nvmlDevice_t device, fabric_t *fabric) {
   memset(fabric, 0, sizeof *fabric);
   if (rack_model(device->minor)->capability_major < 9) return UNSUPPORTED;
@@ -214,7 +214,7 @@ ret_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int fields, field_t *values)
   return OK;
 }
 
-// Events: an XID is told once, when its file changes.
+// Events: an XID is reported once, when its file changes.
 ret_t nvmlEventSetCreate(nvmlEventSet_t *set) { return (*set = calloc(1, sizeof **set)) ? OK : TOO_SMALL; }
 ret_t nvmlEventSetFree(nvmlEventSet_t set) { return free(set), OK; }
 ret_t nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long long *types) { ASK(device); return *types = 8, OK; }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Keeps the GPUs initialised, as far as anybody can see: while its file is there, persistence mode is on.
+# Keeps the GPUs initialised, as nvidia-smi shows it: persistence mode is on while this program's file exists.
 set -eu
 if [ ! -e /dev/nvidiactl ]; then
   echo "Failed to query NVIDIA devices. Please ensure that the NVIDIA device files (/dev/nvidia*) exist." >&2

@@ -1,9 +1,9 @@
-// What the stand-ins of this folder share: where a host says which GPUs it has and how they are.
+// Shared by the stand-ins of this folder: the files that describe a host's GPUs and their state.
 //
 //   /dev/nvidia<N>                a GPU that the kernel module offers, in a container those that it was given
-//   /dev/nvidiactl, -uvm          what all of them need beside
+//   /dev/nvidiactl, -uvm          further nodes that every GPU needs
 //   /opt/rack/pci/devices/        PCI devices in the form of /sys/bus/pci/devices
-//   /opt/rack/gpus/<N>/<reading>  one number per file, set by whoever wants a GPU to be hot, busy or broken
+//   /opt/rack/gpus/<N>/<reading>  one number per file, written by a test that needs a GPU to be hot, busy or broken
 //   /proc/driver/nvidia/version   version of the module that is loaded
 //   /run/nvidia-fabricmanager/    version of the fabric manager that runs
 //
@@ -78,8 +78,8 @@ static inline const model_t *rack_model(unsigned minor) {
   return &MODELS[0];
 }
 
-// Whether this process may use a device node. A container's cgroup refuses one that the container was not given, also
-// where the node itself is there; behind one that it was given the rack has no device, and the kernel says so.
+// Whether this process may use a device node. A container's cgroup refuses a node that the container was not given, even
+// where the file exists. A node that it was given has no device behind it, and the kernel reports that.
 static inline int rack_opens(const char *node) {
   char full[512];
   rack_path(full, sizeof full, "%s", node);
@@ -101,7 +101,7 @@ static inline unsigned rack_gpus(unsigned minors[MAX_GPUS]) {
   return count;
 }
 
-// Whether a file holds this version as a word of its own; `otherwise` when there is no such file.
+// Whether a file contains this version as a whole word; `otherwise` when there is no such file.
 static inline int rack_says(const char *path, const char *version, int otherwise) {
   char full[512], text[512] = "";
   rack_path(full, sizeof full, "%s", path);
@@ -115,7 +115,7 @@ static inline int rack_says(const char *path, const char *version, int otherwise
   return 0;
 }
 
-// A container sees no such file, and takes the host's word that library and module belong together.
+// A container sees no such file: the library then counts as the module's.
 static inline int rack_module_matches(void) { return rack_says("/proc/driver/nvidia/version", VERSION, 1); }
 static inline int rack_has_switches(void) { return rack_exists("/dev/nvidia-nvswitchctl"); }
 // From NVLink 5 on (B200) the switches are no PCI devices and have no node: the GPUs themselves wait for the fabric.

@@ -1,4 +1,4 @@
-"""What nvidia-smi reads from libnvidia-ml.so.1 of the rack, under nvidia-smi's names for it."""
+"""Readings from libnvidia-ml.so.1 of the rack, under nvidia-smi's names."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Nvml:
 
 
 class Gpu:
-    """One device's readings under nvidia-smi's names for them."""
+    """One device's readings under nvidia-smi's names."""
 
     def __init__(self, nvml: Nvml, index: int) -> None:
         self.nvml, self.index = nvml, index
@@ -88,7 +88,7 @@ class Gpu:
         return str(into.bus_id.decode())
 
     def fabric(self) -> tuple[str, str]:
-        """State of the registration, and what came of it once it has ended."""
+        """State of the registration with the fabric, and its result once it has ended."""
         try:
             self.nvml.call("DeviceGetGpuFabricInfo", self.handle, byref(into := Fabric()))
         except NvmlError as problem:

@@ -1,4 +1,4 @@
-"""Make a wheel of empty CUDA libraries: torch's CUDA build then loads on a host without GPUs, and without 3 GB of them.
+"""Make a wheel of empty CUDA libraries: with 3 GB less, torch's CUDA build then still loads on a host without GPUs.
 
     python cuda_libraries.py TORCH_WHEEL OUT_DIR
 
@@ -20,7 +20,7 @@ import zipfile
 from collections import defaultdict
 from pathlib import Path
 
-# Library to the prefix of its functions, for symbols that carry no version, and the package that has the real one.
+# Each library with the prefix of its functions, which tells it where a symbol has no version, and its real package.
 LIBRARIES = {
     "libcublas.so.13": ("cublas", "nvidia-cublas"),
     "libcublasLt.so.13": ("cublasLt", "nvidia-cublas"),
@@ -41,7 +41,7 @@ SYMBOL = re.compile(r" UND (\w+)(?:@(\S+))?(?: \(\d+\))?$", re.MULTILINE)
 
 
 def read_wanted(libraries: list[Path]) -> dict[str, dict[str, set[str]]]:
-    """Library name to symbol version ("" for none) to the functions that some torch library takes from it."""
+    """Functions that torch's libraries take from each library, by library and symbol version ("" for none)."""
     wanted: dict[str, dict[str, set[str]]] = {library: defaultdict(set) for library in LIBRARIES}
     longest_first = sorted(LIBRARIES, key=lambda library: -len(LIBRARIES[library][0]))
     for path in libraries:

@@ -49,10 +49,10 @@ var fields = []field{
 		func(g gpu) float64 { return g.NVLinkGBs }},
 }
 
-// reservedMiB is what an idle H100's driver keeps of its memory.
+// reservedMiB is the memory that the driver reserves on an idle H100.
 const reservedMiB = 480
 
-// idle gives the driver's GPUs readings of devices that do nothing.
+// idle returns the driver's GPUs with the readings of idle devices.
 func idle(known []driver.GPU) []gpu {
 	gpus := make([]gpu, len(known))
 	for i, device := range known {

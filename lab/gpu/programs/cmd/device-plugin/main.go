@@ -72,7 +72,7 @@ func offer(ctx context.Context, folder string, plugin *plugin, every time.Durati
 	log.Printf("offering %d %s", len(plugin.gpus), resource)
 	for wait(ctx, every) {
 		now, err := os.Stat(kubelet)
-		// The inode alone does not tell: a file system gives a removed socket's number to the next one.
+		// The inode alone is not enough: a file system gives a removed socket's number to the next one.
 		if err != nil || !os.SameFile(known, now) || !now.ModTime().Equal(known.ModTime()) {
 			log.Print("the kubelet was restarted: registering again")
 			return nil

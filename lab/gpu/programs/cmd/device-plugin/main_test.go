@@ -16,7 +16,7 @@ import (
 	"qwen-onprem.lab/gpu/internal/driver"
 )
 
-// rack is as many GPUs as asked for, of which the first is not the kernel's first.
+// rack returns so many GPUs, of which the first is not the kernel's first.
 func rack(count int) []driver.GPU {
 	gpus := make([]driver.GPU, count)
 	for i := range gpus {

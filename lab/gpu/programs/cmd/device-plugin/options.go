@@ -16,7 +16,7 @@ type options struct {
 	failOnInitError bool // FAIL_ON_INIT_ERROR: end without a driver, or wait forever
 }
 
-// What NVIDIA's plugin understands and this one does not: a setting other than these is refused, never ignored.
+// Settings of NVIDIA's plugin that this one does not have. Another value than these is refused, never ignored.
 var onlyAs = map[string]string{
 	"MIG_STRATEGY":              "none",
 	"GDRCOPY_ENABLED":           "false",

@@ -14,7 +14,7 @@ func TestDevicesAreNamedAsTheStrategiesSay(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer := newPlugin(rack(8), read).allocate(rack(8)[3:5])
-	// As NVIDIA's: the mounts take the variable over.
+	// As in NVIDIA's: mounts replace the variable.
 	if got := answer.Envs["NVIDIA_VISIBLE_DEVICES"]; got != "/var/run/nvidia-container-devices" {
 		t.Errorf("NVIDIA_VISIBLE_DEVICES=%q", got)
 	}

@@ -15,10 +15,10 @@ import (
 	"qwen-onprem.lab/gpu/internal/driver"
 )
 
-// mounted is where NVIDIA's runtime looks for devices that are named by what is mounted.
+// mounted is the folder in which NVIDIA's runtime looks for devices that are named by mounts.
 const mounted = "/var/run/nvidia-container-devices"
 
-// The nodes that every container with a GPU needs beside it, where the host has them.
+// Further nodes that every container with a GPU needs, where the host has them.
 var controlNodes = []string{"/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset"}
 
 type plugin struct {
@@ -37,7 +37,7 @@ type server struct {
 	plugin *plugin
 }
 
-// Stop ends the open device streams first: the kubelet never closes them itself.
+// Stop ends the open device streams first, because the kubelet never closes them.
 func (s server) Stop() {
 	close(s.plugin.stopped)
 	s.Server.Stop()
@@ -76,7 +76,7 @@ func (p *plugin) ListAndWatch(_ *api.Empty, stream grpc.ServerStreamingServer[ap
 	return nil
 }
 
-// Allocate names the devices to whoever starts the container: neither a variable nor a mount brings the driver in by
+// Allocate names the devices to the runtime that starts the container. Neither a variable nor a mount adds the driver by
 // itself, and device nodes come without its libraries.
 func (p *plugin) Allocate(_ context.Context, request *api.AllocateRequest) (*api.AllocateResponse, error) {
 	response := &api.AllocateResponse{}

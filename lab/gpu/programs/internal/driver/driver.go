@@ -1,5 +1,5 @@
-// Package driver asks libnvidia-ml.so.1 which GPUs this container sees, as NVIDIA's own programs do. A container to which
-// the runtime brought no driver has no such library.
+// Package driver asks libnvidia-ml.so.1 which GPUs this container sees, as NVIDIA's own programs do. Without a driver from
+// the runtime a container has no such library.
 package driver
 
 import (
@@ -8,7 +8,7 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
 
-// GPU is what the driver says of one device.
+// GPU is one device as the driver describes it.
 type GPU struct {
 	Index     int
 	Minor     int
