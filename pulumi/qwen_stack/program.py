@@ -15,6 +15,7 @@ from qwen_stack.specs.gateway import haproxy_config, route
 
 def run() -> None:
     settings = config.load(pulumi.Config())
+    # Not register_resource_transform: pulumi's mocks know no transforms, and no test would see labels and login.
     pulumi.runtime.register_stack_transformation(label_everything)
 
     pull_secret = config.pull_secret(settings)
@@ -42,7 +43,7 @@ def run() -> None:
             namespace=namespace.name,
             gateway=settings.gateway,
             image=settings.images.gateway,
-            config=haproxy_config(settings.gateway, route(settings)),
+            configuration=haproxy_config(settings.gateway, route(settings)),
             api_keys=config.api_keys(settings),
         ),
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from qwen_stack.specs import alert_rules, alertmanager, dcgm_exporter, gateway, model_server, prometheus
+from qwen_stack.specs import alert_rules, alertmanager, dcgm_exporter, gateway, model_server, prometheus, single_pod
 
 PROMTOOL = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not on PATH: apt-get install prometheus"
@@ -117,9 +117,8 @@ def test_every_scrape_job_asks_a_headless_service_and_a_port_that_exist(settings
 
 
 def test_prometheus_has_no_right_to_read_the_cluster(settings: Any) -> None:
-    pod = prometheus.deployment(
-        settings.monitoring, "i", prometheus.files(settings.monitoring, "d", servers(settings))
-    )["spec"]["template"]
+    server = prometheus.server(settings.monitoring, "d", servers(settings))
+    pod = single_pod.deployment(server, "image")["spec"]["template"]
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert "serviceAccountName" not in pod["spec"]
 

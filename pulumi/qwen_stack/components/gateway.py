@@ -15,12 +15,12 @@ from qwen_stack.specs.manifest import checksum, disruption_budget
 
 @dataclass(frozen=True, slots=True)
 class GatewayArgs:
-    """`config` is HAProxy's whole configuration; `api_keys` maps names to keys."""
+    """`configuration` is HAProxy's whole file; `api_keys` maps names to keys."""
 
     namespace: pulumi.Input[str]
     gateway: GatewaySettings
     image: str
-    config: str
+    configuration: str
     api_keys: pulumi.Output[Mapping[str, str]]
 
 
@@ -28,16 +28,16 @@ class Gateway(pulumi.ComponentResource):
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("qwen-onprem:serving:Gateway", name, None, opts)
         clients = args.api_keys.apply(specs.clients_map)
-        config = create(specs.config_map(args.config), self, args.namespace)
+        config_map = create(specs.config_map(args.configuration), self, args.namespace)
         secret = create(specs.clients_secret(clients.apply(specs.encoded)), self, args.namespace)
         deployment = specs.deployment(
             args.gateway,
             args.image,
-            config_checksum=checksum(args.config),
+            config_checksum=checksum(args.configuration),
             # A digest of digests is no secret, and a secret annotation would hide the whole pod template in diffs.
             clients_checksum=pulumi.Output.unsecret(clients.apply(checksum)),
         )
-        create(deployment, self, args.namespace, depends_on=[config, secret])
+        create(deployment, self, args.namespace, depends_on=[config_map, secret])
         service = create(specs.gateway_service(args.gateway), self, args.namespace)
         create(specs.metrics_service(), self, args.namespace)
         create(disruption_budget(specs.NAME), self, args.namespace)

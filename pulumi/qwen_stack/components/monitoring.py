@@ -10,7 +10,8 @@ import pulumi
 from qwen_stack.components.kubernetes import create, name_of
 from qwen_stack.settings import Images
 from qwen_stack.settings import Monitoring as MonitoringSettings
-from qwen_stack.specs import alertmanager, dcgm_exporter, prometheus
+from qwen_stack.specs import alertmanager, dcgm_exporter, prometheus, single_pod
+from qwen_stack.specs.single_pod import SinglePod
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +32,14 @@ class Monitoring(pulumi.ComponentResource):
         super().__init__("qwen-onprem:monitoring:Monitoring", name, None, opts)
         create(dcgm_exporter.daemon_set(args.images.dcgm_exporter, args.runtime_class), self, args.namespace)
         create(dcgm_exporter.discovery(), self, args.namespace)
-        self._alertmanager(args)
-        self.prometheus_service_name = self._prometheus(args)
+        alerts = alertmanager.server(args.monitoring)
+        self._single_pod(alerts, args.images.alertmanager, args.namespace)
+        metrics = prometheus.server(args.monitoring, args.service_domain, args.servers)
+        self.prometheus_service_name = self._single_pod(metrics, args.images.prometheus, args.namespace)
         self.register_outputs({"prometheus_service_name": self.prometheus_service_name})
 
-    def _alertmanager(self, args: MonitoringArgs) -> None:
-        files = alertmanager.files(args.monitoring)
-        config = create(files, self, args.namespace)
-        create(alertmanager.deployment(args.images.alertmanager, files), self, args.namespace, depends_on=[config])
-        create(alertmanager.alertmanager_service(args.monitoring), self, args.namespace)
-
-    def _prometheus(self, args: MonitoringArgs) -> pulumi.Output[str]:
-        files = prometheus.files(args.monitoring, args.service_domain, args.servers)
-        config = create(files, self, args.namespace)
-        deployment = prometheus.deployment(args.monitoring, args.images.prometheus, files)
-        create(deployment, self, args.namespace, depends_on=[config])
-        service = create(prometheus.prometheus_service(args.monitoring), self, args.namespace)
-        return name_of(service)
+    def _single_pod(self, server: SinglePod, image: str, namespace: pulumi.Input[str]) -> pulumi.Output[str]:
+        """Returns the name of the server's service."""
+        config = create(single_pod.config(server), self, namespace)
+        create(single_pod.deployment(server, image), self, namespace, depends_on=[config])
+        return name_of(create(single_pod.service(server), self, namespace))

@@ -5,17 +5,8 @@ from __future__ import annotations
 import yaml
 
 from qwen_stack.settings import Monitoring
-from qwen_stack.specs.manifest import (
-    Manifest,
-    app,
-    checksum,
-    config_map,
-    container_security,
-    exposed,
-    metadata,
-    pod_security,
-    probe,
-)
+from qwen_stack.specs.manifest import Manifest
+from qwen_stack.specs.single_pod import SinglePod
 
 NAME = "alertmanager"
 PORT = 9093
@@ -39,62 +30,23 @@ def alertmanager_config(monitoring: Monitoring) -> str:
     return yaml.safe_dump({"route": route, "receivers": [receiver]}, sort_keys=False)
 
 
-def files(monitoring: Monitoring) -> Manifest:
-    return config_map(f"{NAME}-config", {"alertmanager.yml": alertmanager_config(monitoring)})
-
-
-def container(image: str) -> Manifest:
-    return {
-        "name": NAME,
-        # The image's entrypoint is the server itself.
-        "image": image,
-        "args": [
+def server(monitoring: Monitoring) -> SinglePod:
+    return SinglePod(
+        name=NAME,
+        port=PORT,
+        node_port=monitoring.alertmanager_node_port,
+        files={"alertmanager.yml": alertmanager_config(monitoring)},
+        config_dir=CONFIG_DIR,
+        data_dir=DATA_DIR,
+        arguments=(
             f"--config.file={CONFIG_DIR}/alertmanager.yml",
             f"--storage.path={DATA_DIR}",
             # A single instance has no peers to gossip with.
             "--cluster.listen-address=",
-        ],
-        "ports": [{"name": "http", "containerPort": PORT}],
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
-        "readinessProbe": probe("/-/ready", "http", period_s=3, failures=3),
-        "livenessProbe": probe("/-/healthy", "http", period_s=10, failures=6),
-        "securityContext": container_security(),
-        "volumeMounts": [
-            {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
-            {"name": "data", "mountPath": DATA_DIR},
-        ],
-    }
-
-
-def deployment(image: str, files: Manifest) -> Manifest:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata(NAME),
-        "spec": {
-            "replicas": 1,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": app(NAME)},
-            "template": {
-                "metadata": {
-                    "labels": app(NAME),
-                    "annotations": {"checksum/config": checksum(*files["data"].values())},
-                },
-                "spec": {
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "securityContext": pod_security(),
-                    "containers": [container(image)],
-                    "volumes": [
-                        {"name": "config", "configMap": {"name": f"{NAME}-config"}},
-                        # Silences and notification history last as long as the pod.
-                        {"name": "data", "emptyDir": {"sizeLimit": "64Mi"}},
-                    ],
-                },
-            },
-        },
-    }
-
-
-def alertmanager_service(monitoring: Monitoring) -> Manifest:
-    return exposed(NAME, "http", PORT, monitoring.alertmanager_node_port)
+        ),
+        cpu_request="10m",
+        memory_request="32Mi",
+        memory_limit="256Mi",
+        # Silences and the history of notifications.
+        data_limit="64Mi",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qwen_stack.specs.manifest import (
+    NO_CLUSTER_ACCESS,
     VISIBLE_DEVICES,
     Manifest,
     app,
@@ -39,8 +40,7 @@ def container(image: str) -> Manifest:
 
 def daemon_set(image: str, runtime_class: str) -> Manifest:
     pod: Manifest = {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
+        **NO_CLUSTER_ACCESS,
         **gpu_pod(runtime_class),
         # DCGM's embedded engine opens the driver's device nodes as root; it needs no capability for these fields.
         "securityContext": {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}},

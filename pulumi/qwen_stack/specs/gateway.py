@@ -15,6 +15,7 @@ import jinja2
 from qwen_stack.settings import Gateway, Settings
 from qwen_stack.specs import manifest, model_server
 from qwen_stack.specs.manifest import (
+    NO_CLUSTER_ACCESS,
     Manifest,
     apart,
     app,
@@ -184,8 +185,7 @@ def deployment(gateway: Gateway, image: str, config_checksum: str, clients_check
                     "annotations": {"checksum/config": config_checksum, "checksum/clients": clients_checksum},
                 },
                 "spec": {
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
+                    **NO_CLUSTER_ACCESS,
                     "affinity": apart(NAME),
                     "terminationGracePeriodSeconds": WITHDRAWAL_S + gateway.drain_seconds + 10,
                     "securityContext": pod_security(),

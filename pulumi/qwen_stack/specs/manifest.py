@@ -15,6 +15,8 @@ GPU_RESOURCE = "nvidia.com/gpu"
 GPU_NODES = {"nvidia.com/gpu.present": "true"}
 GPU_TOLERATIONS = [{"key": GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"}]
 USER = 10001
+# Part of every pod: no token for the cluster's API, and no variables that name its services.
+NO_CLUSTER_ACCESS = {"automountServiceAccountToken": False, "enableServiceLinks": False}
 # Names a container's GPUs to the runtime class. Images built on NVIDIA's name all: a container that needs none says so.
 VISIBLE_DEVICES = "NVIDIA_VISIBLE_DEVICES"
 NO_GPUS = [{"name": VISIBLE_DEVICES, "value": "void"}]
@@ -50,10 +52,10 @@ def service(name: str, ports: dict[str, int], **spec: Any) -> Manifest:
 
 def exposed(name: str, port: str, number: int, node_port: int | None) -> Manifest:
     """A service inside the cluster, and on every node's address too when it has a node port."""
-    found = service(name, {port: number}, type="ClusterIP" if node_port is None else "NodePort")
+    manifest = service(name, {port: number}, type="ClusterIP" if node_port is None else "NodePort")
     if node_port is not None:
-        found["spec"]["ports"][0]["nodePort"] = node_port
-    return found
+        manifest["spec"]["ports"][0]["nodePort"] = node_port
+    return manifest
 
 
 def config_map(name: str, data: dict[str, str]) -> Manifest:

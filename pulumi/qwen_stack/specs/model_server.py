@@ -9,6 +9,7 @@ from qwen_stack import rollouts
 from qwen_stack.settings import Model
 from qwen_stack.specs.manifest import (
     GPU_RESOURCE,
+    NO_CLUSTER_ACCESS,
     NO_GPUS,
     Manifest,
     apart,
@@ -142,8 +143,7 @@ def pod_template(model: Model, image: str, server: Manifest, runtime_class: str)
     return {
         "metadata": {"labels": {**app(model.server), "qwen-onprem/model": model.name}},
         "spec": {
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
+            **NO_CLUSTER_ACCESS,
             **gpu_pod(runtime_class, model.hosts),
             "affinity": apart(model.server),
             "terminationGracePeriodSeconds": grace_seconds(model),

@@ -8,17 +8,8 @@ import yaml
 
 from qwen_stack.settings import Monitoring
 from qwen_stack.specs import alert_rules, alertmanager, dcgm_exporter, gateway, model_server
-from qwen_stack.specs.manifest import (
-    Manifest,
-    app,
-    checksum,
-    config_map,
-    container_security,
-    exposed,
-    metadata,
-    pod_security,
-    probe,
-)
+from qwen_stack.specs.manifest import Manifest
+from qwen_stack.specs.single_pod import SinglePod
 
 NAME = "prometheus"
 PORT = 9090
@@ -29,19 +20,19 @@ SUPERVISORS = "supervisor"
 SINGLE_TARGETS = {alertmanager.NAME: f"{alertmanager.NAME}:{alertmanager.PORT}", NAME: f"localhost:{PORT}"}
 
 
-def pod_job(job: str, services: Sequence[str], port: int, domain: str) -> Manifest:
-    """Scrape every pod that headless services list. `domain` is the one of the namespace's services."""
-    names = [f"{service}.{domain}." for service in services]
-    found: Manifest = {
-        "job_name": job,
-        "dns_sd_configs": [{"names": names, "type": "A", "port": port, "refresh_interval": "10s"}],
+def pod_job(name: str, services: Sequence[str], port: int, domain: str) -> Manifest:
+    """Scrape job for every pod that headless services list; `domain` follows their names in DNS."""
+    hosts = [f"{service}.{domain}." for service in services]
+    job: Manifest = {
+        "job_name": name,
+        "dns_sd_configs": [{"names": hosts, "type": "A", "port": port, "refresh_interval": "10s"}],
     }
-    if job == gateway.NAME:
+    if name == gateway.NAME:
         # The slots that hold no server have nothing to report.
-        found["params"] = {"no-maint": [""]}
-    if job == dcgm_exporter.NAME:
-        found["metric_relabel_configs"] = [{"source_labels": ["Hostname"], "target_label": "node"}]
-    return found
+        job["params"] = {"no-maint": [""]}
+    if name == dcgm_exporter.NAME:
+        job["metric_relabel_configs"] = [{"source_labels": ["Hostname"], "target_label": "node"}]
+    return job
 
 
 def prometheus_config(monitoring: Monitoring, domain: str, servers: Sequence[str]) -> str:
@@ -65,66 +56,25 @@ def prometheus_config(monitoring: Monitoring, domain: str, servers: Sequence[str
     return yaml.safe_dump(config, sort_keys=False, width=120)
 
 
-def files(monitoring: Monitoring, domain: str, servers: Sequence[str]) -> Manifest:
+def server(monitoring: Monitoring, domain: str, servers: Sequence[str]) -> SinglePod:
     """`servers` are the names of the model servers' services."""
-    data = {
-        "prometheus.yml": prometheus_config(monitoring, domain, servers),
-        "rules.yml": alert_rules.rules_file(monitoring),
-    }
-    return config_map(f"{NAME}-config", data)
-
-
-def container(monitoring: Monitoring, image: str) -> Manifest:
-    return {
-        "name": NAME,
-        # The image's entrypoint is the server itself.
-        "image": image,
-        "args": [
+    return SinglePod(
+        name=NAME,
+        port=PORT,
+        node_port=monitoring.prometheus_node_port,
+        files={
+            "prometheus.yml": prometheus_config(monitoring, domain, servers),
+            "rules.yml": alert_rules.rules_file(monitoring),
+        },
+        config_dir=CONFIG_DIR,
+        data_dir=DATA_DIR,
+        arguments=(
             f"--config.file={CONFIG_DIR}/prometheus.yml",
             f"--storage.tsdb.path={DATA_DIR}",
             f"--storage.tsdb.retention.time={monitoring.retention}",
-        ],
-        "ports": [{"name": "http", "containerPort": PORT}],
-        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "2Gi"}},
-        "readinessProbe": probe("/-/ready", "http", period_s=3, failures=3),
-        "livenessProbe": probe("/-/healthy", "http", period_s=10, failures=6),
-        "securityContext": container_security(),
-        "volumeMounts": [
-            {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
-            {"name": "data", "mountPath": DATA_DIR},
-        ],
-    }
-
-
-def deployment(monitoring: Monitoring, image: str, files: Manifest) -> Manifest:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata(NAME),
-        "spec": {
-            "replicas": 1,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": app(NAME)},
-            "template": {
-                "metadata": {
-                    "labels": app(NAME),
-                    "annotations": {"checksum/config": checksum(*files["data"].values())},
-                },
-                "spec": {
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "securityContext": pod_security(),
-                    "containers": [container(monitoring, image)],
-                    "volumes": [
-                        {"name": "config", "configMap": {"name": f"{NAME}-config"}},
-                        # On the node's disk for the pod's life: a new pod begins without history.
-                        {"name": "data", "emptyDir": {"sizeLimit": monitoring.storage_limit}},
-                    ],
-                },
-            },
-        },
-    }
-
-
-def prometheus_service(monitoring: Monitoring) -> Manifest:
-    return exposed(NAME, "http", PORT, monitoring.prometheus_node_port)
+        ),
+        cpu_request="50m",
+        memory_request="128Mi",
+        memory_limit="2Gi",
+        data_limit=monitoring.storage_limit,
+    )
