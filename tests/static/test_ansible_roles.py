@@ -1,6 +1,8 @@
 """Every role has one anatomy, so that a reader who knows one role knows them all."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ ANSIBLE = Path(__file__).parents[2] / "ansible"
 ROLES = sorted(path for path in (ANSIBLE / "roles").iterdir() if path.is_dir())
 TASK_FILES = sorted(ANSIBLE.glob("roles/*/tasks/*.yml"))
 COMMANDS = {"ansible.builtin.command", "ansible.builtin.shell", "ansible.builtin.raw", "ansible.builtin.script"}
+LEADS_TO_THE_SPECIFICATION = "# README.md says what each option is for, from meta/argument_specs.yml."
 SEQUENCING = {"ansible.builtin.import_tasks", "ansible.builtin.include_tasks"}
 TASK_KEYWORDS = {"name", "when", "loop", "loop_control", "vars", "tags"}
 
@@ -48,11 +51,47 @@ def test_specification_names_exactly_the_defaults(role: Path) -> None:
     assert set(specified) == set(load(role / "defaults/main.yml"))
 
 
+def test_readmes_have_the_table_of_the_specification() -> None:
+    checked = subprocess.run(
+        [sys.executable, ANSIBLE / "option_tables.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
 @each_role
-def test_readme_names_every_variable(role: Path) -> None:
-    readme = (role / "README.md").read_text()
-    missing = [name for name in load(role / "defaults/main.yml") if f"`{name}`" not in readme]
-    assert not missing, f"{role.name}/README.md lacks {missing}"
+def test_an_option_is_described_only_in_the_specification(role: Path) -> None:
+    """Comments at the margin of the defaults would be a second description; the one line that leads to it is enough."""
+    lines = (role / "defaults/main.yml").read_text().splitlines()
+    assert [line for line in lines if line.startswith("#")] == [LEADS_TO_THE_SPECIFICATION]
+
+
+@each_role
+def test_a_required_option_is_empty_until_it_is_set_and_the_role_itself_refuses_that(role: Path) -> None:
+    """Its own message says what is needed and what to do; Ansible's would only name the option."""
+    options = load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    defaults, variables = load(role / "defaults/main.yml"), load(role / "vars/main.yml") or {}
+    asserts = [
+        str(task["ansible.builtin.assert"])
+        for file in role.glob("tasks/*.yml")
+        for task in tasks_in(load(file))
+        if "ansible.builtin.assert" in task
+    ]
+    asserts += [str(variables.get(name)) for name in re.findall(rf"__{role.name}_\w+", " ".join(asserts))]
+    for name in (name for name, option in options.items() if option.get("required")):
+        assert not defaults[name]
+        assert re.search(rf"\b{name}\b", " ".join(asserts)), f"{name} is required, and no assert refuses its absence"
+
+
+@each_role
+def test_what_an_empty_default_means_is_said(role: Path) -> None:
+    options = load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    defaults = load(role / "defaults/main.yml")
+    silent = [
+        name
+        for name, option in options.items()
+        if defaults[name] == "" and not option.get("required") and "mpty" not in option["description"]
+    ]
+    assert not silent
 
 
 @each_role

@@ -27,8 +27,6 @@ APT::Architecture "amd64";
 DPkg::Options {{ "--root={root}"; "--force-script-chrootless"; "--force-not-root"; "--log={root}/log"; }};
 """
 RUN = """\
-import sys
-sys.path.insert(0, {collections!r})
 import pathlib
 from ansible_collections.qwen_onprem.hosts.plugins.modules import pinned_packages
 pinned_packages.PREFERENCES = pathlib.Path({preferences!r})
@@ -84,13 +82,15 @@ class System:
         if not self.published:
             self.publish()
         arguments = {"name": "t", "packages": packages, "_ansible_check_mode": check, **parameters}
-        code = RUN.format(
-            collections=str(ANSIBLE / "collections"), preferences=str(self.root / "etc/apt/preferences.d")
-        )
+        code = RUN.format(preferences=str(self.root / "etc/apt/preferences.d"))
         done = subprocess.run(
             [sys.executable, "-c", code],
             input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-            env={**self.environment, "PATH": f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ['PATH']}"},
+            env={
+                **self.environment,
+                "PATH": f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ['PATH']}",
+                "PYTHONPATH": str(ANSIBLE / "collections"),
+            },
             capture_output=True,
             text=True,
             check=False,
