@@ -57,7 +57,7 @@ def test_the_chinese_readme_gives_the_commands_of_the_english_one() -> None:
     assert english == chinese
 
 
-def test_the_chinese_readme_names_the_paths_and_figures_of_the_english_one() -> None:
+def test_the_chinese_readme_names_the_links_and_code_of_the_english_one() -> None:
     links, code = r"\]\(([^)]+)\)", r"`([^`]+)`"
     for named in (links, code):
         english, chinese = (set(re.findall(named, text)) for text in (ENGLISH, CHINESE))
