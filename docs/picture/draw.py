@@ -3,7 +3,8 @@
 python docs/picture/draw.py            writes docs/picture/*.svg anew; needs locks/picture.txt: `make picture`
 python docs/picture/draw.py --check    says which of them differ from what would be drawn, and changes nothing
 
-Each drawing carries the digest of this file and of the lock, so that a test without the library sees one that is old.
+Each drawing ends with digests of itself and of what it was made from: a test without the library sees one that is old or
+was changed by hand.
 """
 
 from __future__ import annotations
@@ -170,6 +171,12 @@ def inputs() -> str:
     return hashlib.sha256(Path(__file__).read_bytes() + LOCK.read_bytes()).hexdigest()
 
 
+def sealed(svg: str) -> str:
+    """A drawing with its last line: digests of what it was made from and of the drawing itself."""
+    digest = hashlib.sha256(svg.encode()).hexdigest()
+    return f"{svg}\n<!-- docs/picture/draw.py drew {digest} from {inputs()} -->\n"
+
+
 def path(language: str, theme: str) -> Path:
     return HERE / f"overview-{theme}{language}.svg"
 
@@ -193,7 +200,7 @@ def draw(language: str, theme: str) -> str:
         drawing.append(drawsvg.Lines(*corners, fill="none", stroke=colour, stroke_width=1.5, marker_end=heads[colour]))
         if arrow.label:
             drawing.append(drawsvg.Text(words[arrow.label][0], 13, *arrow.at, fill=colours.muted))
-    return f"{drawing.as_svg()}\n<!-- drawn by docs/picture/draw.py from {inputs()} -->\n"
+    return sealed(drawing.as_svg())
 
 
 def _box(drawing: Drawing, box: Box, lines: tuple[str, ...], colours: Theme) -> None:

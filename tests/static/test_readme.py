@@ -72,11 +72,11 @@ def test_both_show_the_picture_for_light_and_dark_pages() -> None:
 
 @pytest.mark.parametrize("drawing", DRAWINGS, ids=lambda path: path.stem)
 def test_a_drawing_is_what_the_program_draws_now(drawing: Path) -> None:
-    """Its last line has the digest of the program and of the library's lock: `make picture` draws anew."""
-    assert drawing.read_text().splitlines()[-1] == f"<!-- drawn by docs/picture/draw.py from {draw.inputs()} -->"
-    texts = "".join(ElementTree.parse(drawing).getroot().itertext())
-    language = ".zh-CN" if drawing.stem.endswith(".zh-CN") else ""
-    assert all(line in texts for lines in draw.WORDS[language].values() for line in lines)
+    """Its last line has digests of itself, of the program and of the library's lock: `make picture` draws anew."""
+    text = drawing.read_text()
+    svg = text.rpartition("\n<!-- ")[0]
+    assert text == draw.sealed(svg), "run: make picture"
+    ElementTree.fromstring(svg.encode())
 
 
 def test_every_drawing_of_the_program_is_there_and_no_other() -> None:
