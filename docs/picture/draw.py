@@ -3,8 +3,8 @@
 python docs/picture/draw.py            writes docs/picture/*.svg anew; needs locks/picture.txt: `make picture`
 python docs/picture/draw.py --check    says which of them differ from what would be drawn, and changes nothing
 
-Each drawing ends with digests of itself and of what it was made from: a test without the library sees one that is old or
-was changed by hand.
+Each drawing ends with digests of itself and of what it was made from, so that a test without the library sees
+one that is old or was changed by hand.
 """
 
 from __future__ import annotations
