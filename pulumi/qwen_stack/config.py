@@ -10,9 +10,8 @@ import pulumi
 from pydantic import ValidationError
 from qwen_runtime import errors
 
-from qwen_stack import entries, plans
+from qwen_stack import entries, plans, rules
 from qwen_stack.problem import Problem
-from qwen_stack.rules import problems
 from qwen_stack.settings import Settings
 from qwen_stack.specs import registry
 
@@ -24,17 +23,17 @@ SECRETS = {
     "registryLogin": "pulumi config set --path registryLogin.user <user>; "
     "pulumi config set --secret --path registryLogin.password",
 }
-# Once keys of the whole stack; an old file that still has one is refused and not half obeyed.
+# Former keys of the whole stack: a file that still has one is refused, instead of being obeyed in part.
 RETIRED_KEYS = ("model", "variants", "plan")
 
 
 class ConfigError(pulumi.RunError):
     """The stack's configuration cannot be used; pulumi prints the message without a traceback."""
 
-    def __init__(self, found: list[Problem]) -> None:
-        self.problems = found
-        lines = "\n".join(f"  {PROJECT}:{problem}" for problem in found)
-        super().__init__(f"{len(found)} problem(s) in the stack's configuration:\n{lines}")
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        lines = "\n".join(f"  {PROJECT}:{problem}" for problem in problems)
+        super().__init__(f"{len(problems)} problem(s) in the stack's configuration:\n{lines}")
 
 
 class PlanError(pulumi.RunError):
@@ -68,27 +67,29 @@ def pull_secret(settings: Settings) -> pulumi.Output[str] | None:
 
 
 def parse(raw: Mapping[str, Any]) -> Settings:
-    """Settings from the stack's keys, completed from plans. Raises ConfigError, or PlanError where a plan does not
-    fit."""
+    """Settings from the stack's keys, completed from plans.
+
+    Raises ConfigError, or PlanError if a plan does not fit its hosts.
+    """
     if isinstance(raw.get("models"), list):
         raw = {**raw, "models": [_completed(entry, position) for position, entry in enumerate(raw["models"])]}
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         raise ConfigError([_from_pydantic(dict(e), raw) for e in error.errors()]) from None
-    broken = problems(settings)
-    if broken:
-        raise ConfigError(broken)
+    problems = rules.problems(settings)
+    if problems:
+        raise ConfigError(problems)
     return settings
 
 
 def _completed(entry: Any, position: int) -> Any:
-    """A value of another shape stays as it is, to be refused with the rest."""
+    """Entry with the sizes of its plan. A value that is no mapping stays as it is, to be refused with the rest."""
     if not isinstance(entry, Mapping):
         return entry
-    named = entry.get("plan")
+    file = entry.get("plan")
     try:
-        plan = plans.read(PROGRAM / named, named) if isinstance(named, str) else None
+        plan = plans.read(PROGRAM / file, file) if isinstance(file, str) else None
     except errors.PlanError as error:
         raise PlanError(str(error)) from error
     except errors.UsageError as error:
@@ -97,8 +98,12 @@ def _completed(entry: Any, position: int) -> Any:
 
 
 def _retired(name: str) -> Problem:
-    return Problem((name,), "a key that stacks no longer have", "an entry of models (pulumi/README.md)",
-                   f"move what it says to models, then: pulumi config rm {name}")  # fmt: skip
+    return Problem(
+        (name,),
+        "a key that stacks no longer have",
+        "an entry of models (pulumi/README.md)",
+        f"move what it says to models, then: pulumi config rm {name}",
+    )
 
 
 def _plain_text(name: str) -> Problem:
@@ -123,8 +128,8 @@ def _from_pydantic(error: dict[str, Any], raw: Mapping[str, Any]) -> Problem:
 
 def _path(loc: tuple[str | int, ...]) -> str:
     """The key in pulumi's own notation: models[0].name."""
-    words = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc if part != "[key]")
-    return "".join(words).removeprefix(".")
+    steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc if part != "[key]")
+    return "".join(steps).removeprefix(".")
 
 
 def _value_at(raw: Any, loc: tuple[str | int, ...]) -> Any:
