@@ -1,4 +1,4 @@
-"""The plan as a document: what other programs read. Sizes in bytes, times in seconds, names in snake_case."""
+"""The document of a plan, which other programs read. Sizes in bytes, times in seconds, names in snake_case."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SEQUENCE_LENGTHS = (8192, 32768, 131072)
 
 
 def build(plan: Plan) -> dict[str, Any]:
-    """Everything that is known of a plan. Where it does not fit, `layout` and `memory` are of the nearest miss, and
-    what only a plan that fits has is empty."""
+    """The whole document of a plan. Where the plan does not fit, `layout` and `memory` are those of the nearest miss,
+    and the keys that only a plan that fits has are empty."""
     request = plan.request
     shape = request.shape
     others = [] if plan.fits else nearest.alternatives(request)
@@ -55,7 +55,7 @@ def build(plan: Plan) -> dict[str, Any]:
         "memory": memory(plan),
         "choices": choices(plan),
         "max_model_len": request.wishes.context_tokens,
-        "predicted": [prediction(found) for found in plan.predicted],
+        "predicted": [prediction(one) for one in plan.predicted],
         "target": asdict(plan.target) if plan.target else None,
         "refused": [refused(c, request.site) for c in plan.considered if c.refusal],
         "not_chosen": [not_chosen(c, plan) for c in plan.considered if not c.refusal and c is not plan.best],
@@ -87,38 +87,39 @@ def summary(plan: Plan) -> str:
     return f"{request.shape.name} fits {hosts}: {best.name}{replicas}"
 
 
-def layout(found: Layout, site: Site) -> dict[str, Any]:
-    """`data_parallel` counts replicas and attention groups: where expert_parallel is larger than tensor_parallel, the
-    groups share one engine's experts."""
+def layout(chosen: Layout, site: Site) -> dict[str, Any]:
+    """The layout. `data_parallel` counts replicas and attention groups: where expert_parallel is larger than
+    tensor_parallel, the groups share the experts of one engine."""
     return {
-        "name": found.name,
-        "tensor_parallel": found.tensor_parallel,
-        "pipeline_parallel": found.pipeline_parallel,
-        "expert_parallel": found.expert_parallel,
-        "data_parallel": found.data_parallel,
-        "nodes": found.nodes(site),
-        "replicas": found.replicas,
-        "gpus_per_replica": found.gpus_per_replica,
-        "nodes_per_replica": found.nodes_per_replica(site),
+        "name": chosen.name,
+        "tensor_parallel": chosen.tensor_parallel,
+        "pipeline_parallel": chosen.pipeline_parallel,
+        "expert_parallel": chosen.expert_parallel,
+        "data_parallel": chosen.data_parallel,
+        "nodes": chosen.nodes(site),
+        "replicas": chosen.replicas,
+        "gpus_per_replica": chosen.gpus_per_replica,
+        "nodes_per_replica": chosen.nodes_per_replica(site),
     }
 
 
 def memory(plan: Plan) -> dict[str, Any]:
-    """`kv_tokens` is what one engine (or attention group) holds, so the longest request; `sequences` is at the site."""
-    found: Memory = plan.best.memory
+    """The memory. `kv_tokens` is the room of one engine or attention group, and so the longest request; `sequences`
+    counts those of the whole site."""
+    per_gpu: Memory = plan.best.memory
     engines_at_site = plan.best.layout.data_parallel
     return {
-        "usable_bytes_per_gpu": found.usable_bytes,
-        "weights_bytes_per_gpu": found.weights_bytes,
-        "headroom_bytes_per_gpu": found.headroom_bytes,
+        "usable_bytes_per_gpu": per_gpu.usable_bytes,
+        "weights_bytes_per_gpu": per_gpu.weights_bytes,
+        "headroom_bytes_per_gpu": per_gpu.headroom_bytes,
         "headroom_parts_per_gpu": headroom_parts(plan.request.shape, plan.request.gpu, plan.best.layout),
-        "kv_bytes_per_gpu": found.kv_bytes,
+        "kv_bytes_per_gpu": per_gpu.kv_bytes,
         "kv_bytes_per_token": plan.request.shape.kv_bytes_per_token,
-        "kv_bytes_per_token_per_gpu": found.kv_bytes_per_token,
-        "kv_tokens": found.kv_tokens,
-        "longest_context_tokens": min(found.kv_tokens, plan.request.shape.context_tokens),
+        "kv_bytes_per_token_per_gpu": per_gpu.kv_bytes_per_token,
+        "kv_tokens": per_gpu.kv_tokens,
+        "longest_context_tokens": min(per_gpu.kv_tokens, plan.request.shape.context_tokens),
         "sequences": {
-            str(length): found.kv_tokens // length * engines_at_site
+            str(length): per_gpu.kv_tokens // length * engines_at_site
             for length in SEQUENCE_LENGTHS
             if length <= plan.request.shape.context_tokens
         },
@@ -132,7 +133,7 @@ def environment(plan: Plan) -> dict[str, str]:
 
 
 def choices(plan: Plan) -> dict[str, dict[str, str]]:
-    """Every decision with its reason."""
+    """The decisions, each with its reason."""
     request = plan.request
     implementation, attention_reason = attention(request.gpu)
     return {
@@ -168,33 +169,33 @@ def _layout_reason(plan: Plan) -> str:
 
 
 def warnings(plan: Plan) -> list[str]:
-    """What an operator should know before ordering or deploying."""
+    """Facts that an operator should know before ordering or deploying."""
     if not plan.fits:
         return []
     request, best = plan.request, plan.best
-    found = []
+    texts = []
     if request.gpu.by_hand:
-        found.append(f"{request.gpu.name} can be planned, not installed: its hosts need {request.gpu.by_hand}")
+        texts.append(f"{request.gpu.name} can be planned, not installed: its hosts need {request.gpu.by_hand}")
     if weight_only(request.shape, request.gpu):
-        found.append(_quantization_reason(plan))
+        texts.append(_quantization_reason(plan))
     if warning := ENGINES[request.engine].planned.warning:
-        found.append(warning)
+        texts.append(warning)
     held = plan.sequences_per_engine * best.layout.replicas
     if request.wishes.concurrency > held:
-        found.append(f"{request.wishes.concurrency} requests in flight are wished for; {held} run, the rest wait")
+        texts.append(f"{request.wishes.concurrency} requests in flight are wished for; {held} run, the rest wait")
     if not request.gpu.fast_link and best.layout.gpus_per_replica > 1 and request.gpu.vendor != "cpu":
-        found.append(f"{request.gpu.name} has no NVLink: its ranks agree over PCIe")
+        texts.append(f"{request.gpu.name} has no NVLink: its ranks agree over PCIe")
     spare = kubernetes.requests(plan)["spare_gpus_for_max_surge"]
     if spare:
-        found.append(
+        texts.append(
             f"a rolling change that starts a new replica first needs {spare} {request.gpu.name} more than the site has"
         )
     if request.gpu.vendor == "amd":
-        found.append(
+        texts.append(
             f"{request.gpu.name} is planned and not installed: no role installs ROCm, and the serving stack asks for "
             "nvidia.com/gpu alone"
         )
-    return found
+    return texts
 
 
 def refused(candidate: Candidate, site: Site) -> dict[str, Any]:
@@ -209,19 +210,19 @@ def not_chosen(candidate: Candidate, plan: Plan) -> dict[str, Any]:
     }
 
 
-def prediction(found: Prediction) -> dict[str, Any]:
-    rounded = {key: round(value, 5) for key, value in asdict(found).items()}
-    return {**rounded, "output_tokens_per_s_per_user": round(1 / found.inter_token_s, 2)}
+def prediction(predicted: Prediction) -> dict[str, Any]:
+    rounded = {key: round(value, 5) for key, value in asdict(predicted).items()}
+    return {**rounded, "output_tokens_per_s_per_user": round(1 / predicted.inter_token_s, 2)}
 
 
-def alternative(found: Alternative) -> dict[str, Any]:
-    request = found.plan.request
+def alternative(other: Alternative) -> dict[str, Any]:
+    request = other.plan.request
     return {
-        "changed": list(found.changed),
-        "summary": found.summary,
+        "changed": list(other.changed),
+        "summary": other.summary,
         "arguments": request.command(),
-        "command": found.command,
+        "command": other.command,
         "model": request.shape.name,
-        "layout": layout(found.plan.best.layout, request.site),
-        "memory": memory(found.plan),
+        "layout": layout(other.plan.best.layout, request.site),
+        "memory": memory(other.plan),
     }

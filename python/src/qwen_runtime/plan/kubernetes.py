@@ -1,4 +1,4 @@
-"""What the pods of a plan ask of Kubernetes, and what their hosts must have."""
+"""Requests of a plan's pods to Kubernetes, and the needs of their hosts."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SHARED_GIB_PER_GPU = 2
 (https://docs.vllm.ai/en/latest/deployment/k8s.html)."""
 CORES_PER_GPU = 4
 SYSTEM_GIB = 32
-"""Of a host, for everything that is not a model server."""
+"""Host memory kept free for everything but model servers."""
 LEAST_DRAIN_S = 300
 GRACE_MARGIN_S = 30
-"""From the end of the drain to SIGKILL: `qwen-runtime serve` asks for 15 s."""
+"""Time between the end of the drain and SIGKILL: `qwen-runtime serve` asks for 15 s."""
 LOAD_BYTES_PER_S = 1 * GIGA
-"""Of weights from disk to GPUs: a tenth of what an array of NVMe disks gives."""
+"""Assumed rate of loading weights from disk to GPUs: a tenth of what an array of NVMe disks gives."""
 WARM_UP_S = 600
 """Compilation, graph capture and profiling; 70 s of compilation were seen for a small model on two cores."""
 _RESOURCE = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "cpu": None}
 
 
 def requests(plan: Plan) -> dict[str, Any]:
-    """Of one pod, unless a key says otherwise; memory as Kubernetes quantities, times in seconds."""
+    """Requests of one pod, unless a key says otherwise; memory as Kubernetes quantities, times in seconds."""
     request, layout = plan.request, plan.best.layout
     pods = layout.nodes_per_replica(request.site)
     gpus = layout.gpus_per_replica // pods
@@ -55,7 +55,7 @@ def requests(plan: Plan) -> dict[str, Any]:
 
 
 def host(plan: Plan) -> dict[str, int]:
-    """What each host needs: memory for its pods at their limits, disk for two revisions of the weights."""
+    """Needs of each host: memory for its pods at their limits, disk for two revisions of the weights."""
     layout, site = plan.best.layout, plan.request.site
     pods_on_host = max(1, site.gpus_per_node // layout.gpus_per_replica)
     return {
@@ -65,8 +65,8 @@ def host(plan: Plan) -> dict[str, int]:
 
 
 def pod_memory_gib(plan: Plan) -> int:
-    """What the processes take. The limit is twice that, so that weights which are read through the page cache, which
-    counts too but is given back on demand, do not crowd them."""
+    """Memory that the processes of a pod take. The limit is twice that: weights are read through the page cache, which
+    counts against the limit too, but is given back on demand."""
     request, layout = plan.request, plan.best.layout
     if request.gpu.vendor == "cpu":
         memory = plan.best.memory
@@ -78,7 +78,7 @@ def pod_memory_gib(plan: Plan) -> int:
 def drain_seconds(plan: Plan) -> int:
     """Time for two answers of the planned length, one after the other, at the busiest that was predicted."""
     output_tokens = plan.request.wishes.output_tokens
-    answers_s = [found.ttft_s + output_tokens * found.inter_token_s for found in plan.predicted]
+    answers_s = [prediction.ttft_s + output_tokens * prediction.inter_token_s for prediction in plan.predicted]
     return max(LEAST_DRAIN_S, _minutes(2 * max(answers_s, default=0)))
 
 

@@ -1,4 +1,4 @@
-"""What would fit instead: the wish with as little changed as possible, planned for real before it is named."""
+"""Alternatives that fit: the wish with as little changed as possible, planned for real before it is named."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Alternative:
 
     @property
     def summary(self) -> str:
-        """What is changed to what, and how it is then laid out."""
+        """The changes, each with its new value, and the layout that they give."""
         request = self.plan.request
         values = {
             "quantization": f"{request.shape.quantization} ({request.shape.name})",
@@ -48,20 +48,20 @@ class Alternative:
 def alternatives(request: Request) -> list[Alternative]:
     """Plans that fit, nearest first: one for each single thing to change or, where none is enough, the first of those
     that change several. Empty only where nothing in the catalogues holds the model."""
-    found: list[Alternative] = []
+    fitting: list[Alternative] = []
     seen: set[tuple[str, ...]] = set()
     for changed, wish in _wishes(request):
-        if changed in seen or (len(changed) > 1 and found):
+        if changed in seen or (len(changed) > 1 and fitting):
             continue
-        drawn = planner.plan(wish)
-        if drawn.fits:
+        plan = planner.plan(wish)
+        if plan.fits:
             seen.add(changed)
-            found.append(Alternative(changed, drawn))
-    return found
+            fitting.append(Alternative(changed, plan))
+    return fitting
 
 
 def refusal(plan: Plan, others: list[Alternative]) -> PlanError:
-    """The message of a plan that does not fit, the same for whoever reads it."""
+    """The message of a plan that does not fit, the same in every program."""
     request, memory = plan.request, plan.best.memory
     hosts = f"{request.site.nodes} x {request.site.gpus_per_node} {request.gpu.name}"
     model = f"{request.shape.name} ({request.shape.quantization}, {request.shape.size_bytes / GIGA:.1f} GB of weights)"
@@ -71,8 +71,8 @@ def refusal(plan: Plan, others: list[Alternative]) -> PlanError:
         needed = f"GPUs that offer more than {gib(least_bytes)}, or more of them"
     elif str(plan.best.refusal).startswith("memory"):
         needed = f"room for the KV cache of {count(request.wishes.context_tokens)} tokens"
-    found = f"{model} does not fit {hosts}: at best {plan.best.layout.name}, {plan.best.refusal}"
-    return PlanError(found, needed, _remedy(others))
+    misfit = f"{model} does not fit {hosts}: at best {plan.best.layout.name}, {plan.best.refusal}"
+    return PlanError(misfit, needed, _remedy(others))
 
 
 def _remedy(others: list[Alternative]) -> str:
@@ -111,9 +111,9 @@ def _combinations(request: Request, forms: list[Request]) -> Iterator[tuple[tupl
                         yield changed, wish
 
 
-def _cost(found: tuple[tuple[str, ...], Request]) -> tuple[int, int, int]:
-    """Hosts first, then GPUs, then their size."""
-    _, wish = found
+def _cost(change: tuple[tuple[str, ...], Request]) -> tuple[int, int, int]:
+    """The order of changes: hosts count first, then GPUs, then their size."""
+    _, wish = change
     return wish.site.nodes, wish.site.gpus, wish.gpu.usable_bytes
 
 
@@ -147,7 +147,8 @@ def _more_gpus(request: Request) -> list[int]:
 
 
 def _larger(gpu: Gpu) -> list[Gpu]:
-    """Of the same vendor (NVIDIA's for a CPU), smallest first; of two of one size, one that is not slower first."""
+    """Larger GPUs of the same vendor (NVIDIA's for a CPU), smallest first. Of two of one size, one that is not slower
+    comes first."""
     vendor = "nvidia" if gpu.vendor == "cpu" else gpu.vendor
     larger = [other for other in GPUS if other.vendor == vendor and other.usable_bytes > gpu.usable_bytes]
     return sorted(larger, key=lambda other: (other.usable_bytes, other.bf16_flops < gpu.bf16_flops))

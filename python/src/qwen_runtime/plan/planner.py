@@ -1,4 +1,4 @@
-"""The plan: every layout is considered, the best of those that fit is taken, and what it will do is predicted."""
+"""Plans: considers every layout, takes the best of those that fit, and predicts its speed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Plan:
 
 
 def plan(request: Request) -> Plan:
-    """The plan for a request; whether it fits is said in it. nearest.py finds what would fit instead."""
+    """The plan for a request, which may be one that does not fit. nearest.py finds what would fit instead."""
     considered = tuple(consider(request, request.engine))
     best = _best(request, considered)
     if best is None:
@@ -136,8 +136,8 @@ def _roofline(request: Request, layout: Layout, engine: str) -> Roofline:
 
 
 def _best(request: Request, considered: tuple[Candidate, ...]) -> Candidate | None:
-    """As few hosts in one engine as possible, then the fastest at the wished concurrency; of those that are as fast as
-    predictions can tell, the simplest, with the most KV cache."""
+    """The best layout: as few hosts in one engine as possible, then the fastest at the wished concurrency. Among those
+    that are equally fast as far as predictions can tell, the simplest, with the most KV cache."""
     fitting = [candidate for candidate in considered if candidate.refusal is None]
     hosts = min((c.layout.nodes_per_replica(request.site) for c in fitting), default=0)
     fitting = [c for c in fitting if c.layout.nodes_per_replica(request.site) == hosts]
@@ -158,7 +158,8 @@ def _nearest_miss(considered: tuple[Candidate, ...]) -> Candidate:
 
 
 def _launch(request: Request, best: Candidate) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """For the planned engine its layout; for each other one the best that it can have on the same hosts."""
+    """Arguments of each engine, and why the others have none. The planned engine gets its layout; each other one gets
+    the best that it can have on the same hosts."""
     launch: dict[str, list[str]] = {}
     unusable: dict[str, str] = {}
     for engine, record in ENGINES.items():
@@ -196,25 +197,26 @@ def decision(request: Request, candidate: Candidate) -> Decision:
 
 def _predict(roofline: Roofline, request: Request, most: int, capacity: int) -> tuple[Prediction, ...]:
     wishes = request.wishes
-    wanted = sorted({wishes.concurrency, *(c for c in CONCURRENCIES if c <= most)})
-    return tuple(roofline.predict(c, wishes.input_tokens, wishes.output_tokens, capacity) for c in wanted)
+    concurrencies = sorted({wishes.concurrency, *(c for c in CONCURRENCIES if c <= most)})
+    return tuple(roofline.predict(c, wishes.input_tokens, wishes.output_tokens, capacity) for c in concurrencies)
 
 
 def _target(roofline: Roofline, request: Request, most: int, capacity: int) -> Target:
-    """The rate grows with the requests in flight and so does the latency: bisect for the rate, then look at latency."""
+    """The verdict on both targets. Rate and latency grow with the requests in flight: bisect for the rate, then look
+    at the latency."""
     wishes = request.wishes
 
     def at(concurrency: int) -> Prediction:
         return roofline.predict(concurrency, wishes.input_tokens, wishes.output_tokens, capacity)
 
     low, high = 1, most
-    wanted = f"{wishes.tokens_per_s_per_gpu:g} tokens/s a GPU"
+    rate = f"{wishes.tokens_per_s_per_gpu:g} tokens/s a GPU"
     if at(high).output_tokens_per_s_per_gpu < wishes.tokens_per_s_per_gpu:
         reached = at(high)
         return Target(
             False,
             None,
-            f"cannot hold: {reached.output_tokens_per_s_per_gpu:.0f} tokens/s a GPU, not {wanted}, at the "
+            f"cannot hold: {reached.output_tokens_per_s_per_gpu:.0f} tokens/s a GPU, not {rate}, at the "
             f"{most} requests that the KV cache holds",
         )
     while low < high:
@@ -227,6 +229,6 @@ def _target(roofline: Roofline, request: Request, most: int, capacity: int) -> T
     first = f"first token after {reached.ttft_s * 1000:.0f} ms"
     if reached.ttft_s > wishes.latency_s:
         limit = f"{wishes.latency_s * 1000:g} ms"
-        return Target(False, None, f"cannot hold together: {wanted} from {low} requests in flight on, but {first}, "
+        return Target(False, None, f"cannot hold together: {rate} from {low} requests in flight on, but {first}, "
                       f"more than {limit}")  # fmt: skip
-    return Target(True, low, f"hold from {low} requests in flight on: {wanted}, {first}")
+    return Target(True, low, f"hold from {low} requests in flight on: {rate}, {first}")

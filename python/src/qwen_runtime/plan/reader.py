@@ -14,7 +14,7 @@ from qwen_runtime.plan.document import FORMAT
 
 @dataclass(frozen=True, slots=True)
 class Pods:
-    """What one pod asks of Kubernetes, and how many pods there are."""
+    """Requests of one pod to Kubernetes, and the number of pods."""
 
     replicas: int
     pods_per_replica: int
@@ -73,7 +73,7 @@ def read(path: Path) -> Document:
 
 
 def parse(text: bytes, name: str) -> Document:
-    """The plan in a text that was written with --json. `name` is what messages call it."""
+    """The plan in a text that was written with --json; messages call it `name`."""
     try:
         written = json.loads(text)
         if written["format"] != FORMAT:
@@ -100,27 +100,27 @@ def _document(written: Mapping[str, Any]) -> Document:
         dtype=str(written["choices"]["dtype"]["value"]),
         gpus_per_replica=int(layout["gpus_per_replica"]),
         nodes_per_replica=int(layout["nodes_per_replica"]),
-        launch={str(engine): [str(word) for word in words] for engine, words in written["launch"].items()},
+        launch={str(engine): [str(word) for word in argv] for engine, argv in written["launch"].items()},
         environment={str(name): str(value) for name, value in written["environment"].items()},
         pods=_pods(written["kubernetes"]),
         hosts=_hosts(written["hardware"], written["host"]),
     )
 
 
-def _pods(asked: Mapping[str, Any]) -> Pods:
-    resource = asked["gpu_resource"]
+def _pods(requests: Mapping[str, Any]) -> Pods:
+    resource = requests["gpu_resource"]
     return Pods(
-        replicas=int(asked["replicas"]),
-        pods_per_replica=int(asked["pods_per_replica"]),
+        replicas=int(requests["replicas"]),
+        pods_per_replica=int(requests["pods_per_replica"]),
         gpu_resource=None if resource is None else str(resource),
-        gpus=int(asked["gpus"]),
-        cpu_request=str(asked["cpu_request"]),
-        memory_request=str(asked["memory_request"]),
-        memory_limit=str(asked["memory_limit"]),
-        shared_memory=str(asked["shared_memory"]),
-        drain_seconds=int(asked["drain_seconds"]),
-        startup_seconds=int(asked["startup_seconds"]),
-        missing_gpus_for_surge=int(asked["spare_gpus_for_max_surge"]),
+        gpus=int(requests["gpus"]),
+        cpu_request=str(requests["cpu_request"]),
+        memory_request=str(requests["memory_request"]),
+        memory_limit=str(requests["memory_limit"]),
+        shared_memory=str(requests["shared_memory"]),
+        drain_seconds=int(requests["drain_seconds"]),
+        startup_seconds=int(requests["startup_seconds"]),
+        missing_gpus_for_surge=int(requests["spare_gpus_for_max_surge"]),
     )
 
 

@@ -1,4 +1,4 @@
-"""What is asked of the planner."""
+"""Requests to the planner: a model, GPUs to plan it for, and wishes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from qwen_runtime.units import GIB
 
 DEFAULT_CONTEXT_TOKENS = 65536
 USUAL_TOKENS = 1000
-"""Of a prompt and of an answer, unless said otherwise or the context is too short for both."""
+"""Default length of a prompt and of an answer. A context that is too short for both has half of it for each."""
 LARGEST_SITE = 4096
-"""GPUs: beyond it the numbers are more likely a slip than a site."""
+"""Most GPUs of a site: larger numbers are more likely a slip than a site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +25,19 @@ class Wishes:
     context_tokens: int
     """Longest prompt and answer together."""
     input_tokens: int = USUAL_TOKENS
-    """Of a usual request."""
+    """Tokens of the prompt of a usual request."""
     output_tokens: int = USUAL_TOKENS
     concurrency: int = 16
     """Requests in flight at the whole site."""
     tokens_per_s_per_gpu: float = 300.0
     latency_s: float = 0.5
-    """From a request to its first token."""
+    """Time between a request and its first token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     model: str
-    """As it was asked for: a catalogue name or a directory."""
+    """Name in the catalogue, or a directory, as the user wrote it."""
     shape: Shape
     gpu: Gpu
     site: Site
@@ -45,7 +45,7 @@ class Request:
     engine: str = SERVES_BY_DEFAULT
     utilization: float = UTILIZATION
     memory_gib: float | None = None
-    """Where the memory of a GPU is not the catalogue's."""
+    """Memory of a GPU where it is not the catalogue's."""
 
     def command(self) -> list[str]:
         """The arguments of `qwen-runtime plan` that ask for this."""
@@ -91,7 +91,7 @@ def make(
     utilization: float = UTILIZATION,
     memory_gib: float | None = None,
 ) -> Request:
-    """A request from names and numbers, each checked against the others. Raises UsageError."""
+    """Makes a request from names and numbers, each checked against the others. Raises UsageError."""
     shape = _in_form(catalogue.get(model), quantization)
     chosen = gpus.get(gpu)
     if memory_gib is not None:
@@ -126,11 +126,11 @@ def _in_form(shape: Shape, quantization: str | None) -> Shape:
     """The checkpoint of the model that has its weights in the wanted form."""
     if quantization in (None, shape.quantization):
         return shape
-    found = catalogue.twin(shape, quantization) if quantization else None
-    if found is None:
+    twin = catalogue.twin(shape, quantization) if quantization else None
+    if twin is None:
         raise UsageError(
             f"--quantization {quantization} of {shape.name}, which is {shape.quantization}",
             "a model whose checkpoint in that form the catalogue knows",
             "Convert it and plan the converted directory, or leave --quantization out.",
         )
-    return found
+    return twin

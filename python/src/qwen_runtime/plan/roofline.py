@@ -19,13 +19,13 @@ from qwen_runtime.sizing.memory import BATCHED_TOKENS, share
 from qwen_runtime.sizing.shape import BF16_BYTES, Shape
 
 LINK_SHARE = 0.8
-"""Of a link's rate that an all-reduce reaches: 360 of 450 GB/s bus bandwidth on eight H100
+"""Share of a link's rate that an all-reduce reaches: 360 of 450 GB/s bus bandwidth on eight H100
 (https://github.com/NVIDIA/nccl-tests/blob/master/doc/PERFORMANCE.md says how it is counted)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """What engines reach of a GPU's figures, and what they spend besides. Fitted: see python/calibration."""
+    """Shares of a GPU's figures that engines reach, and times that they spend besides. python/calibration fits them."""
 
     dense_bandwidth: float
     """Share of memory bandwidth while reading attention, dense MLPs and KV cache."""
@@ -40,11 +40,11 @@ class Efficiency:
     layer_s: float
     """Launches, norms and attention of one layer in a decode step, whatever the batch."""
     expert_layer_s: float
-    """In addition where a layer has experts: routing, sorting, combining."""
+    """Added where a layer has experts: routing, sorting, combining."""
     tensor_parallel_layer_s: float
-    """In addition where ranks must agree twice a layer."""
+    """Added where ranks must agree twice a layer."""
     prefill_layer_s: float
-    """In addition in a prefill, which runs without a captured graph."""
+    """Added in a prefill, which runs without a captured graph."""
     request_s: float
     """HTTP, tokenising and scheduling of one request."""
     amd_overhead: float
@@ -77,7 +77,7 @@ class Prediction:
     concurrency: int
     """Requests in flight at the whole site."""
     running: float
-    """Of these, the ones that one engine has in its batch; the rest wait."""
+    """Requests that one engine has in its batch; the rest wait."""
     output_tokens_per_s: float
     output_tokens_per_s_per_gpu: float
     ttft_s: float
@@ -85,7 +85,7 @@ class Prediction:
 
 
 class Roofline:
-    """One engine of a layout. Its numbers are per rank, over all layers: stages work one after the other."""
+    """The speed of one engine of a layout. Numbers are per rank, over all layers: stages work one after the other."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Roofline:
         stages_overlap: bool = True,
     ) -> None:
         self._shape, self._gpu, self._layout, self._efficiency = shape, gpu, layout, efficiency
-        self._batches = layout.pipeline_parallel if stages_overlap else 1  # that are computed at the same time
+        self._batches = layout.pipeline_parallel if stages_overlap else 1  # computed at the same time
         ranks = Layout(layout.tensor_parallel, 1, layout.expert_parallel, layout.attention_groups)
         self._dense_bytes = self._expert_bytes = 0.0
         dense_parameters = expert_parameters = 0.0
@@ -120,8 +120,8 @@ class Roofline:
     def step_s(
         self, decoding: float, context_tokens: float, prompt_tokens: float = 0, behind_tokens: float = 0
     ) -> float:
-        """One pass through all layers: `decoding` requests get a token each, every one with `context_tokens` behind
-        it, and `prompt_tokens` of prompts are taken in beside them, with `behind_tokens` of their own behind them."""
+        """Time of one pass through all layers: `decoding` requests get a token each, every one after `context_tokens`,
+        and `prompt_tokens` of prompts are taken in beside them, after `behind_tokens` of their own."""
         e, gpu, groups = self._efficiency, self._gpu, self._layout.attention_groups
         tokens = decoding + prompt_tokens
         cached = (decoding * context_tokens + behind_tokens) / groups
@@ -136,7 +136,7 @@ class Roofline:
         return self._overhead_s() + max(memory_s, compute_s, launch_s) + self._communication_s(tokens / groups)
 
     def prefill_s(self, prompt_tokens: int, decoding: float = 0, context_tokens: float = 0) -> float:
-        """The prompt in the pieces in which the engine takes it, beside the requests that are decoding."""
+        """Time for a prompt, in the pieces in which the engine takes it, beside the requests that are decoding."""
         total, done = 0.0, 0
         while done < prompt_tokens:
             piece = min(BATCHED_TOKENS, prompt_tokens - done)
@@ -168,17 +168,17 @@ class Roofline:
         return (shape.layers * per_layer + shape.expert_layers * e.expert_layer_s) * e.overhead(self._gpu)
 
     def _launch_s(self) -> float:
-        """A host issues the kernels of a prefill one by one, while the GPU works on those before."""
+        """Time in which the host issues the kernels of a prefill one by one, while the GPU works on those before."""
         return 0.0 if self._gpu.vendor == "cpu" else self._shape.layers * self._efficiency.prefill_layer_s
 
     def _communication_s(self, tokens: float) -> float:
-        """Two all-reduces of the hidden states a layer, as a ring does them."""
+        """Time of two all-reduces of the hidden states a layer, as a ring does them."""
         ranks = self._layout.tensor_parallel
         moved = 2 * self._shape.layers * tokens * self._shape.hidden * BF16_BYTES * 2 * (ranks - 1) / ranks
         return moved / (self._gpu.link_bytes_per_s * LINK_SHARE)
 
     def predict(self, concurrency: float, input_tokens: int, output_tokens: int, capacity: int) -> Prediction:
-        """A closed loop of `concurrency` users at the site; `capacity` is how many requests one engine can hold."""
+        """Predicts a closed loop of `concurrency` users at the site; one engine can hold `capacity` requests."""
         layout = self._layout
         users = max(1.0, concurrency / layout.replicas)
         running = min(users, max(1, capacity))
@@ -201,7 +201,8 @@ class Roofline:
         )
 
     def _inter_token_s(self, decode_s: float, batch: float, context: float, prompt: int, output: int) -> float:
-        """For each token that it gives, an engine takes in prompt / output tokens of the next request."""
+        """Time between two tokens. For each token that it gives, an engine takes in prompt / output tokens of the next
+        request."""
         arriving = (batch - 1) / output  # prompts for each decode step
         prompt_tokens = arriving * prompt
         shared = max(min(arriving, 1.0), prompt_tokens / BATCHED_TOKENS)  # steps with prompts in them

@@ -1,4 +1,4 @@
-"""A plan for people: the document of document.py in lines of at most 100 characters or so."""
+"""The table of a plan, for people: the document of document.py in lines of at most 100 characters or so."""
 
 from __future__ import annotations
 
@@ -69,24 +69,24 @@ def _predicted(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _kubernetes(document: dict[str, Any]) -> Iterator[str]:
-    asked, host = document["kubernetes"], document["host"]
-    gpus = f"{asked['gpus']} {asked['gpu_resource']}" if asked["gpu_resource"] else "no GPU"
+    pod, host = document["kubernetes"], document["host"]
+    gpus = f"{pod['gpus']} {pod['gpu_resource']}" if pod["gpu_resource"] else "no GPU"
     yield (
-        f"pod        {gpus}, {asked['cpu_request']} cores, {asked['memory_request']} to {asked['memory_limit']} of "
-        f"memory, {asked['shared_memory']} of /dev/shm"
+        f"pod        {gpus}, {pod['cpu_request']} cores, {pod['memory_request']} to {pod['memory_limit']} of "
+        f"memory, {pod['shared_memory']} of /dev/shm"
     )
     yield (
-        f"times      {asked['drain_seconds']} s drain, {asked['termination_grace_period_seconds']} s grace, "
-        f"{asked['startup_seconds']} s to start"
+        f"times      {pod['drain_seconds']} s drain, {pod['termination_grace_period_seconds']} s grace, "
+        f"{pod['startup_seconds']} s to start"
     )
     yield f"host       {gib(host['memory_bytes'])} of memory, {host['disk_bytes'] / GIGA:.0f} GB for two revisions"
-    spare = asked["spare_nodes_for_max_surge"]
+    spare = pod["spare_nodes_for_max_surge"]
     yield f"rollout    {f'by surge needs {spare} spare nodes' if spare else 'by surge has the GPUs that it needs'}"
 
 
 def _launch(document: dict[str, Any]) -> Iterator[str]:
-    for engine, words in document["launch"].items():
-        yield f"{engine + ':':13} {' '.join(words)}"
+    for engine, argv in document["launch"].items():
+        yield f"{engine + ':':13} {' '.join(argv)}"
     for engine, reason in document["unusable_engines"].items():
         yield f"{engine + ':':13} no: {reason}"
 

@@ -12,7 +12,7 @@ from qwen_runtime.serve import journal
 # As Python writes an exception: its class, perhaps with its module, and what it says; a logger may write first.
 EXCEPTION = re.compile(r"(?:^|\s|\])(?:[a-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Failure|Exhausted)): (.+)$")
 LEVEL = re.compile(r"(?:^|\s|\[)(?:ERROR|CRITICAL|FATAL)\b\W*(?:\d\d-\d\d [\d:]+ )?(?:\[[^]]*\] )?(\w.*)$")
-# Said by whoever lost what had failed: the cause was written before.
+# Lines that only follow from a failure, whose cause was written before.
 ECHO = re.compile(r"EngineDeadError|stack trace \(above\)|root cause", re.IGNORECASE)
 MAX_CHARACTERS = 300
 
@@ -33,7 +33,7 @@ class EngineLog:
         self._thread.start()
 
     def wait_end(self, patience_s: float = 2.0) -> None:
-        """The log ends when no process holds it any more."""
+        """Waits for the end of the log, which comes when no process holds it any more."""
         if self._thread:
             self._thread.join(patience_s)
 

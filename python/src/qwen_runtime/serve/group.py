@@ -1,11 +1,11 @@
 """Nodes that hold one model together start, fail and end together.
 
 Each follower's supervisor keeps one connection to the leader's supervisor. Both ends send a line of JSON every
-HEARTBEAT_S; whoever hears nothing for SILENCE_S, or loses the connection, ends with that reason, and the last line of a
-supervisor that ends says why. A follower joins once: it never comes back into a group that has lost it.
+HEARTBEAT_S. A supervisor that hears nothing for SILENCE_S, or loses the connection, ends with that reason, and its last
+line says why. A follower joins once: it never comes back into a group that has lost it.
 
 Lines: {"rank", "nodes", "model"} first, from a follower; {"state"} as heartbeat, the leader's being that of the whole
-group; {"drain": why} from a follower that was asked to end; {"end": why, "orderly": bool} last. The port trusts its
+group; {"drain": why} from a follower that is to end; {"end": why, "orderly": bool} last. The port trusts its
 network, as the engine's own rendezvous does; it is bounded in connections, in the length of a line and in patience.
 """
 
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qwen_runtime.serve import journal
+from qwen_runtime.serve.events import Kind
 from qwen_runtime.serve.health import Health, State
 
 HEARTBEAT_S = 0.5
@@ -28,18 +29,11 @@ HELLO_S = 2.0
 FAREWELL_S = 1.0
 MAX_LINE_BYTES = 4096
 SPARE_CONNECTIONS = 16
-"""Beyond one for each follower: clients that have not said who they are."""
+"""Places for clients that have not said who they are, beyond one for each follower."""
 Message = dict[str, Any]
 
-
-# What a group tells its supervisor, each with a reason.
-LOST = "lost"
-"""The group is broken: end with this reason."""
-DRAIN = "drain"
-"""A follower is to end: let running requests end, then end the group."""
-END = "end"
-"""The leader has ended the group in order: end without an error."""
-Report = Callable[[str, str], None]
+Report = Callable[[Kind, str], None]
+"""Tells the supervisor what happened to the group (Kind.LOST, DRAIN or END), and why."""
 
 
 class Lost(Exception):
@@ -47,7 +41,7 @@ class Lost(Exception):
 
 
 class Group:
-    """One thread with an event loop. What is common to both ends."""
+    """The common part of both ends: one thread with an event loop."""
 
     def __init__(self, model: str, nodes: int, join_s: float) -> None:
         """model: its name and revision, the same on all nodes; join_s: how long to wait for the others."""
@@ -63,7 +57,7 @@ class Group:
         self._thread.start()
 
     def end(self, reason: str, *, orderly: bool) -> None:
-        """Tell the others that this rank ends, and why; then nothing is heard or said any more."""
+        """Tells the others that this rank ends, and why. Afterwards nothing is heard or said any more."""
 
         async def say() -> None:
             self._ended = True
@@ -87,7 +81,7 @@ class Group:
 
     def _lose(self, reason: str) -> None:
         if not self._ended:
-            self._report(LOST, reason)
+            self._report(Kind.LOST, reason)
 
     async def _converse(
         self,
@@ -96,7 +90,7 @@ class Group:
         writer: asyncio.StreamWriter,
         hear: Callable[[Message], None],
     ) -> None:
-        """Until this rank or the other one ends; the group is lost with the other one, unless it ends in order."""
+        """Runs until either end closes. If the other end goes away without an orderly end, the group is lost."""
         beat = asyncio.ensure_future(self._beat(writer))
         try:
             while "end" not in (message := await _receive(reader, SILENCE_S, f"rank {rank}")):
@@ -111,19 +105,19 @@ class Group:
     def _hear_end(self, rank: int, message: Message) -> None:
         reason = str(message["end"])
         if message.get("orderly"):
-            self._report(END, f"rank {rank} ended: {reason}")
+            self._report(Kind.END, f"rank {rank} ended: {reason}")
         else:
             self._lose(reason if reason.startswith("rank ") else f"rank {rank}: {reason}")
 
     async def _beat(self, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):  # whoever listens finds out
+        with contextlib.suppress(OSError):  # the reader finds out
             while True:
                 _send(writer, {"state": self._health.state.value})
                 await asyncio.sleep(HEARTBEAT_S)
 
 
 class Leader(Group):
-    """Waits for every follower at its port, and passes the end of one on to the others."""
+    """The leader's end. It waits for every follower at its port, and passes the end of one on to the others."""
 
     def __init__(self, model: str, nodes: int, join_s: float, port: int) -> None:
         super().__init__(model, nodes, join_s)
@@ -141,7 +135,7 @@ class Leader(Group):
             await asyncio.Event().wait()
 
     def find_missing(self) -> str | None:
-        """Why the group can't serve yet; None once every rank has joined."""
+        """The reason why the group can't serve yet; None once every rank has joined."""
         return None if len(self._peers) == self._nodes - 1 else f"{self._missing()} has not joined yet"
 
     def _missing(self) -> str:
@@ -191,24 +185,24 @@ class Leader(Group):
 
     def _hear(self, message: Message) -> None:
         if "drain" in message:
-            self._report(DRAIN, str(message["drain"]))
+            self._report(Kind.DRAIN, str(message["drain"]))
 
 
 class Follower(Group):
-    """Joins the leader, and shows its state."""
+    """A follower's end. It joins the leader, and shows the leader's state."""
 
     def __init__(self, model: str, nodes: int, join_s: float, rank: int, address: str, port: int) -> None:
         super().__init__(model, nodes, join_s)
         self._rank, self._address, self._port = rank, address, port
 
     def ask_drain(self, reason: str) -> None:
-        """Ask the leader to let running requests end, and then to end the group."""
+        """Asks the leader to let running requests end, and then to end the group."""
 
         def ask() -> None:
             if 0 in self._peers:
                 _send(self._peers[0], {"drain": f"rank {self._rank}: {reason}"})
             else:  # nothing runs yet that could be waited for
-                self._report(END, reason)
+                self._report(Kind.END, reason)
 
         self._loop.call_soon_threadsafe(ask)
 
@@ -227,7 +221,7 @@ class Follower(Group):
         await self._converse(0, reader, writer, self._hear)
 
     async def _join(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Message]:
-        """The connection, and the leader's first word on it: without one nobody has joined, and another try is due."""
+        """The connection, and the leader's first message on it. Without that message it tries again."""
         while True:
             # Not there yet, or its name is not, or strangers hold all of its places.
             with contextlib.suppress(OSError, Lost):
@@ -254,7 +248,7 @@ def _send(writer: asyncio.StreamWriter, message: Message) -> None:
 async def _receive(reader: asyncio.StreamReader, patience_s: float, who: str) -> Message:
     """Raises Lost where the other end is silent, gone or not one of ours.
 
-    Patience is counted in short waits: a supervisor that did not run itself for a while blames nobody for that time.
+    Patience is counted in short waits, so that a supervisor which did not run for a while blames nobody for that time.
     """
     reading = asyncio.ensure_future(reader.readline())
     try:

@@ -1,4 +1,4 @@
-"""State of the server, and what probes and Prometheus are told of it."""
+"""State of the server, as probes and Prometheus see it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Health:
         self.obstacle: str | None = self.reason
         """Why a server that is up can't answer right now; ready needs this to be None."""
         self.start_s: float | None = None
-        """From the engine's start to its first answer; None before that."""
+        """Time from the engine's start to its first answer; None before that."""
 
     def move(self, state: State, reason: str) -> bool:
         """False where the state is not ahead of the current one; then nothing changes."""
@@ -47,7 +47,7 @@ class Health:
             return True
 
     def note(self, obstacle: str | None) -> bool:
-        """What the engine's latest answer said; True where that is news about a server that was up."""
+        """Keeps what the engine's latest answer said; True where that is news about a server that was up."""
         with self._lock:
             news = self.state is State.READY and obstacle != self.obstacle
             self.obstacle = obstacle
@@ -65,7 +65,7 @@ class Health:
         return 200 if passing else 503, {"state": state.value, "reason": reason}
 
     def metrics(self) -> str:
-        """For Prometheus: what no engine tells of itself."""
+        """Metrics for Prometheus that no engine has of itself."""
         with self._lock:
             state, start_s = self.state, self.start_s
         lines = ["# HELP qwen_runtime_state Whether the server is in this state.", "# TYPE qwen_runtime_state gauge"]

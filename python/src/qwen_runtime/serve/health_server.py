@@ -1,4 +1,4 @@
-"""Tells the state over HTTP, on a port of its own: /health/startup, /health/ready, /health/live and /metrics."""
+"""Serves the state over HTTP, on a port of its own: /health/startup, /health/ready, /health/live and /metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 from qwen_runtime.serve.health import Health
 
 MOST_CONNECTIONS = 128
-"""One more pushes out the oldest: clients that connect and say nothing keep no probe from its answer."""
+"""Most open connections. The next one closes the oldest, so that silent clients keep no probe from its answer."""
 PATIENCE_S = 5.0
 MAX_REQUEST_BYTES = 16 * 1024
 _PHRASES = {200: "OK", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}

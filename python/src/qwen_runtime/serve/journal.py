@@ -14,7 +14,7 @@ _lock = threading.Lock()
 
 
 def event(name: str, message: str, **fields: object) -> None:
-    """Something that the supervisor did or found; name is stable, for machines."""
+    """Logs something that the supervisor did or found. Names are stable, for machines."""
     _write({"source": "supervisor", "event": name, "message": message, **fields})
 
 
@@ -36,4 +36,4 @@ def _write(entry: dict[str, object]) -> None:
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
         except (BrokenPipeError, ValueError):
-            pass  # whoever read the log is gone; serving goes on
+            pass  # the reader of the log is gone; serving goes on

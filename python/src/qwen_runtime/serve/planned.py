@@ -1,4 +1,4 @@
-"""What a plan says of an engine, under what the command itself says."""
+"""Settings of an engine from a plan; what the command itself says wins over it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Settings:
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     parameters: int | None = None
-    """Of the model that was planned."""
+    """Parameters of the model that was planned."""
     nodes: int = 1
-    """That hold one model together."""
+    """Nodes that hold one model together."""
 
     def check_model(self, model_dir: Path) -> None:
         """Raises UsageError where the verified weights are not those of the plan."""
@@ -41,35 +41,35 @@ class Settings:
 def settings(
     path: Path | None, engine: str, max_model_len: int | None, dtype: str | None, nodes: int | None = None
 ) -> Settings:
-    """From the plan at `path`, if any; PlanError with the plan's own message where it does not fit."""
+    """Settings from the plan at `path`, if any; PlanError with the plan's own message where it does not fit."""
     if path is None:
         return Settings(max_model_len, dtype or "bfloat16", nodes=nodes or 1)
-    found = plan.read(path)
-    if engine not in found.launch:
+    document = plan.read(path)
+    if engine not in document.launch:
         raise UsageError(
             f"{path} has no arguments for engine {engine}",
-            f"one of its engines: {', '.join(found.launch)}",
+            f"one of its engines: {', '.join(document.launch)}",
             f"Plan for it: qwen-runtime plan ... --engine {engine}",
         )
-    if nodes is not None and nodes != found.nodes_per_replica:
+    if nodes is not None and nodes != document.nodes_per_replica:
         raise UsageError(
             f"--nodes {nodes}",
-            f"{found.nodes_per_replica}, over which {path} divides the model",
+            f"{document.nodes_per_replica}, over which {path} divides the model",
             "Leave --nodes out, or plan for other hosts.",
         )
-    if max_model_len is not None and max_model_len > found.max_model_len:
+    if max_model_len is not None and max_model_len > document.max_model_len:
         raise UsageError(
             f"--max-model-len {max_model_len}",
-            f"at most {found.max_model_len} tokens, the context that {path} was planned for",
+            f"at most {document.max_model_len} tokens, the context that {path} was planned for",
             "Lower it, or plan with a longer --context.",
         )
     return Settings(
-        max_model_len if max_model_len is not None else found.max_model_len,
-        dtype or found.dtype,
-        tuple(found.launch[engine]),
-        found.environment,
-        found.parameters,
-        found.nodes_per_replica,
+        max_model_len if max_model_len is not None else document.max_model_len,
+        dtype or document.dtype,
+        tuple(document.launch[engine]),
+        document.environment,
+        document.parameters,
+        document.nodes_per_replica,
     )
 
 

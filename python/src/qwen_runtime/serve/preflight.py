@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong before an engine spends a minute on finding out, cheapest first."""
+"""Checks before an engine starts, cheapest first: all that it would need a minute to find out by itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qwen_runtime.errors import HostError, UsageError, WeightsError
 def check(
     engine: Server, model_dir: Path, *, max_model_len: int | None, ports: Mapping[str, int], full: bool
 ) -> weights.Manifest:
-    """Raises what is wrong and returns the manifest of the verified weights. ports: flag to what is listened on."""
+    """Raises what is wrong and returns the manifest of the verified weights. ports: each flag and its port."""
     for flag, other in itertools.combinations(ports, 2):
         if ports[flag] == ports[other]:
             raise UsageError(f"{flag} and {other} are both {ports[flag]}", "two different ports", "Change one of them.")
@@ -39,7 +39,7 @@ def check(
 
 
 def longest_context(model_dir: Path) -> int:
-    """In tokens, as the model's config.json has it."""
+    """The model's context in tokens, from its config.json."""
     config = model_dir / "config.json"
     try:
         return int(json.loads(config.read_bytes())["max_position_embeddings"])
@@ -53,7 +53,7 @@ def longest_context(model_dir: Path) -> int:
 
 def _check_port(flag: str, port: int) -> None:
     with socket.socket() as probe:
-        # As servers do: connections of an earlier server that linger in TIME_WAIT are no reason to refuse.
+        # Servers set it too: connections of an earlier server that linger in TIME_WAIT are no reason to refuse.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))

@@ -1,4 +1,4 @@
-"""Asks the engine itself whether it can serve the model."""
+"""Questions to the engine: can it serve the model, and what do its metrics say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Linux process housekeeping: adopt orphans, find descendants, end all of them."""
+"""Processes of Linux: adopt orphans, find descendants, end all of them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def adopt_orphans() -> None:
-    """Processes whose parent dies become ours instead of init's, so that none escapes descendants()."""
+    """Makes processes whose parent dies children of this one instead of init, so that none escapes descendants()."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_with_parent() -> None:
-    """To be called in a new child: SIGTERM reaches it should the supervisor be killed."""
+    """Call it in a new child: SIGTERM then reaches the child if the supervisor is killed."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -38,16 +38,16 @@ def descendants(root: int) -> list[int]:
             state, parent = _state_and_parent(int(entry.name))
             if state not in "ZX":
                 children.setdefault(parent, []).append(int(entry.name))
-    found: list[int] = []
+    below: list[int] = []
     level = [root]
     while level:
         level = [child for parent in level for child in children.get(parent, [])]
-        found += level
-    return found
+        below += level
+    return below
 
 
 def stopped(root: int) -> list[int]:
-    """Those of the descendants that a signal has stopped, as SIGSTOP does; a debugger's stop is another state."""
+    """Descendants that a signal has stopped, as SIGSTOP does; a debugger's stop is another state."""
     return [pid for pid in descendants(root) if _state_and_parent(pid)[0] == "T"]
 
 

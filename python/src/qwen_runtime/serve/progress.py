@@ -1,4 +1,4 @@
-"""Is the engine working? Judged by whether tokens move while requests are there, not by whether a port is open."""
+"""Judges whether the engine works: tokens must move while requests are there. An open port says nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a group of ranks on this host: all of them end well, or the first that does not ends the others, at once."""
+"""Runs several ranks on this host. All of them end well, or the first that does not ends the others at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(
     processes.adopt_orphans()
     started: list[subprocess.Popen[bytes]] = []
     try:
-        started.extend(_start(command, own) for own in environments(environment, count))
+        started.extend(_start(command, variables) for variables in environments(environment, count))
         _wait(started, explain)
     finally:
         processes.end_all(os.getpid())
@@ -34,9 +34,9 @@ def run(
 
 
 def environments(base: Mapping[str, str], count: int) -> list[dict[str, str]]:
-    """Of each of `count` ranks of this host, which torchrun's variables tell apart."""
+    """Environment of each of `count` ranks on this host; torchrun's RANK and LOCAL_RANK differ."""
     shared = {
-        # The CPUs are divided, since ranks compute at the same time; what `base` says wins.
+        # The CPUs are divided, since ranks compute at the same time; `base` wins.
         "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // count)),
         # Ranks that each decide for themselves must decide alike, and sets of strings are walked in the hash's order.
         "PYTHONHASHSEED": str(secrets.randbelow(2**32)),
@@ -48,7 +48,7 @@ def environments(base: Mapping[str, str], count: int) -> list[dict[str, str]]:
 
 
 def _meeting_point() -> dict[str, str]:
-    """Where the ranks find one another: a port that was free just now, on this host alone."""
+    """Variables by which the ranks find one another: a port that was free just now, on this host alone."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1]), "GLOO_SOCKET_IFNAME": "lo"}

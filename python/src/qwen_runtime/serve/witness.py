@@ -1,7 +1,7 @@
 """Remembers files as they were before they were verified, so that a change until they are loaded is noticed.
 
-Noticed is what changes a file's size, time of modification or inode: a write, a copy over it, another staging. Not
-noticed are changes after the engine has answered, writes that set the time back, and bytes that rot on the disk; only
+It notices a change of a file's size, time of modification or inode: a write, a copy over it, another staging. It does
+not notice changes after the engine has answered, writes that set the time back, and bytes that rot on the disk; only
 `--verify full` at the next start finds those.
 """
 
@@ -29,11 +29,11 @@ class Witness:
 
     def _look(self) -> Look:
         """Size, time of modification (ns) and inode of each file; empty where there is no such directory."""
-        found: Look = {}
+        files: Look = {}
         for path in self._directory.rglob("*"):
             with contextlib.suppress(FileNotFoundError):  # gone meanwhile, which is a change too
                 status = path.stat()
                 if stat.S_ISREG(status.st_mode):
                     name = str(path.relative_to(self._directory))
-                    found[name] = (status.st_size, status.st_mtime_ns, status.st_ino)
-        return found
+                    files[name] = (status.st_size, status.st_mtime_ns, status.st_ino)
+        return files

@@ -1,4 +1,4 @@
-"""Accelerators known by name: what decides whether a model fits and how fast it can be at most.
+"""GPUs known by name: the figures that decide whether a model fits and how fast it can be at most.
 
 Rates are dense, without sparsity. `usable_bytes` is what the driver offers to a process (torch's total_memory), a few
 per cent below the number on the card. Compute capabilities: https://developer.nvidia.com/cuda-gpus.
@@ -48,7 +48,7 @@ class Gpu:
     also_called: tuple[str, ...] = ()
     """Names that role preflight and nvidia-smi use for it."""
     by_hand: str = ""
-    """What hosts with it need that no role of this bundle installs."""
+    """Needs of hosts with this GPU that no role of this bundle installs."""
 
     @property
     def capability(self) -> tuple[int, int]:
@@ -119,9 +119,9 @@ GPUS = (
 
 
 def get(name: str) -> Gpu:
-    """The GPU of a name: its own, that without the memory where one fits (`h200`), or another tool's name for it."""
-    wanted = _plain(name).removeprefix("nvidia")
-    matches = [gpu for gpu in GPUS if wanted in map(_plain, (gpu.name, gpu.name.partition("-")[0], *gpu.also_called))]
+    """The GPU of a name: its own, its own without the memory where one fits (`h200`), or another tool's name for it."""
+    plain = _plain(name).removeprefix("nvidia")
+    matches = [gpu for gpu in GPUS if plain in map(_plain, (gpu.name, gpu.name.partition("-")[0], *gpu.also_called))]
     if len(matches) > 1:
         names = " or ".join(gpu.name for gpu in matches)
         raise UsageError(f"GPU {name!r} comes in two sizes", names, "Give --gpu the one that the hosts have.")

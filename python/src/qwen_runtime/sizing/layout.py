@@ -1,4 +1,4 @@
-"""How a model is divided over GPUs, and the divisions that no engine can run, whatever the memory."""
+"""Layouts: the ways to divide a model over GPUs, and the divisions that no engine can run, whatever the memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Layout:
     """Groups of ranks inside one engine that each hold all of attention, and share out the experts (vLLM's own
     data parallelism)."""
     replicas: int = 1
-    """Engines that know nothing of each other."""
+    """Engines side by side, each with the whole model."""
 
     @property
     def gpus_per_replica(self) -> int:
@@ -55,12 +55,12 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """One engine's division, as people write it: TP8 x EP8."""
-        words = [f"TP{self.tensor_parallel}"]
-        words += [f"PP{self.pipeline_parallel}"] if self.pipeline_parallel > 1 else []
-        words += [f"DP{self.attention_groups}"] if self.attention_groups > 1 else []
-        words += [f"EP{self.expert_parallel}"] if self.expert_parallel > 1 else []
-        return " x ".join(words)
+        """The division of one engine, as people write it: TP8 x EP8."""
+        factors = [f"TP{self.tensor_parallel}"]
+        factors += [f"PP{self.pipeline_parallel}"] if self.pipeline_parallel > 1 else []
+        factors += [f"DP{self.attention_groups}"] if self.attention_groups > 1 else []
+        factors += [f"EP{self.expert_parallel}"] if self.expert_parallel > 1 else []
+        return " x ".join(factors)
 
 
 def candidates(shape: Shape, site: Site) -> Iterator[Layout]:
@@ -86,7 +86,7 @@ def _fills_hosts(gpus: int, site: Site) -> bool:
 
 
 def _repeated(layout: Layout, site: Site) -> Layout:
-    """As many engines as the hosts take."""
+    """The layout, repeated for as many engines as the hosts take."""
     if layout.gpus_per_replica < site.gpus_per_node:
         replicas = site.gpus_per_node // layout.gpus_per_replica * site.nodes
     else:
@@ -124,7 +124,7 @@ def misfit(shape: Shape, layout: Layout) -> str | None:
 
 
 def _widths(shape: Shape, layout: Layout) -> Iterator[tuple[str, int, int]]:
-    """What tensor parallelism cuts, how wide it is, and into how many parts."""
+    """Each width that tensor parallelism cuts: its name, its size and the number of parts."""
     tensor = layout.tensor_parallel
     if shape.expert_layers < shape.layers:
         yield "intermediate_size", shape.intermediate, tensor

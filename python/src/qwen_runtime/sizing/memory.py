@@ -1,7 +1,7 @@
-"""What a layout puts on one GPU: weights, headroom, and the keys and values that the rest has room for.
+"""Memory of one GPU in a layout: weights, headroom, and room for keys and values.
 
-Headroom is what an engine needs beside weights and KV cache, from vLLM's own accounts of it (the table of
-docs/planner.md compares them with these formulas).
+Headroom is all that an engine needs beside weights and KV cache. The formulas follow vLLM's own accounts of it, which
+the table of docs/planner.md compares with them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from qwen_runtime.units import GIB
 UTILIZATION = 0.90
 """Share of a GPU that the engine may take. vLLM 0.32 takes 0.92 unless told; the rest is for what it does not count."""
 BATCHED_TOKENS = 8192
-"""Most tokens of one step: vLLM's default for a server on a large GPU, set explicitly so that it stays what was
-planned."""
+"""Most tokens of one step: vLLM's default for a server on a large GPU, set explicitly so that the plan stays
+true."""
 MAX_SEQUENCES = 256
 BLOCK_TOKENS = 16
-"""KV cache is given out in blocks of so many tokens (vLLM's default block_size)."""
+"""Tokens of one block of the KV cache (vLLM's default block_size)."""
 # CUDA context, libraries and, between ranks, NCCL's buffers: "non_torch_memory" of 1.79 GiB on one GPU and 3.58 GiB
 # on two, in https://github.com/vllm-project/vllm/pull/10511.
 ALONE_BYTES = int(1.8 * GIB)
@@ -38,15 +38,15 @@ SAMPLING_BYTES_PER_LOGIT = 24
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of one GPU, in bytes."""
+    """The memory of one GPU and its parts, in bytes."""
 
     usable_bytes: int
     weights_bytes: int
     headroom_bytes: int
     kv_bytes_per_token: int
-    """Of its part of every token's keys and values."""
+    """Bytes of one token's keys and values that lie on this GPU."""
     kv_unit_bytes: int = 1
-    """The engine can only be given a multiple of this."""
+    """The KV cache is a multiple of this."""
 
     @property
     def kv_bytes(self) -> int:
@@ -60,7 +60,7 @@ class Memory:
 
     @property
     def missing_bytes(self) -> int:
-        """What weights and headroom ask for beyond what is usable."""
+        """Bytes of weights and headroom beyond the usable memory."""
         return max(0, self.weights_bytes + self.headroom_bytes - self.usable_bytes)
 
 
@@ -80,7 +80,7 @@ def account(
 
 
 def weights_bytes(shape: Shape, layout: Layout, whole_embedding: bool = False) -> int:
-    """On the fullest GPU: the stage with most layers, together with the larger of the two ends."""
+    """Weights on the fullest GPU: the stage with most layers, together with the larger of the two ends."""
     stage_layers = -(-shape.layers // layout.pipeline_parallel)
     ends: dict[str, float] = {"embedding": 0.0, "output": 0.0, "norms": 0.0}
     inside = 0.0
@@ -112,7 +112,7 @@ def share(tensor: Tensor, shape: Shape, layout: Layout) -> float:
 
 
 def headroom_parts(shape: Shape, gpu: Gpu, layout: Layout) -> dict[str, int]:
-    """Bytes of what an engine needs beside weights and KV cache, by what they are for."""
+    """Bytes that an engine needs beside weights and KV cache, by purpose."""
     sampling = MAX_SEQUENCES * shape.vocabulary * SAMPLING_BYTES_PER_LOGIT
     activations = max(_forward_bytes(shape, layout), sampling)
     if gpu.vendor == "cpu":
@@ -128,8 +128,8 @@ def _forward_bytes(shape: Shape, layout: Layout) -> int:
     dense = 3 * tokens * shape.intermediate // layout.tensor_parallel * BF16_BYTES
     if not shape.experts:
         return hidden + dense
-    # Tokens of all attention groups come together for the experts; each of a token's k experts has a row of its own:
-    # first gate and up (2 N) in the place of which the result (H) is written later, then their product (N).
+    # Tokens of all attention groups come together for the experts. Each of a token's k experts has a row of its own:
+    # gate and up (2 N) come first, and the result (H) reuses their memory; then comes their product (N).
     gathered = tokens * layout.attention_groups
     hidden += gathered * shape.hidden * BF16_BYTES * (2 if layout.attention_groups > 1 else 0)
     width = shape.moe_intermediate

@@ -25,7 +25,7 @@ FAMILIES = {
 BF16_BYTES = 2
 FP8_BYTES = 1
 FP8_SCALE_BYTES = 4
-"""One float32 for each block of weights, as vLLM holds them (a checkpoint may store them as bf16)."""
+"""Each block of weights has one float32, as vLLM holds them (a checkpoint may store them as bf16)."""
 
 
 class Shard(Enum):
@@ -58,7 +58,7 @@ class Tensor:
         return self.rows * self.columns * self.copies
 
     def size_bytes(self, fp8_block: int | None) -> int:
-        """In bf16, or, where it can be quantised, in FP8 with its block scales."""
+        """Bytes in FP8 with block scales where the tensor can be quantised, else in bf16."""
         if fp8_block is None or not self.quantizable:
             return self.parameters * BF16_BYTES
         return self.parameters * FP8_BYTES + self.scale_bytes(fp8_block)
@@ -108,7 +108,7 @@ class Shape:
         q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
         hidden, layers = self.hidden, self.layers
         dense, sparse = layers - self.expert_layers, self.expert_layers
-        found = [
+        tensors = [
             Tensor("embedding", self.vocabulary, hidden, 1, Shard.VOCABULARY, in_layer=False),
             Tensor("attention", q, hidden, layers, Shard.HEADS, True),
             Tensor("attention", kv, hidden, 2 * layers, Shard.KV_HEADS, True),
@@ -117,22 +117,22 @@ class Shape:
             Tensor("norms", hidden, 1, 1, Shard.NOT, in_layer=False),
         ]
         if self.bias:
-            found.append(Tensor("attention", q, 1, layers, Shard.HEADS))
-            found.append(Tensor("attention", kv, 1, 2 * layers, Shard.KV_HEADS))
+            tensors.append(Tensor("attention", q, 1, layers, Shard.HEADS))
+            tensors.append(Tensor("attention", kv, 1, 2 * layers, Shard.KV_HEADS))
         if self.bias and self.family != "qwen2":
-            found.append(Tensor("attention", hidden, 1, layers, Shard.NOT))
+            tensors.append(Tensor("attention", hidden, 1, layers, Shard.NOT))
         if self.family in ("qwen3", "qwen3_moe"):
-            found.append(Tensor("norms", self.head_dim, 1, 2 * layers, Shard.NOT))
+            tensors.append(Tensor("norms", self.head_dim, 1, 2 * layers, Shard.NOT))
         if dense:
-            found.append(Tensor("mlp", self.intermediate, hidden, 3 * dense, Shard.WIDTH, True))
+            tensors.append(Tensor("mlp", self.intermediate, hidden, 3 * dense, Shard.WIDTH, True))
         if sparse:
-            found.append(Tensor("router", self.experts, hidden, sparse, Shard.NOT))
-            found.append(
+            tensors.append(Tensor("router", self.experts, hidden, sparse, Shard.NOT))
+            tensors.append(
                 Tensor("experts", self.moe_intermediate, hidden, 3 * self.experts * sparse, Shard.EXPERTS, True)
             )
         if not self.tied:
-            found.append(Tensor("output", self.vocabulary, hidden, 1, Shard.VOCABULARY, in_layer=False))
-        return found
+            tensors.append(Tensor("output", self.vocabulary, hidden, 1, Shard.VOCABULARY, in_layer=False))
+        return tensors
 
     @property
     def parameters(self) -> int:
@@ -140,12 +140,12 @@ class Shape:
 
     @property
     def size_bytes(self) -> int:
-        """Of all weights as they lie in memory, undivided."""
+        """Bytes of all weights as they lie in memory, undivided."""
         return sum(tensor.size_bytes(self.fp8_block) for tensor in self.tensors())
 
     @property
     def active_parameters(self) -> int:
-        """Those that work on one token: all but the experts that were not chosen."""
+        """Parameters that work on one token: all but the experts that were not chosen."""
         idle = sum(t.parameters for t in self.tensors() if t.part == "experts")
         return self.parameters - (idle * (self.experts - self.experts_per_token) // self.experts if idle else 0)
 
