@@ -1,13 +1,13 @@
-# Everything a person or CI calls. `make` alone lists the targets.
+# The commands for people and CI. `make` alone lists the targets.
 LAB := python3 -m lab
 RUN := $(LAB) run
 # The runtime package from the tree, for programs that import it; pytest and mypy find it by pyproject.toml.
 WITH_RUNTIME := $(RUN) env PYTHONPATH=python/src
-MODEL ?= smollm2
+MODEL ?=
 SCENARIO ?=
 BENCH ?=
 ARGS ?=
-PORT ?= 8200
+PORT ?=
 export QUESTION
 
 .DEFAULT_GOAL := help
@@ -16,23 +16,23 @@ export QUESTION
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-serve: ## the small model on 127.0.0.1:8200, from a bare machine, without Go, containers or a cluster; PORT=8200
-	@$(LAB) serve --port $(PORT)
+serve: ## the small model on 127.0.0.1:8200, from a bare machine, without Go, containers or a cluster; PORT=8300
+	@$(LAB) serve $(if $(PORT),--port $(PORT))
 
 chat: ## talk to what `make serve` serves; QUESTION="..." asks once
-	@$(LAB) chat --port $(PORT) "$$QUESTION"
+	@$(LAB) chat $(if $(PORT),--port $(PORT)) "$$QUESTION"
 
-up: ## bare machine to an answered chat request; MODEL=smollm2 or qwen2.5-coder-1.5b
-	@$(LAB) up --model $(MODEL)
+up: ## build the lab from a bare machine and ask it a question; MODEL=smollm2 or qwen2.5-coder-1.5b
+	@$(LAB) up $(if $(MODEL),--model $(MODEL))
 
-down: ## remove the lab (FORCE=1: one that another clone left); caches stay
+down: ## remove the lab (FORCE=1: also one of another clone); caches stay
 	@$(LAB) down $(if $(FORCE),--force)
 
 status: ## hosts, nodes, pods, stack and endpoint
 	@$(LAB) status
 
 check: ## lint, static rules, unit and Pulumi tests; needs no lab
-	@echo "unit tests, lint and static rules, two at a time; each prints when it has ended"
+	@echo "unit tests, lint and static rules, two at a time; each prints at its end"
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target _unit _lint _static
 
 _unit:
@@ -52,30 +52,30 @@ _static:
 molecule: ## try roles on bare scratch hosts beside a lab that is up; SCENARIO=one of molecule/*-*
 	@$(RUN) molecule --base-config molecule/shared/base.yml test $(if $(SCENARIO),-s $(SCENARIO),--all --exclude nvme-vm)
 
-vm: ## try on an emulated machine what needs a kernel of its own: RAID, reboot (slow; beside a lab that is up)
+vm: ## try on an emulated machine what needs its own kernel: RAID, reboot (slow; beside a lab that is up)
 	@$(RUN) molecule --base-config molecule/shared/base.yml test -s nvme-vm
 
-contract: ## hold plans, answers and refusals against the engines themselves; installs their environment (3 GB) once
+contract: ## compare plans, answers and refusals with the engines themselves; installs their environment (3 GB) once
 	@$(LAB) serving
 	@$(RUN) pytest -q tests/contract tests/engines
 
-fuzz: ## look for inputs that break the parsers of what a mirror sends, for about half a minute
+fuzz: ## search for about half a minute for inputs that break the parsers of a mirror's files
 	@$(WITH_RUNTIME) python -m tests.fuzz.safetensors_header
 
 bench: ## measure against the plain alternative, side by side; BENCH=one of tests/bench/*.py, ARGS="--size-gb 2"
 	@$(WITH_RUNTIME) python -m tests.bench.$(or $(BENCH),$(error BENCH is one of: $(basename $(notdir $(wildcard tests/bench/*.py))))) $(ARGS)
 
-test: check ## everything: check, the lab from nothing, its tests, a second run, and the lab removed
+test: check ## everything: check, the lab from nothing, its tests, a second run, and its removal
 	@$(LAB) down
 	@$(RUN) python -m tests.lifecycle.trace
 	@$(LAB) up
 	@$(LAB) serving
 	@$(RUN) pytest -q -m "not long" tests/e2e tests/served tests/contract tests/engines tests/faults tests/images tests/testinfra tests/lifecycle/test_first_answer.py tests/lifecycle/test_second_up.py tests/lifecycle/test_down.py
 
-lock: ## write locks/*.txt anew from locks/*.in
+lock: ## write locks/*.txt again from locks/*.in
 	@locks/compile
 
-picture: ## draw the README's picture anew, from docs/picture/draw.py
+picture: ## draw the README's picture again, from docs/picture/draw.py
 	@uv run --quiet --no-project --isolated --with-requirements locks/picture.txt python docs/picture/draw.py
 
 clean-cache: ## remove what `make up` keeps between labs (about 15 GB)

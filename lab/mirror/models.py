@@ -25,7 +25,7 @@ from lab.shell import logged, output
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How the lab serves a model of the package.
+    """A model of the package, as the lab serves it.
 
     question:       what `make up` asks it
     settings:       settings of the stack that differ from pulumi/Pulumi.local.yaml, which is written for the small one

@@ -16,10 +16,10 @@ def test_one_command_serves_and_another_gets_an_answer() -> None:
         try:
             assert server.stdout is not None
             assert any('"event": "ready"' in line for line in server.stdout), "its log ended before it was ready"
-            asked = ["make", "chat", f"PORT={port}", "QUESTION=What is the capital of France?"]
-            answer = subprocess.run(asked, cwd=REPO, check=True, capture_output=True, text=True).stdout
+            chat = ["make", "chat", f"PORT={port}", "QUESTION=What is the capital of France?"]
+            answer = subprocess.run(chat, cwd=REPO, check=True, capture_output=True, text=True).stdout
             assert answer.strip()
         finally:
             subprocess.run(["kill", "-INT", "--", f"-{server.pid}"], check=False)
             for _ in server.stdout or ():
-                pass  # the rest of its log, so that it can end
+                pass  # read the rest of its log, so that it can end

@@ -1,4 +1,4 @@
-"""What of a lab can be left on a machine, written down before `make up` and compared after `make down`."""
+"""Traces that a lab could leave on a machine, recorded before `make up` and compared after `make down`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROGRAMS = {
     "prometheus",
     "prometheus-aler",  # the kernel keeps 15 letters of prometheus-alertmanager
 }
-# The kernel is the machine's, and its hosts share it. These count what goes on, or act when they are read or written.
+# The hosts share the machine's kernel. These settings count events, or act when they are read or written.
 COUNTERS = (
     *("fs.aio-nr", "fs.dentry-state", "fs.file-nr", "fs.inode-", "fs.quota"),
     *("kernel.ns_last_pid", "kernel.pty.nr", "kernel.random"),
@@ -34,7 +34,7 @@ KERNEL = ("fs.", "kernel.", "vm.", "net.core.", "net.ipv4.ip_forward", "net.ipv6
 
 
 def read() -> dict[str, list[str]]:
-    """Everything of the kinds that a lab makes, by kind."""
+    """Names of all objects on this machine, by kind, of the kinds that a lab makes."""
     return {
         "containers": _lines("podman", "ps", "--all", "--format", "{{.Names}}"),
         "volumes": _lines("podman", "volume", "ls", "--quiet"),

@@ -1,4 +1,4 @@
-"""The lab's folders, and what of the lab runs before anything is installed."""
+"""The lab's folders, and its part that runs before anything is installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 LAB = Path(__file__).resolve().parents[2] / "lab"
-# `make serve` and `make chat` never enter the controller's environment; all else enters it after these.
+# `make serve` and `make chat` never enter the controller's environment. All other commands start in lab.__main__.
 BEFORE_ANY_INSTALLATION = ("lab.__main__", "lab.commands.serve")
 
 
@@ -28,7 +28,7 @@ def test_every_folder_of_python_is_in_the_readme() -> None:
 
 @pytest.mark.parametrize("module", BEFORE_ANY_INSTALLATION)
 def test_what_runs_before_an_installation_needs_the_standard_library_only(module: str) -> None:
-    # -S leaves the folders of installed packages off the path.
+    # With -S the folders of installed packages are not searched.
     imported = subprocess.run(
         [sys.executable, "-S", "-c", f"import {module}"], cwd=LAB.parent, check=False, capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""What the builds of the tools say while they last."""
+"""Messages of the builds of the tools."""
 
 from __future__ import annotations
 

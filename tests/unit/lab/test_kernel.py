@@ -1,4 +1,4 @@
-"""What a lab changes in the machine's kernel is given back as it was before the first host."""
+"""A lab changes settings of the machine's kernel, and restores them as they were before the first host."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.machine import kernel
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A kernel's settings as a machine has them before a lab."""
+    """Settings of a machine's kernel before a lab."""
     for name in kernel.CHANGED:
         (tmp_path / "sys" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "sys" / name).write_text("128\n")

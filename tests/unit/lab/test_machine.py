@@ -1,4 +1,4 @@
-"""The machine check says everything that is missing at once, and what to do about it."""
+"""The check of the machine names everything that is missing at once, with a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated NVIDIA software says what the rack's files say, and fails as NVIDIA's does."""
+"""The simulated NVIDIA software reports what the rack's files contain, and fails as NVIDIA's does."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def test_only_hosts_of_the_gpu_group_have_gpus() -> None:
 
 def test_slots_hold_eight_gpus_and_four_switches_by_pci_id(tmp_path: Path) -> None:
     slots.install(tmp_path)
-    found = [(d / "vendor").read_text() + (d / "device").read_text() for d in (tmp_path / slots.PCI).iterdir()]
-    assert sorted(found) == ["0x10de\n0x22a3\n"] * 4 + ["0x10de\n0x2330\n"] * 8
+    ids = [(d / "vendor").read_text() + (d / "device").read_text() for d in (tmp_path / slots.PCI).iterdir()]
+    assert sorted(ids) == ["0x10de\n0x22a3\n"] * 4 + ["0x10de\n0x2330\n"] * 8
 
 
 def test_gpus_are_counted_named_and_sized(smi: SMI) -> None:

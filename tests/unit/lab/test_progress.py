@@ -1,4 +1,4 @@
-"""A long step says what it is doing, how many of how many, and about how long yet."""
+"""A long step prints what it does, how far it is and about how long the rest takes."""
 
 from __future__ import annotations
 

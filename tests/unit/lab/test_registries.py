@@ -1,4 +1,4 @@
-"""A registry that does not answer is named with what decides which one is asked."""
+"""A registry that does not answer is named, with the setting that chooses it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab.machine import registries
 
 @pytest.fixture(autouse=True)
 def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """apt-get, pip and go that reach what they ask for; each test makes one of them fail."""
+    """Stubs of apt-get, pip and go that succeed; each test makes one of them fail."""
     for program in ("apt-get", "go", "python"):
         (tmp_path / program).write_text("#!/bin/sh\nexit 0\n")
         (tmp_path / program).chmod(0o755)

@@ -1,4 +1,4 @@
-"""The short way to an answer: refused before anything is installed, and made of the versions that the images have."""
+"""The short way to an answer: it refuses before it installs, and its versions are those of the images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packages do not start services on the machine, and the machine's own policy comes through it."""
+"""Packages do not start services on the machine, and the machine's own policy is restored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def policy(tmp_path: Path) -> Path:
 
 
 def answer(policy: Path) -> int:
-    """What Debian's packages are told when they ask whether a service may start."""
+    """The answer that Debian's packages get when they ask whether a service may start."""
     return subprocess.run([policy, "prometheus.service", "start"], check=False).returncode
 
 

@@ -1,4 +1,4 @@
-"""The serving environment is installed once; what is built here is replaced alone when only that has changed."""
+"""The serving environment is installed once. When only this project's wheels change, only they are replaced."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def test_only_what_has_changed_is_installed(tmp_path: Path, monkeypatch: pytest.
 
     def logged(log: str, *argv: object, **_: object) -> str:
         serving.ENVIRONMENT.mkdir(exist_ok=True)
-        words = [str(word) for word in argv]
-        if "install" in words:
-            assert "--no-index" in words, "nothing is fetched"
-            installs.append(words[words.index("--find-links") + 1])
+        arguments = [str(argument) for argument in argv]
+        if "install" in arguments:
+            assert "--no-index" in arguments, "nothing is fetched"
+            installs.append(arguments[arguments.index("--find-links") + 1])
         return ""
 
     monkeypatch.setattr(serving, "ENVIRONMENT", tmp_path / "serving")

@@ -1,4 +1,4 @@
-"""What the lab reads from the programs it runs."""
+"""The playbook's recap, the load balancer's configuration and the names of models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cached artefacts: whole or absent, and never used damaged."""
+"""Cached artefacts: complete or absent, and never used when damaged."""
 
 from __future__ import annotations
 

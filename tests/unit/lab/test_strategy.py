@@ -1,4 +1,4 @@
-"""What the lab's strategy does to the processes of a run."""
+"""The processes of a run under the lab's strategy."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def test_every_host_is_served_by_every_processor(tmp_path: Path, monkeypatch: py
     for name in ("ANSIBLE_STRATEGY", "ANSIBLE_STRATEGY_PLUGINS"):
         monkeypatch.setenv(name, site.environment()[name])
     statuses = refused(tmp_path, [TELL], {"host1": {}, "host2": {}})
-    own = processors(Path("/proc/self/status").read_text())
-    assert {host: processors(status) for host, status in statuses.items()} == {"host1": own, "host2": own}
+    available = processors(Path("/proc/self/status").read_text())
+    assert {host: processors(status) for host, status in statuses.items()} == {"host1": available, "host2": available}

@@ -1,4 +1,4 @@
-"""Which tools are taken from PATH."""
+"""Tools that are taken from PATH."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A virtual machine comes back after its own reboot, and is ended without a trace and without harm to others."""
+"""A virtual machine comes back after its own reboot. Its end leaves no trace and harms no other process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-# Whoever starts a machine lets it run on after its own end.
+# The machine outlives the program that starts it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_machine_is_ended_with_all_that_it_had(machine: Path) -> None:
     vm._boot(NAME)
@@ -61,7 +61,7 @@ def test_a_reboot_starts_it_again_from_what_then_lies_on_its_disk(tmp_path: Path
         (boot / name).touch()
     programs = tmp_path / "bin"
     programs.mkdir()
-    # Emulation that ends well at the first two boots, as at a reboot, and badly at the third.
+    # A stub of QEMU that ends with success twice, as at a reboot, and fails at the third boot.
     (programs / "qemu-system-x86_64").write_text('#!/bin/sh\necho started >> log; [ "$(grep -c started log)" -lt 3 ]\n')
     (programs / "debugfs").write_text('#!/bin/sh\necho "$2" >> log\n')
     for program in programs.iterdir():
