@@ -40,9 +40,9 @@ def _parse() -> argparse.Namespace:
     scratch.set_defaults(do=_scratch)
     machines = commands.add_parser("vm", help="virtual machines beside the rack, to try a role on")
     machines.set_defaults(do=_vm)
-    for beside in (scratch, machines):
-        beside.add_argument("action", choices=["up", "down"])
-        beside.add_argument("names", nargs="+")
+    for hosts in (scratch, machines):
+        hosts.add_argument("action", choices=["up", "down"])
+        hosts.add_argument("names", nargs="+")
     serving = commands.add_parser("serving", help="install the serving environment on this machine, for contract tests")
     serving.set_defaults(do=_serving)
     serve = commands.add_parser("serve", help="the small model on this machine, without a cluster")
@@ -50,8 +50,8 @@ def _parse() -> argparse.Namespace:
     chat = commands.add_parser("chat", help="talk to the model that `serve` serves")
     chat.add_argument("question", nargs="?", default="", help="empty: a conversation")
     chat.set_defaults(do=_chat)
-    for talks in (serve, chat):
-        talks.add_argument("--port", type=int, default=ports.SERVE, help="default: %(default)s")
+    for command in (serve, chat):
+        command.add_argument("--port", type=int, default=ports.SERVE, help="default: %(default)s")
     run = commands.add_parser("run", help="run a program in the controller's environment")
     run.add_argument("argv", nargs=argparse.REMAINDER)
     run.set_defaults(do=_run)
@@ -96,9 +96,10 @@ def _scratch(arguments: argparse.Namespace) -> int:
 
 def _vm(arguments: argparse.Namespace) -> int:
     _enter_environment()
-    from lab.hosts import vm
+    from lab.commands import scratch
 
-    return vm.down(arguments.names) if arguments.action == "down" else vm.up(arguments.names)
+    machines = scratch.machines_down if arguments.action == "down" else scratch.machines_up
+    return machines(arguments.names)
 
 
 def _serving(_: argparse.Namespace) -> int:

@@ -1,23 +1,42 @@
-"""Scratch hosts: bare hosts beside the rack, on which molecule tries one role at a time."""
+"""Hosts beside the rack, on which molecule tries one role at a time: containers without any software, or machines."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from lab.errors import LabError
-from lab.hosts import podman, rack
+from lab.hosts import podman, rack, vm
 from lab.mirror import server
 
 
-def up(names: list[str], with_gpus: dict[str, str]) -> int:
-    """Boot the hosts that are not up; prints what molecule needs to reach them."""
-    if not podman.alive(server.CONTAINER):
-        raise LabError("the site mirror is not up", "a mirror that scratch hosts install from", "run `make up` first")
-    addresses = rack.ensure_scratch(names, with_gpus)
-    print(json.dumps([rack.reach(name, address) for name, address in addresses.items()]))
-    return 0
+def up(names: list[str], with_gpus: Mapping[str, str]) -> int:
+    _require_mirror()
+    return _print(rack.ensure_scratch(names, with_gpus))
 
 
 def down(names: list[str]) -> int:
     rack.remove_scratch(names)
+    return 0
+
+
+def machines_up(names: list[str]) -> int:
+    _require_mirror()
+    return _print(vm.ensure(names))
+
+
+def machines_down(names: list[str]) -> int:
+    for name in names:
+        vm.remove(name)
+    return 0
+
+
+def _require_mirror() -> None:
+    if not podman.alive(server.CONTAINER):
+        raise LabError("the site mirror is not up", "a mirror that the hosts install from", "run `make up` first")
+
+
+def _print(addresses: Mapping[str, str]) -> int:
+    """Print what molecule needs to reach the hosts."""
+    print(json.dumps([rack.reach(name, address) for name, address in addresses.items()]))
     return 0

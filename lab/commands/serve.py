@@ -40,7 +40,10 @@ def serve(port: int) -> NoReturn:
     _step(1, "packages", lambda: bootstrap.packages(PACKAGES))
     python = _step(2, "environment (600 MB at the first time)", _environment)
     model = _step(3, "model", lambda: _model(python))
-    print(f"\nonce this log says ready, in another terminal: make chat{_said(port)}     Ctrl-C ends it\n", flush=True)
+    print(
+        f"\nonce this log says ready, in another terminal: make chat{_port_argument(port)}     Ctrl-C ends it\n",
+        flush=True,
+    )
     # A small model's steps are so short that several threads would mostly wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     flags = ["--engine", "transformers", "--model", model, "--port", port, "--health-port", port + 1]
@@ -55,7 +58,7 @@ def chat(port: int, question: str) -> NoReturn:
         raise LabError(
             f"{state} on 127.0.0.1:{port + 1}",
             "a server that `make serve` has started",
-            f"run `make serve{_said(port)}` in another terminal",
+            f"run `make serve{_port_argument(port)}` in another terminal",
         )
     _become(
         Path(sys.executable), "chat", "--endpoint", f"http://127.0.0.1:{port}/v1", *([question] if question else [])
@@ -74,7 +77,7 @@ def _health(port: int) -> str:
         return "no server"
 
 
-def _said(port: int) -> str:
+def _port_argument(port: int) -> str:
     """Argument for make that names a port, when it is not the default."""
     return "" if port == ports.SERVE else f" PORT={port}"
 

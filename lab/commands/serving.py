@@ -19,20 +19,20 @@ def ensure() -> str | None:
     """Install the locked packages and those that are built here; None when they are installed already."""
     built = wheels.built()
     done = [
-        _install("locked", wheels.locked(), "--require-hashes", "-r", wheels.LOCK, anew=True),
-        _install("built", built, "--force-reinstall", *sorted(built.glob("*.whl")), anew=False),
+        _install("locked", wheels.locked(), "--require-hashes", "-r", wheels.LOCK, from_nothing=True),
+        _install("built", built, "--force-reinstall", *sorted(built.glob("*.whl")), from_nothing=False),
     ]
     return f"installed into {ENVIRONMENT}" if any(done) else None
 
 
-def _install(name: str, folder: Path, *what: str | Path, anew: bool) -> bool:
+def _install(name: str, folder: Path, *packages: str | Path, from_nothing: bool) -> bool:
     """Install from a folder of wheels, unless the last installation was from the same folder."""
     stamp = ENVIRONMENT / f"{name}-from"
     if stamp.exists() and stamp.read_text() == str(folder):
         return False
-    if anew:
+    if from_nothing:
         shutil.rmtree(ENVIRONMENT, ignore_errors=True)
         logged("serving", sys.executable, "-m", "venv", "--without-pip", ENVIRONMENT)
-    logged("serving", *PIP, "--find-links", folder, *what, progress=LAST_LINE)
+    logged("serving", *PIP, "--find-links", folder, *packages, progress=LAST_LINE)
     stamp.write_text(str(folder))
     return True

@@ -72,7 +72,7 @@ def _endpoint() -> str:
         with urllib.request.urlopen(request, timeout=5) as answer:
             models = [m["id"] for m in json.load(answer)["data"]]
     except (urllib.error.URLError, OSError) as problem:
-        raise LabError(f"{ENDPOINT} does not answer: {problem}", "a list of models", "`make up` mends it") from problem
+        raise LabError(f"{ENDPOINT} does not answer: {problem}", "a list of models", "run `make up`") from problem
     return f"{ENDPOINT} serves {', '.join(models)}; API key in {API_KEY}"
 
 

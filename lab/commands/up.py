@@ -73,8 +73,8 @@ def _packages() -> str | None:
 def _tools() -> str | None:
     if not builder.missing(modules()):
         return builder.build()
-    with ThreadPoolExecutor(1) as beside:
-        fetched = beside.submit(prefetch.fetch)
+    with ThreadPoolExecutor(1) as downloads:
+        fetched = downloads.submit(prefetch.fetch)
         built = builder.build()
         fetched.result()
     return built

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from lab.mirror.deb import UNITS, install, package, write
+from lab.deb import UNITS, install, package, write
 from lab.paths import BIN, REPO
 from lab.shell import output
 from lab.tools.go_modules import NVIDIA_TOOLKIT

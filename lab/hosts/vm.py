@@ -7,7 +7,6 @@ as firmware and boot loader would do.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -18,9 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.hosts import network, podman, rack, rootfs
+from lab.hosts import network, rack, rootfs
 from lab.machine import bootstrap
-from lab.mirror import server
 from lab.paths import REPO, STATE
 from lab.shell import attempt, output
 
@@ -47,10 +45,8 @@ done
 """
 
 
-def up(names: list[str]) -> int:
-    """Boot the machines that are not up; prints what molecule needs to reach them."""
-    if not podman.alive(server.CONTAINER):
-        raise LabError("the site mirror is not up", "a mirror that the machine installs from", "run `make up` first")
+def ensure(names: list[str]) -> dict[str, str]:
+    """Boot the machines that are not up; returns their addresses."""
     bootstrap.packages(PACKAGES)
     for name in names:
         if not _alive(name):
@@ -59,14 +55,7 @@ def up(names: list[str]) -> int:
     rack.trust()
     for name in names:
         _await_ssh(name)
-    print(json.dumps([rack.reach(name, _address(name)) for name in names]))
-    return 0
-
-
-def down(names: list[str]) -> int:
-    for name in names:
-        remove(name)
-    return 0
+    return {name: _address(name) for name in names}
 
 
 def remove_all() -> None:

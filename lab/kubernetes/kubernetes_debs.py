@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.mirror.deb import UNITS, install, package, write
+from lab.deb import UNITS, install, package, write
 from lab.paths import BIN
 from lab.tools.go_modules import CNI_PLUGINS
 from lab.versions import versions

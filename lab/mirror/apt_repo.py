@@ -10,11 +10,11 @@ import re
 import tempfile
 from pathlib import Path
 
-from lab import store
+from lab import deb, store
 from lab.gpu import nvidia_debs
 from lab.hosts import rootfs
 from lab.kubernetes import kubernetes_debs
-from lab.mirror import deb, debian_packages
+from lab.mirror import debian_packages
 from lab.paths import CACHE, REPO
 from lab.shell import output
 

@@ -55,7 +55,7 @@ def trusted() -> ssl.SSLContext:
 
 
 def wait_for(url: str, name: str, remedy: str, *, seconds: int = 60, answers: int = 1) -> None:
-    """Wait until a URL answers with success, as many times in a row as asked for."""
+    """Wait until a URL answers with success, `answers` times in a row."""
     with shown(lambda: State(f"waiting for {name}")):
         deadline = time.monotonic() + seconds
         successes = 0

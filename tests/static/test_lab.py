@@ -15,15 +15,36 @@ LAB = Path(__file__).resolve().parents[2] / "lab"
 BEFORE_ANY_INSTALLATION = ("lab.__main__", "lab.commands.serve")
 
 
-def test_the_readme_says_of_each_folder_what_the_folder_says_of_itself() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)/` \| (.+) \|$", (LAB / "README.md").read_text(), re.MULTILINE))
+ROWS = dict(re.findall(r"^\| `(\w+)/` \| (.+) \|$", (LAB / "README.md").read_text(), re.MULTILINE))
+
+
+def folders_of_imports(file: Path) -> set[str]:
+    """Folders of the lab from which a file imports."""
+    nodes = ast.walk(ast.parse(file.read_text()))
+    modules = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {module.split(".")[1] for module in modules if module.startswith("lab.")} & ROWS.keys()
+
+
+def test_the_readme_describes_each_folder_as_the_folder_itself_does() -> None:
     packages = {file.parent.name: ast.get_docstring(ast.parse(file.read_text())) for file in LAB.glob("*/__init__.py")}
-    assert rows == packages
+    assert packages == ROWS
 
 
 def test_every_folder_of_python_is_in_the_readme() -> None:
     folders = {file.relative_to(LAB).parts[0] for file in LAB.glob("*/**/*.py")}
     assert folders == {file.parent.name for file in LAB.glob("*/__init__.py")}
+
+
+@pytest.mark.parametrize("folder", ROWS)
+def test_a_folder_imports_from_those_above_it_in_the_readme_only(folder: str) -> None:
+    allowed = set(list(ROWS)[: list(ROWS).index(folder) + 1])
+    imports = {str(file): folders_of_imports(file) - allowed for file in (LAB / folder).rglob("*.py")}
+    assert not {file: folders for file, folders in imports.items() if folders}
+
+
+def test_the_files_beside_the_folders_import_from_none_of_them() -> None:
+    shared = [file for file in LAB.glob("*.py") if file.name != "__main__.py"]
+    assert not {file.name for file in shared if folders_of_imports(file)}
 
 
 @pytest.mark.parametrize("module", BEFORE_ANY_INSTALLATION)
