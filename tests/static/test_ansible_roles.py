@@ -150,6 +150,12 @@ def test_commands_are_honest_about_change(file: Path) -> None:
 
 
 @each_task_file
+def test_kubectl_is_called_by_the_roles_one_variable(file: Path) -> None:
+    """It holds program and kubeconfig: __<role>_kubectl in vars/main.yml."""
+    assert not re.search(r"^\s*(argv: \[|- |argv: *\n\s*- |cmd: |.*command: )kubectl\b", file.read_text(), re.MULTILINE)
+
+
+@each_task_file
 def test_packages_come_by_the_module_that_rehearses(file: Path) -> None:
     """apt would take other packages away without a word, and fails in check mode on a bare host."""
     for task in tasks_in(load(file)):
