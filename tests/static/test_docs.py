@@ -9,9 +9,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-# A part of the tree between backticks, with the function of a test where one is named; <words> stand for many.
+# The site that the reader makes.
+OWN_SITE = "inventory/mysite"
+# A part of the tree, with the function of a test where one is named.
 NAMED_PATH = re.compile(
-    r"`((?:\.ci|ansible|docs|images|inventory|lab|locks|molecule|pulumi|python|tests)/[^`\s<>*]*?)(?:::(\w+))?`"
+    r"((?:\.ci|ansible|docs|images|inventory|lab|locks|molecule|pulumi|python|tests)/[\w./-]*)(?:::(\w+))?"
 )
 # After a backtick or at the beginning of a code block's line, since "make" is a word of English, too.
 COMMAND = re.compile(r"(?:`|^    )make ([a-z-]+)(?: SCENARIO=(\w+-[\w-]+))?(?: BENCH=(\w+))?", re.MULTILINE)
@@ -52,8 +54,10 @@ def anchors(page: Path) -> set[str]:
 
 
 def named(page: Path) -> set[tuple[str, str]]:
-    """Paths that a page names, each with a test's function or with nothing."""
-    return set(NAMED_PATH.findall(prose(page)))
+    """Paths that stand between backticks, alone or in a command, each with a test's function or with nothing."""
+    words = {word for code in re.findall(r"`([^`]+)`", prose(page)) for word in code.split()}
+    matches = [match for word in words if (match := NAMED_PATH.fullmatch(word))]
+    return {(match[1], match[2] or "") for match in matches if not match[1].startswith(OWN_SITE)}
 
 
 def listed(index: Path) -> list[Path]:
