@@ -66,3 +66,21 @@ def test_a_host_alone_reduces_with_nobody(tmp_path: Path) -> None:
 def test_a_host_alone_takes_its_weights_from_the_mirror(tmp_path: Path) -> None:
     case = {"weights_neighbours": ["dgx1", "dgx2"]}
     assert told(tmp_path, "weights", "__weights_neighbours | join(' ')", case) == "dgx1"
+
+
+def test_a_run_for_one_role_refuses_a_row_of_nvidias_software_that_is_not_in_the_table(tmp_path: Path) -> None:
+    """The role's own variables depend on the row: without this they end in an error of the template."""
+    variables = {"preflight_nvidia_stack": "cuda-12.9", "preflight_nvidia_stacks": ["cuda-13.0", "cuda-12.8"]}
+    variables |= {"cuda_version": "{{ site_nvidia.cuda }}", "site_nvidia": {}}
+    hosts = {"cluster": {"children": {"gpu": {"hosts": {"dgx1": LOCAL | variables}}}}}
+    (tmp_path / "hosts.yml").write_text(json.dumps(hosts))
+    done = subprocess.run(
+        ["ansible-playbook", "-i", tmp_path / "hosts.yml", ANSIBLE / "hosts.yml", "--tags", "cuda"],
+        env={**os.environ, "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"), "ANSIBLE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    expected = 'Found the row "cuda-12.9" for dgx1, needed one of cuda-13.0, cuda-12.8.'
+    assert expected in " ".join(done.stdout.split()), done.stdout
