@@ -73,108 +73,20 @@ def modules() -> list[Module]:
     A package is shared only when all that it imports is the same. (A library that is lowered by `replace` is not
     shared. CoreDNS cannot join: its pinned version does not compile against Kubernetes' client.)
     """
-    kubernetes, tools = versions()["kubernetes"], versions()["tools"]
     return [
-        _kubernetes(kubernetes["version"]),
-        Module(
-            "pulumi",
-            ("pulumi",),
-            "github.com/pulumi/pulumi/pkg/v3",
-            tools["pulumi"],
-            cost_s=318,
-            on_path=True,
-            version_args={"pulumi": ("version",)},
-        ),
-        Module(
-            "pulumi-kubernetes",
-            ("pulumi-resource-kubernetes",),
-            "github.com/pulumi/pulumi-kubernetes/provider/v2",
-            tools["pulumi_kubernetes"],
-            cost_s=98,
-        ),
-        # The host looks for its Python half beside itself.
-        Module(
-            "pulumi-language-python",
-            ("pulumi-language-python", "pulumi-language-python-exec"),
-            "github.com/pulumi/pulumi/sdk/v3",
-            tools["pulumi_language_python"],
-            cost_s=35,
-            extras=(("github.com/pulumi/pulumi/sdk/v3", "python/cmd/pulumi-language-python-exec"),),
-        ),
-        Module(
-            "registry",
-            ("registry",),
-            "github.com/distribution/distribution/v3",
-            tools["registry"],
-            cost_s=38,
-            on_path=True,
-            packages=OWN_MAIN,
-        ),
+        _kubernetes(),
+        *_pulumi(),
+        _registry(),
         _container_toolkit(),
-        Module(
-            "flannel-cni",
-            ("cni-flannel",),
-            "github.com/containernetworking/plugins",
-            kubernetes["flannel_cni"],
-            cost_s=1,
-            built_as=(("flannel", "cni-flannel"),),
-        ),
-        _cni_plugins(kubernetes["cni_package"].partition("-")[0]),
-        Module(
-            "etcd",
-            ("etcd", "etcdctl", "etcdutl"),
-            "go.etcd.io/etcd/server/v3",
-            kubernetes["etcd"].partition("-")[0],
-            cost_s=38,
-            on_path=True,
-            version_args={"etcdctl": ("version",), "etcdutl": ("version",)},
-            built_as=(("server", "etcd"),),
-        ),
-        Module(
-            "coredns",
-            ("coredns",),
-            "github.com/coredns/coredns",
-            kubernetes["coredns"],
-            cost_s=116,
-            on_path=True,
-            version_args={"coredns": ("-version",)},
-            packages=OWN_MAIN,
-        ),
-        Module(
-            "flannel",
-            ("flanneld",),
-            "github.com/flannel-io/flannel",
-            kubernetes["flannel"],
-            cost_s=31,
-            cgo=True,
-            built_as=(("flannel", "flanneld"),),
-        ),
-        Module(
-            "gpu",
-            ("device-plugin", "dcgm-exporter"),
-            cost_s=10,
-            folder="lab/gpu/programs",
-            packages=("./cmd/...",),
-            ldflags=BIND_NVML_LATE,
-            cgo=True,
-        ),
+        *_cni(),
+        _etcd(),
+        _coredns(),
+        _flannel(),
+        _gpu(),
     ]
 
 
-def _cni_plugins(pin: str) -> Module:
-    name, source = "cni-plugins", "github.com/containernetworking/plugins"
-    version = required(REPO / "lab/tools" / name / "go.mod", source)
-    return Module(
-        name,
-        CNI_PLUGINS,
-        source,
-        pin,
-        cost_s=8,
-        ldflags=f"-X {source}/pkg/utils/buildversion.BuildVersion=v{version}",
-    )
-
-
-def _kubernetes(pin: str) -> Module:
+def _kubernetes() -> Module:
     """Kubernetes' programs; their version is set by the linker."""
     name, source = "kubernetes", "k8s.io/kubernetes"
     version = required(REPO / "lab/tools" / name / "go.mod", source)
@@ -192,11 +104,55 @@ def _kubernetes(pin: str) -> Module:
             "kube-proxy",
         ),
         source,
-        pin,
+        versions()["kubernetes"]["version"],
         cost_s=411,
         on_path=True,
         version_args={"kubeadm": ("version", "-o", "short"), "kubectl": ("version", "--client")},
         ldflags=f"-X {component}gitVersion=v{version} -X {component}gitMajor={major} -X {component}gitMinor={minor}",
+    )
+
+
+def _pulumi() -> list[Module]:
+    """Pulumi's engine, its provider for Kubernetes and its host for Python programs."""
+    pins, sdk = versions()["tools"], "github.com/pulumi/pulumi/sdk/v3"
+    return [
+        Module(
+            "pulumi",
+            ("pulumi",),
+            "github.com/pulumi/pulumi/pkg/v3",
+            pins["pulumi"],
+            cost_s=318,
+            on_path=True,
+            version_args={"pulumi": ("version",)},
+        ),
+        Module(
+            "pulumi-kubernetes",
+            ("pulumi-resource-kubernetes",),
+            "github.com/pulumi/pulumi-kubernetes/provider/v2",
+            pins["pulumi_kubernetes"],
+            cost_s=98,
+        ),
+        Module(
+            "pulumi-language-python",
+            ("pulumi-language-python", "pulumi-language-python-exec"),
+            sdk,
+            pins["pulumi_language_python"],
+            cost_s=35,
+            # The host looks for this Python program in its own folder.
+            extras=((sdk, "python/cmd/pulumi-language-python-exec"),),
+        ),
+    ]
+
+
+def _registry() -> Module:
+    return Module(
+        "registry",
+        ("registry",),
+        "github.com/distribution/distribution/v3",
+        versions()["tools"]["registry"],
+        cost_s=38,
+        on_path=True,
+        packages=OWN_MAIN,
     )
 
 
@@ -216,4 +172,79 @@ def _container_toolkit() -> Module:
         ldflags=f"-X {source}/internal/info.version={version} {BIND_NVML_LATE}",
         cgo=True,
         extras=tuple((source, f"deployments/systemd/{file}") for file in files),
+    )
+
+
+def _cni() -> list[Module]:
+    """The CNI plugins that flannel needs, and its own."""
+    name, source, pins = "cni-plugins", "github.com/containernetworking/plugins", versions()["kubernetes"]
+    version = required(REPO / "lab/tools" / name / "go.mod", source)
+    return [
+        Module(
+            "flannel-cni",
+            ("cni-flannel",),
+            source,
+            pins["flannel_cni"],
+            cost_s=1,
+            built_as=(("flannel", "cni-flannel"),),
+        ),
+        Module(
+            name,
+            CNI_PLUGINS,
+            source,
+            pins["cni_package"].partition("-")[0],
+            cost_s=8,
+            ldflags=f"-X {source}/pkg/utils/buildversion.BuildVersion=v{version}",
+        ),
+    ]
+
+
+def _etcd() -> Module:
+    return Module(
+        "etcd",
+        ("etcd", "etcdctl", "etcdutl"),
+        "go.etcd.io/etcd/server/v3",
+        versions()["kubernetes"]["etcd"].partition("-")[0],
+        cost_s=38,
+        on_path=True,
+        version_args={"etcdctl": ("version",), "etcdutl": ("version",)},
+        built_as=(("server", "etcd"),),
+    )
+
+
+def _coredns() -> Module:
+    return Module(
+        "coredns",
+        ("coredns",),
+        "github.com/coredns/coredns",
+        versions()["kubernetes"]["coredns"],
+        cost_s=116,
+        on_path=True,
+        version_args={"coredns": ("-version",)},
+        packages=OWN_MAIN,
+    )
+
+
+def _flannel() -> Module:
+    return Module(
+        "flannel",
+        ("flanneld",),
+        "github.com/flannel-io/flannel",
+        versions()["kubernetes"]["flannel"],
+        cost_s=31,
+        cgo=True,
+        built_as=(("flannel", "flanneld"),),
+    )
+
+
+def _gpu() -> Module:
+    """The lab's device plugin and exporter."""
+    return Module(
+        "gpu",
+        ("device-plugin", "dcgm-exporter"),
+        cost_s=10,
+        folder="lab/gpu/programs",
+        packages=("./cmd/...",),
+        ldflags=BIND_NVML_LATE,
+        cgo=True,
     )
