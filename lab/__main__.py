@@ -28,7 +28,9 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="lab", description=__doc__)
     commands = parser.add_subparsers(required=True)
     up = commands.add_parser("up", help="build the lab, or continue where an earlier run stopped")
-    up.add_argument("--model", default="smollm2", help="a model that the lab serves, by name or alias; %(default)s")
+    up.add_argument(
+        "--model", default="smollm2", help="a model that the lab serves, by name or short name; %(default)s"
+    )
     up.set_defaults(do=_up)
     down = commands.add_parser("down", help="remove what `up` made; caches stay")
     down.add_argument("--force", action="store_true", help="remove a lab of another clone, too")
@@ -36,7 +38,13 @@ def _parse() -> argparse.Namespace:
     commands.add_parser("status", help="hosts, nodes, pods, stack and endpoint").set_defaults(do=_status)
     commands.add_parser("clean-cache", help="remove the caches").set_defaults(do=_clean_cache)
     scratch = commands.add_parser("scratch", help="bare hosts beside the rack, to try a role on")
-    scratch.add_argument("--gpus", nargs="*", default=[], metavar="NAME[=MODEL]", help="which have GPUs; h100")
+    scratch.add_argument(
+        "--gpus",
+        nargs="*",
+        default=[],
+        metavar="NAME[=MODEL]",
+        help="hosts with GPUs; MODEL is h100 where it is left out",
+    )
     scratch.set_defaults(do=_scratch)
     machines = commands.add_parser("vm", help="virtual machines beside the rack, to try a role on")
     machines.set_defaults(do=_vm)

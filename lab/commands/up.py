@@ -27,7 +27,7 @@ class Facts:
 
 
 def up(model: str) -> int:
-    """Bring the lab up for a model that the lab serves, by its name or an alias."""
+    """Bring the lab up for a model that the lab serves, by its name or short name."""
     held = ownership.lock()
     facts = Facts(models.resolve(model))
     run = Run(total=10)

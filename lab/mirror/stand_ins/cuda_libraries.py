@@ -1,11 +1,11 @@
-"""Make a wheel of empty CUDA libraries: with 3 GB less, torch's CUDA build then still loads on a host without GPUs.
+"""Make a wheel of empty CUDA libraries: torch's CUDA build then loads on a host without GPUs, and takes 3 GB less.
 
     python cuda_libraries.py TORCH_WHEEL OUT_DIR
 
 PyPI's torch for Linux links against NVIDIA's libraries even where only its CPU code runs. A stand-in has the name, the
 symbol versions and the functions that this torch asks for, and every function returns 1, an error code in all of these
-interfaces. libcudart is not replaced: it is small, and it is the one that answers that there is no GPU.
-Needs gcc and readelf. The wheel takes the place of the packages that LIBRARIES names.
+interfaces. libcudart is not replaced: it is small, and it reports that there is no GPU.
+Needs gcc and readelf. The wheel replaces the packages that LIBRARIES names.
 """
 
 from __future__ import annotations
