@@ -157,7 +157,7 @@ def test_a_plan_is_read_back_for_whoever_starts_an_engine(tmp_path: Path) -> Non
     assert found.environment == {"VLLM_USE_DEEP_GEMM": "0"}
     assert (found.engine, found.hosts.gpu, found.hosts.nodes, found.hosts.gpus_per_node) == ("vllm", "h100-80gb", 1, 8)
     assert found.pods.gpu_resource == "nvidia.com/gpu"
-    assert found.pods.gpus * found.pods.pods_per_replica == found.gpus_per_replica
+    assert found.pods.gpus * found.nodes_per_replica == found.gpus_per_replica
 
 
 def test_a_written_plan_is_shown_to_people_and_read_for_programs(tmp_path: Path, run: Run) -> None:

@@ -76,7 +76,7 @@ def run(options: Options) -> None:
     texts.read(options.input)  # a wrong line is told before a model is loaded
     _check_writable(options.output)
     with tempfile.TemporaryDirectory(prefix="qwen-score-") as failures:
-        wanted = job.Job(
+        task = job.Job(
             model_dir=model_dir,
             engine=engine,
             stages=stages,
@@ -90,7 +90,7 @@ def run(options: Options) -> None:
             output=options.output,
             failures=Path(failures),
         )
-        ranks.run(job.command(wanted), stages, job.environment(os.environ), wanted.explain)
+        ranks.run(job.command(task), stages, job.environment(os.environ), task.explain)
     _report(options.output)
 
 
@@ -100,16 +100,16 @@ def _check_writable(path: Path) -> None:
 
 
 def _report(path: Path) -> None:
-    found = json.loads(path.read_bytes())
+    result = json.loads(path.read_bytes())
     print(
-        f"{path}: {len(found['results'])} lines, {found['tokens']} tokens, perplexity {found['perplexity']:.4f}, "
-        f"top-1 {found['top1']:.1%}, {found['tokens_per_s']} tokens/s"
+        f"{path}: {len(result['results'])} lines, {result['tokens']} tokens, perplexity {result['perplexity']:.4f}, "
+        f"top-1 {result['top1']:.1%}, {result['tokens_per_s']} tokens/s"
     )
-    if "against_unquantized" in found:
-        before, change = found["unquantized"], found["against_unquantized"]
+    if "against_unquantized" in result:
+        before, change = result["unquantized"], result["against_unquantized"]
         print(
-            f"weights {before['weights_bytes']} -> {found['weights_bytes']} bytes "
+            f"weights {before['weights_bytes']} -> {result['weights_bytes']} bytes "
             f"(-{change['weights_bytes_saved']:.1%}), "
-            f"perplexity {before['perplexity']:.4f} -> {found['perplexity']:.4f}, "
+            f"perplexity {before['perplexity']:.4f} -> {result['perplexity']:.4f}, "
             f"the same top-1 in {change['top1_agreement']:.1%} of places"
         )

@@ -1,4 +1,4 @@
-"""A model in memory from a verified directory: nothing is fetched, no code of the checkpoint runs, each choice is told.
+"""Loads a model from a verified directory: nothing is fetched, no code of the checkpoint runs, each choice is reported.
 
 Shards are mapped, not read whole: on a CPU the weights stay in the files' pages where they already have the wanted
 dtype, elsewhere one tensor at a time passes through memory.
@@ -40,14 +40,14 @@ class Choice:
 @dataclass(frozen=True, slots=True)
 class Loaded:
     model: PreTrainedModel
-    """In evaluation mode, on one device. Of several ranks, this one's part."""
+    """The model in evaluation mode, on one device. Where there are several ranks, this rank's part."""
     tokenizer: PreTrainedTokenizerBase
     choices: tuple[Choice, ...]
     """revision, device, dtype, attention and quantization."""
     weights_bytes: int
-    """Of the parameters and buffers in memory; what is tied counts once."""
+    """Bytes of the parameters and buffers in memory; a tied tensor counts once."""
     stored_bytes: int
-    """Of the tensors in the checkpoint's files."""
+    """Bytes of the tensors in the checkpoint's files."""
 
 
 def load(
@@ -64,9 +64,9 @@ def load(
     """The model of a directory with a manifest, which is checked first (fast).
 
     dtype: one of DTYPES; attention: one of ATTENTIONS; quantization: one of quantization.METHODS; device: "cpu", "cuda"
-    or "cuda:N"; what is None is chosen. With tensor_parallel or pipeline_parallel above 1 this process is one of so
-    many ranks, which torchrun's variables tell apart; each reads its own part. Raises WeightsError, UsageError or
-    HostError.
+    or "cuda:N". A choice that is None is made here. With tensor_parallel or pipeline_parallel above 1 this process is
+    one of so many ranks, which torchrun's variables tell apart; each reads its own part. Raises WeightsError,
+    UsageError or HostError.
     """
     manifest = weights.verify(model_dir, full=False)
     _import()
@@ -77,11 +77,11 @@ def load(
     recipe, method = quantize.choose(quantization, config, where.value)
     # Among ranks transformers itself takes the device: the CPU, or the GPU whose number is LOCAL_RANK.
     if tensor_parallel * pipeline_parallel > 1:
-        placed = _divided(tensor_parallel, expert_parallel, pipeline_parallel)
+        placement = _divided(tensor_parallel, expert_parallel, pipeline_parallel)
     else:
-        placed = {"device_map": where.value}
+        placement = {"device_map": where.value}
     model = _from_pretrained(
-        model_dir, dtype=kind.value, attn_implementation=how.value, quantization_config=recipe, **placed
+        model_dir, dtype=kind.value, attn_implementation=how.value, quantization_config=recipe, **placement
     )
     revision = Choice("revision", manifest.revision, f"the manifest of {model_dir}, whose files were verified")
     stored_bytes = sum(tensor.size_bytes for tensors in manifest.tensors.values() for tensor in tensors.values())
@@ -122,12 +122,12 @@ def read_config(model_dir: Path) -> dict[str, Any]:
 def choose_device(wanted: str | None) -> Choice:
     import torch
 
-    found = "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted is None and found == "cuda" and "LOCAL_RANK" in os.environ:
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted is None and default == "cuda" and "LOCAL_RANK" in os.environ:
         return Choice("device", f"cuda:{os.environ['LOCAL_RANK']}", "this rank's GPU")
     if wanted is None:
-        return Choice("device", found, "torch sees a GPU" if found == "cuda" else "torch sees no GPU")
-    if wanted != "cpu" and found == "cpu":
+        return Choice("device", default, "torch sees a GPU" if default == "cuda" else "torch sees no GPU")
+    if wanted != "cpu" and default == "cpu":
         raise HostError(
             f"device {wanted} was asked for and torch {torch.__version__} sees no GPU",
             "a GPU and its driver",
@@ -247,7 +247,7 @@ def read_tokenizer(model_dir: Path) -> PreTrainedTokenizerBase:
 
 
 def size_bytes(model: torch.nn.Module) -> int:
-    """Of parameters and buffers; what is tied counts once."""
+    """Bytes of parameters and buffers; a tied tensor counts once."""
     # Without remove_duplicate=False both iterators give a tied tensor once.
     return sum(quantize.tensor_bytes(tensor) for tensor in (*model.parameters(), *model.buffers()))
 

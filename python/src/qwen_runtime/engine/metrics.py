@@ -1,4 +1,4 @@
-"""What the engines' own metrics mean: the source of the `serving:*` recording rules, which dashboards and alerts read.
+"""The `serving:*` recording rules, which dashboards and alerts read, made from the engines' own metrics.
 
 A label `engine` of the engine's own counts its cores, as vLLM's own data parallelism does: rules fold it, and then it
 names the engine.

@@ -1,6 +1,6 @@
-"""Weights made smaller while they are loaded: which methods there are, what each needs, and why one is refused here.
+"""Makes weights smaller while they are loaded: the methods, their needs, and why one is refused here.
 
-What each costs in memory, speed and quality was measured: docs/quantization.md.
+docs/quantization.md has measurements of what each costs in memory, speed and quality.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _stored(name: str | None, stored: dict[str, Any], device: str) -> tuple[str,
             "Leave quantization out, or load the checkpoint that it was made from.",
         )
     if kind == "fp8":
-        # transformers would unpack it to bfloat16, which takes twice the memory that anybody planned for.
+        # transformers would unpack it to bfloat16, which takes twice the planned memory.
         _check_float8("a checkpoint in FP8", device)
     return kind, "the checkpoint is stored so"
 
@@ -107,21 +107,21 @@ def _stored(name: str | None, stored: dict[str, Any], device: str) -> tuple[str,
 def _check_float8(what: str, device: str) -> None:
     import torch
 
-    found = "a CPU" if device == "cpu" else None
+    unfit = "a CPU" if device == "cpu" else None
     if device != "cpu" and torch.version.cuda and (have := torch.cuda.get_device_capability(device)) < FP8_FROM:
-        found = f"a GPU of compute capability {have[0]}.{have[1]}"
-    if found:
+        unfit = f"a GPU of compute capability {have[0]}.{have[1]}"
+    if unfit:
         raise HostError(
-            f"{what} on {found}",
+            f"{what} on {unfit}",
             f"a GPU with arithmetic in FP8: compute capability {FP8_FROM[0]}.{FP8_FROM[1]} or above (H100, L40S)",
             "Load a checkpoint in bfloat16, with quantization int8 if memory is short.",
         )
 
 
 def tensor_bytes(tensor: torch.Tensor) -> int:
-    """Memory of a tensor, inside of those that wrap several (torchao's) too, and with the scales of bitsandbytes.
+    """Memory of a tensor: of all parts where it wraps several (torchao's), and with the scales of bitsandbytes.
 
-    Of a tensor that is divided over ranks, this rank's part.
+    Where a tensor is divided over ranks, it is this rank's part.
     """
     import torch
     from torch.utils._python_dispatch import is_traceable_wrapper_subclass

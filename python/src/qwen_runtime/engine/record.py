@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qwen_runtime.engine.series import Exported
-from qwen_runtime.engine.spec import Server
+from qwen_runtime.engine.spec import ServingEngine
 from qwen_runtime.sizing.gpus import Gpu
 from qwen_runtime.sizing.layout import Layout
 from qwen_runtime.sizing.memory import Memory
@@ -64,7 +64,7 @@ class PlannedEngine:
     whole_embedding: bool = False
     """Whether every rank holds all of an embedding that is not the output projection too."""
     warning: str | None = None
-    """What an operator should know before taking this engine."""
+    """A fact that an operator should know before taking this engine."""
     unpredicted: str | None = None
     """Why no speed is predicted; None where it is."""
 
@@ -87,7 +87,7 @@ class Engine:
     """All that is known of one engine; a half that it does not have is None."""
 
     planned: PlannedEngine
-    server: Server | None = None
+    server: ServingEngine | None = None
     exported: Exported | None = None
     """Metrics of the server."""
     scorer: ScoringEngine | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qwen_runtime.engine import deepspeed, transformers, vllm
 from qwen_runtime.engine.record import Engine, ScoringEngine
 from qwen_runtime.engine.series import Exported
-from qwen_runtime.engine.spec import Server
+from qwen_runtime.engine.spec import ServingEngine
 
 ENGINES: dict[str, Engine] = {
     "vllm": Engine(vllm.PLANNED, server=vllm, exported=vllm.EXPORTED),
@@ -18,7 +18,7 @@ SERVES_BY_DEFAULT = "vllm"
 SCORES_BY_DEFAULT = "deepspeed"
 
 
-def servers() -> dict[str, Server]:
+def servers() -> dict[str, ServingEngine]:
     """The engines that `serve` runs."""
     return {name: engine.server for name, engine in ENGINES.items() if engine.server}
 

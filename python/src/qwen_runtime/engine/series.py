@@ -62,4 +62,4 @@ class Exported:
     finished: str
     """Counter of requests that ended, by the label finished_reason."""
     errors: tuple[Errors, ...] = ()
-    """Where errors are found in an engine that has no counter of errors by cause."""
+    """Samples that stand for errors in an engine that has no counter of errors by cause."""

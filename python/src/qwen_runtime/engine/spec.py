@@ -1,4 +1,4 @@
-"""What `serve` and an engine say to each other, whatever the engine's own flags are called."""
+"""The border between `serve` and an engine, whatever the engine's own flags are called."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-# Of every engine, unless the environment says otherwise: nothing is fetched, reported or asked for outside the site.
+# Environment of every engine, unless the caller's says otherwise: nothing is fetched, reported or asked for outside
+# the site.
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -26,7 +27,7 @@ class Rank:
     rank: int
     leader_address: str
     rendezvous_port: int
-    """Of the leader: where the engine's own processes find each other."""
+    """Port of the leader where the engine's own processes find each other."""
 
     @property
     def leads(self) -> bool:
@@ -39,21 +40,21 @@ class EngineSpec:
     model_dir: Path
     served_model_name: str
     port: int
-    """The OpenAI contract is answered here."""
+    """Port of the OpenAI API."""
     max_model_len: int
     """Prompt and answer together, in tokens."""
     dtype: str
     planned: tuple[str, ...] = ()
-    """The plan's arguments for this engine, first, so that everything else wins over them."""
+    """The plan's arguments for this engine. They come first, so that everything else wins over them."""
     extra: tuple[str, ...] = ()
-    """The engine's own arguments, passed on as they are, last, so that they win."""
+    """The engine's own arguments, passed on as they are. They come last, so that they win."""
     rank: Rank | None = None
     """None where one node holds the whole model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One look at an engine's counters; None stands for what the engine does not tell."""
+    """One look at an engine's counters; a counter that the engine does not export is None."""
 
     requests: int | None
     """Requests that run or wait."""
@@ -61,7 +62,7 @@ class Progress:
     """Tokens of prompts and answers computed since the start; any change of it is progress."""
 
 
-class Server(Protocol):
+class ServingEngine(Protocol):
     """The half of an engine that `serve` runs: the functions that its module offers."""
 
     def check_installed(self) -> str:
@@ -70,7 +71,7 @@ class Server(Protocol):
     def command(self, spec: EngineSpec) -> list[str]: ...
 
     def ranks(self, spec: EngineSpec) -> int:
-        """How often the command is to be started on this host, each time as another rank."""
+        """Number of processes to start with the command on this host, each as another rank."""
 
     def parallel_sizes(self, spec: EngineSpec) -> tuple[int, ...]:
         """How the planned and the extra arguments divide the model; the product is the number of GPUs, on all nodes
@@ -80,12 +81,12 @@ class Server(Protocol):
         """Flags that `command` sets itself: a second value would silently win or lose."""
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """Of the engine's process; what `base` says wins."""
+        """Environment of the engine's process; `base` wins."""
 
     def read_progress(self, metrics: str) -> Progress:
-        """What the text of /metrics says of requests and of tokens."""
+        """The counts of requests and tokens in the text of /metrics."""
 
 
-def flags(words: Sequence[str]) -> frozenset[str]:
-    """The long flags among the words of a command, without values, with hyphens."""
-    return frozenset(word.partition("=")[0].replace("_", "-") for word in words if word.startswith("--"))
+def flags(argv: Sequence[str]) -> frozenset[str]:
+    """The long flags of a command line, without values, with hyphens."""
+    return frozenset(word.partition("=")[0].replace("_", "-") for word in argv if word.startswith("--"))

@@ -110,9 +110,9 @@ def parallel_sizes(spec: EngineSpec) -> tuple[int, ...]:
     return tuple(vars(sizes).values())
 
 
-def _hyphenated(words: Sequence[str]) -> list[str]:
-    """vLLM takes underscores in the place of hyphens in its flags."""
-    named = (word.partition("=") for word in words)
+def _hyphenated(argv: Sequence[str]) -> list[str]:
+    """The command line with hyphens in flags, where vLLM takes underscores too."""
+    named = (word.partition("=") for word in argv)
     return [f"{flag.replace('_', '-') if flag.startswith('--') else flag}{sign}{value}" for flag, sign, value in named]
 
 
@@ -122,10 +122,10 @@ def own_flags() -> frozenset[str]:
 
 
 def _rank(rank: Rank) -> list[str]:
-    """Ranks of vLLM's own multiprocessing; no Ray."""
-    words = ["--nnodes", str(rank.nodes), "--node-rank", str(rank.rank)]
-    words += ["--master-addr", rank.leader_address, "--master-port", str(rank.rendezvous_port)]
-    return words if rank.leads else [*words, "--headless"]
+    """Arguments of a rank of vLLM's own multiprocessing; no Ray."""
+    argv = ["--nnodes", str(rank.nodes), "--node-rank", str(rank.rank)]
+    argv += ["--master-addr", rank.leader_address, "--master-port", str(rank.rendezvous_port)]
+    return argv if rank.leads else [*argv, "--headless"]
 
 
 def read_progress(metrics: str) -> Progress:
@@ -137,7 +137,7 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
 
 
 def _compilers(base: Mapping[str, str]) -> dict[str, str]:
-    """What keeps vLLM from compilers that it takes for granted and this host lacks.
+    """Variables that keep vLLM from compilers that it takes for granted and this host lacks.
 
     It looks for one only when a feature is first used, and its engine dies where there is none (ADR 66).
     """
@@ -146,7 +146,7 @@ def _compilers(base: Mapping[str, str]) -> dict[str, str]:
         if not _find(base.get("CXX", "g++"), base):
             return {"TORCH_COMPILE_DISABLE": "1"}
         # vLLM 0.32 for CPUs writes whole graphs and then cannot read them ("no attribute 'finalize_loading'"), so that
-        # every start compiles anew. Told to write none, it leaves caching to torch's compiler, which does.
+        # every start compiles anew. Without them it leaves caching to torch's compiler, which works.
         return {"VLLM_USE_AOT_COMPILE": "0"}
     cuda = base.get("CUDA_HOME") or base.get("CUDA_PATH") or "/usr/local/cuda"
     has_nvcc = _find("nvcc", base) or _find(f"{cuda}/bin/nvcc", base)

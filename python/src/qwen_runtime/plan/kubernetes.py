@@ -38,7 +38,6 @@ def requests(plan: Plan) -> dict[str, Any]:
     spare_gpus = _spare_gpus(plan)
     return {
         "replicas": layout.replicas,
-        "pods_per_replica": pods,
         "gpu_resource": _RESOURCE[request.gpu.vendor],
         "gpus": gpus if request.gpu.vendor != "cpu" else 0,
         "cpu_request": str(CORES_PER_GPU * gpus if request.gpu.vendor != "cpu" else 1),
@@ -48,7 +47,6 @@ def requests(plan: Plan) -> dict[str, Any]:
         "drain_seconds": drain_s,
         "termination_grace_period_seconds": drain_s + GRACE_MARGIN_S,
         "startup_seconds": _minutes(WARM_UP_S + 2 * request.shape.size_bytes / LOAD_BYTES_PER_S),
-        "max_surge": 1,
         "spare_gpus_for_max_surge": spare_gpus,
         "spare_nodes_for_max_surge": math.ceil(spare_gpus / request.site.gpus_per_node),
     }

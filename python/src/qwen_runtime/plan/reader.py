@@ -17,7 +17,6 @@ class Pods:
     """Requests of one pod to Kubernetes, and the number of pods."""
 
     replicas: int
-    pods_per_replica: int
     gpu_resource: str | None
     """None where the plan is for hosts without GPUs."""
     gpus: int
@@ -111,7 +110,6 @@ def _pods(requests: Mapping[str, Any]) -> Pods:
     resource = requests["gpu_resource"]
     return Pods(
         replicas=int(requests["replicas"]),
-        pods_per_replica=int(requests["pods_per_replica"]),
         gpu_resource=None if resource is None else str(resource),
         gpus=int(requests["gpus"]),
         cpu_request=str(requests["cpu_request"]),

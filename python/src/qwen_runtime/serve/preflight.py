@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qwen_runtime import weights
-from qwen_runtime.engine.spec import Server
+from qwen_runtime.engine.spec import ServingEngine
 from qwen_runtime.errors import HostError, UsageError, WeightsError
 
 
 def check(
-    engine: Server, model_dir: Path, *, max_model_len: int | None, ports: Mapping[str, int], full: bool
+    engine: ServingEngine, model_dir: Path, *, max_model_len: int | None, ports: Mapping[str, int], full: bool
 ) -> weights.Manifest:
     """Raises what is wrong and returns the manifest of the verified weights. ports: each flag and its port."""
     for flag, other in itertools.combinations(ports, 2):

@@ -1,4 +1,4 @@
-"""Which spans are computed together. Every micro-batch of a batch has the same shape, as a pipeline needs it."""
+"""Batches: spans that are computed together. Every micro-batch of a batch has the same shape, as a pipeline needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Batch:
     rows: int
-    """Of each micro-batch; the last one may have fewer spans."""
+    """Spans of each micro-batch; the last one may have fewer."""
     width: int
     """Tokens of the longest span."""
     micro_batches: tuple[tuple[int, ...], ...]
@@ -17,7 +17,7 @@ class Batch:
 
 
 def divide(lengths: Sequence[int], micro_batches: int, batch_tokens: int) -> list[Batch]:
-    """Spans by falling length, so that little is padded, and the largest batch comes first."""
+    """Divides spans by falling length, so that little is padded and the largest batch comes first."""
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     batches = []
     while order:

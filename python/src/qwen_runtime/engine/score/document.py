@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import itertools
 import math
 import os
 import platform
@@ -31,21 +32,21 @@ PACKAGES = ("torch", "transformers", "deepspeed", "torchao", "bitsandbytes")
 
 
 def summary(items: Sequence[Item], spans: Sequence[Span], scored: Mapping[int, Scored]) -> dict[str, Any]:
-    """Over all items, and in "results" each of them."""
+    """The figures over all items, and in "results" those of each item."""
     results = []
     log_likelihoods: list[list[float]] = [[] for _ in items]
     hits: list[list[bool]] = [[] for _ in items]
     for index, span in enumerate(spans):
         log_likelihoods[span.item] += scored[index].log_probs
         hits[span.item] += [best == token for best, token in zip(scored[index].best, span.scored, strict=True)]
-    for item, own, own_hits in zip(items, log_likelihoods, hits, strict=True):
-        result = {"id": item.id, **_figures(own, own_hits)}
+    for item, of_item, hits_of_item in zip(items, log_likelihoods, hits, strict=True):
+        result = {"id": item.id, **_figures(of_item, hits_of_item)}
         if item.prompt is None:
-            result["bits_per_byte"] = -math.fsum(own) / math.log(2) / len(item.scored.encode())
+            result["bits_per_byte"] = -math.fsum(of_item) / math.log(2) / len(item.scored.encode())
         else:
-            result["is_greedy"] = all(own_hits)
+            result["is_greedy"] = all(hits_of_item)
         results.append(result)
-    every = _figures([value for own in log_likelihoods for value in own], [hit for own in hits for hit in own])
+    every = _figures(list(itertools.chain(*log_likelihoods)), list(itertools.chain(*hits)))
     return {**every, "results": results}
 
 
@@ -60,7 +61,7 @@ def _figures(log_probs: Sequence[float], hits: Sequence[bool]) -> dict[str, Any]
 
 
 def agreement(one: Mapping[int, Scored], other: Mapping[int, Scored]) -> float:
-    """Share of places where both call the same token the most likely one."""
+    """Share of places where both have the same most likely token."""
     same = [a == b for index in one for a, b in zip(one[index].best, other[index].best, strict=True)]
     return sum(same) / len(same)
 
@@ -77,8 +78,8 @@ def peak_rss_bytes() -> int:
 
 
 def versions() -> dict[str, str]:
-    found = {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
-    return {"qwen_runtime": __version__, "python": platform.python_version(), **found}
+    installed = {name: importlib.metadata.version(name) for name in PACKAGES if importlib.util.find_spec(name)}
+    return {"qwen_runtime": __version__, "python": platform.python_version(), **installed}
 
 
 def hardware() -> dict[str, Any]:

@@ -57,15 +57,15 @@ class Shards:
         module.load_state_dict({name: self._find(prefix, name) for name in names}, assign=True)
 
     def _find(self, prefix: str, name: str) -> torch.Tensor:
-        """A tensor; experts, which files hold one by one, as transformers computes them: one tensor of all."""
+        """A tensor. Files hold experts one by one; transformers computes with one tensor of them all."""
         base, _, last = name.rpartition(".")
         if last not in ("gate_up_proj", "down_proj") or not base.endswith("experts"):
             return self.get(prefix + name)
         parts = ("gate_proj", "up_proj") if last == "gate_up_proj" else ("down_proj",)
         experts: list[torch.Tensor] = []
         while f"{prefix}{base}.{len(experts)}.{parts[0]}.weight" in self._files:
-            own = f"{prefix}{base}.{len(experts)}."
-            experts.append(torch.cat([self.get(f"{own}{part}.weight") for part in parts]))
+            expert = f"{prefix}{base}.{len(experts)}."
+            experts.append(torch.cat([self.get(f"{expert}{part}.weight") for part in parts]))
         return torch.stack(experts)  # [e, 2i, h] or [e, h, i]
 
 
@@ -82,7 +82,7 @@ class Embedding(nn.Module):  # type: ignore[misc]
 
 
 class Decoder(nn.Module):  # type: ignore[misc]
-    """One layer, [r, w, h] to [r, w, h], with the angles of its positions."""
+    """A layer, [r, w, h] to [r, w, h], with the angles of its positions."""
 
     def __init__(self, skeleton: PreTrainedModel, shards: Shards, index: int) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ def build(model_dir: Path, manifest: Manifest, dtype: str, attention: str, stage
 
 
 def score(engine: Any, spans: Sequence[Span], planned: Sequence[Batch]) -> dict[int, Scored]:
-    """By index of the span, on the last rank; empty on the others."""
+    """Scores by index of the span, on the last rank; empty on the others."""
     scored: dict[int, Scored] = {}
     for batch in planned:
         engine.reset_activation_shape()

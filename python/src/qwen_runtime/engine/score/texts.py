@@ -1,4 +1,4 @@
-"""What is scored, in tokens. The meaning of both kinds of line is that of lm-evaluation-harness.
+"""Texts to score, in tokens. The meaning of both kinds of line is that of lm-evaluation-harness.
 
 {"text": T}                       loglikelihood_rolling: every token of T, the first after the beginning-of-text token
 {"prompt": P, "continuation": C}  loglikelihood: the tokens of C after P
@@ -42,7 +42,7 @@ class Span:
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """What the model sees: the last token is only predicted."""
+        """Tokens that the model sees: the last one is only predicted."""
         return (*self.context, *self.scored)[:-1]
 
     @property
@@ -64,8 +64,8 @@ def read(path: Path) -> list[Item]:
 
 
 def _item(line: str, number: int, path: Path) -> Item:
-    def refuse(found: str) -> UsageError:
-        return UsageError(f"{path} line {number}: {found}", FORM, "Correct the line.")
+    def refuse(fault: str) -> UsageError:
+        return UsageError(f"{path} line {number}: {fault}", FORM, "Correct the line.")
 
     try:
         entry = json.loads(line)
@@ -86,20 +86,20 @@ def _item(line: str, number: int, path: Path) -> Item:
 
 
 def spans(items: list[Item], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Span]:
-    """Every item in tokens, at most max_length of which the model sees at once. Raises UsageError."""
+    """Every item in tokens; the model sees at most max_length of them at once. Raises UsageError."""
     prefix = _prefix(tokenizer)
-    found: list[Span] = []
+    divided: list[Span] = []
     for index, item in enumerate(items):
         if item.prompt is None:
             tokens = _encode(tokenizer, item.scored)
-            found += [Span(index, context, scored) for context, scored in windows(tokens, prefix, max_length)]
+            divided += [Span(index, context, scored) for context, scored in windows(tokens, prefix, max_length)]
         else:
-            found.append(_continuation(index, item, tokenizer, prefix, max_length))
-    return found
+            divided.append(_continuation(index, item, tokenizer, prefix, max_length))
+    return divided
 
 
 def windows(tokens: tuple[int, ...], prefix: int, max_length: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Contexts and what is scored after them: every token once, each window but the last one full.
+    """Contexts and the tokens scored after them: every token once, each window but the last one full.
 
     The last window looks back as far as the model sees, so that its tokens have the longest context there is.
     """
@@ -133,7 +133,7 @@ def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
 
 
 def _prefix(tokenizer: PreTrainedTokenizerBase) -> int:
-    """What stands before a text's first token: the beginning-of-text token, else the end-of-text one."""
+    """The token before a text's first one: the beginning-of-text token, else the end-of-text token."""
     token = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if token is None:
         raise UsageError("a tokenizer without bos and eos token", "one of them", "Correct tokenizer_config.json.")

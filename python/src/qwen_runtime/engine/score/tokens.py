@@ -1,4 +1,4 @@
-"""From logits to what is said of each token. Shapes: r rows, w tokens (the width), v entries of the vocabulary."""
+"""Scores of tokens, from logits. Shapes: r rows, w tokens (the width), v entries of the vocabulary."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from qwen_runtime.engine.score.texts import Span
 
 PADDING = 0
-"""Any token: what comes after a row's own tokens has no influence on them in a causal model."""
+"""Any token will do: in a causal model a later token has no influence on those before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One span: for each of its scored tokens."""
+    """The scores of a span, one for each of its scored tokens."""
 
     log_probs: tuple[float, ...]
     """Natural logarithms."""
@@ -29,35 +29,36 @@ class Scored:
 
 def tensors(batch: Batch, spans: Sequence[Span], device: torch.device) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Inputs and the tokens that follow them, [r, w] each, for every micro-batch."""
-    found = []
+    pairs = []
     for part in batch.micro_batches:
         inputs = torch.full((batch.rows, batch.width), PADDING)
         following = torch.full((batch.rows, batch.width), PADDING)
         for row, index in enumerate(part):
-            own = torch.tensor((*spans[index].inputs, spans[index].scored[-1]))
-            inputs[row, : len(own) - 1], following[row, : len(own) - 1] = own[:-1], own[1:]
-        found.append((inputs.to(device), following.to(device)))
-    return found
+            sequence = torch.tensor((*spans[index].inputs, spans[index].scored[-1]))
+            length = len(sequence) - 1
+            inputs[row, :length], following[row, :length] = sequence[:-1], sequence[1:]
+        pairs.append((inputs.to(device), following.to(device)))
+    return pairs
 
 
 def judge(logits: torch.Tensor, following: torch.Tensor) -> torch.Tensor:
     """[r, w, v] and [r, w] to [2, r, w]: log-probability of the following token, and the most likely token.
 
-    float64 holds both; row by row, since in float32 the logits of a row alone may take hundreds of megabytes.
+    float64 holds both. It goes row by row, since in float32 the logits of a row alone may take hundreds of megabytes.
     """
     judged = torch.empty((2, *following.shape), dtype=torch.float64, device=logits.device)
     for row, tokens in enumerate(following):
-        own = logits[row].float()
-        chosen = own.gather(-1, tokens[:, None])[:, 0]
-        judged[0, row] = chosen - own.logsumexp(-1)
-        judged[1, row] = own.argmax(-1)
+        scores = logits[row].float()
+        chosen = scores.gather(-1, tokens[:, None])[:, 0]
+        judged[0, row] = chosen - scores.logsumexp(-1)
+        judged[1, row] = scores.argmax(-1)
     return judged
 
 
 def collect(batch: Batch, spans: Sequence[Span], judged: Sequence[torch.Tensor], into: dict[int, Scored]) -> None:
-    """What was judged of each micro-batch, by the index of the span."""
+    """Puts the judgements of each micro-batch into a mapping, by the index of the span."""
     for part, values in zip(batch.micro_batches, judged, strict=True):
         for row, index in enumerate(part):
             first = spans[index].first
-            own = values[:, row, first : first + len(spans[index].scored)].tolist()
-            into[index] = Scored(tuple(own[0]), tuple(map(int, own[1])))
+            log_probs, best = values[:, row, first : first + len(spans[index].scored)].tolist()
+            into[index] = Scored(tuple(log_probs), tuple(map(int, best)))

@@ -1,5 +1,5 @@
-"""Engine transformers: a compact server over transformers' continuous batching, for what vLLM does not take, and the
-oracle that vLLM's tokens are compared with."""
+"""Engine transformers: a compact server over transformers' continuous batching. It serves what vLLM does not take, and
+is the oracle that vLLM's tokens are compared with."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from qwen_runtime.engine.score.texts import Item, Span
 
 PREFIX = "transformers"
-"""What the names of all metrics of the server begin with; the rest of each name is vLLM's, where vLLM has it."""
+"""Prefix of the names of all metrics; the rest of each name is vLLM's, where vLLM has the metric."""
 EXPORTED = Exported(
     names={
         "time_to_first_token:seconds": f"{PREFIX}:time_to_first_token_seconds",
@@ -73,7 +73,7 @@ def _is_installed(name: str) -> bool:
 
 
 def command(spec: EngineSpec) -> list[str]:
-    """UsageError for one of several nodes."""
+    """The command line. UsageError for one of several nodes."""
     if spec.rank is not None:
         raise UsageError(
             f"engine transformers on {spec.rank.nodes} nodes",
@@ -84,7 +84,7 @@ def command(spec: EngineSpec) -> list[str]:
 
 
 def ranks(spec: EngineSpec) -> int:
-    """UsageError where the model cannot be divided as its arguments say."""
+    """The number of ranks. UsageError where the model cannot be divided as its arguments say."""
     options = flags.parse(_arguments(spec))
     if options.ranks > 1:
         shape = catalogue.read(spec.model_dir)
@@ -177,7 +177,7 @@ def planned_arguments(decision: Decision) -> list[str]:
 
 
 def processes(config: dict[str, Any], stages: int | None, quantization: str | None) -> int:
-    """One process, whatever the model."""
+    """Always 1: the model is not divided."""
     if stages is not None and stages > 1:
         raise UsageError(f"--stages {stages} with engine transformers", "one process", "Use engine deepspeed.")
     return 1

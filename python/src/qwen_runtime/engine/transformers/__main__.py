@@ -18,12 +18,12 @@ from qwen_runtime.engine.transformers import flags
 from qwen_runtime.errors import EngineError, Error
 
 STREAMS_END_S = 2
-"""Whoever sends SIGTERM has waited for the streams; what is left is cut off after so many seconds."""
+"""Time after which open streams are cut off. The sender of SIGTERM has waited for them already."""
 STOP_S = 1.0
 PULSE_S = 0.5
 """How often a rank other than 0 looks whether its engine still runs."""
 DEFAULTS = ("temperature", "top_p", "top_k", "repetition_penalty")
-"""What vLLM takes from generation_config.json for requests that do not say it."""
+"""Fields that vLLM takes from generation_config.json for requests that do not have them."""
 
 
 def main() -> NoReturn:
@@ -81,7 +81,7 @@ def serve(options: flags.Flags) -> None:
         http.should_exit = True
 
     server.on_failure = end
-    # uvicorn stops at SIGTERM, and then sends it once more to whoever listened before.
+    # uvicorn stops at SIGTERM, and then sends it once more to the handler before its own.
     signal.signal(signal.SIGTERM, lambda *_: end())
     http.run()
     generation.stop(STOP_S)
@@ -89,12 +89,12 @@ def serve(options: flags.Flags) -> None:
         raise EngineError(
             f"transformers' continuous batching died: {server.failure}",
             "an engine that lives",
-            "Its traceback stands above; whoever supervises this process starts it again.",
+            "Its traceback stands above; the supervisor of this process starts it again.",
         )
 
 
 def follow(options: flags.Flags, rank: int) -> None:
-    """Computes its part of what rank 0 is asked for, until that one ends."""
+    """Computes its part of every step of rank 0, until rank 0 ends."""
     from qwen_runtime.engine.transformers.generation import make_manager
 
     loaded = load(options)
@@ -103,12 +103,12 @@ def follow(options: flags.Flags, rank: int) -> None:
     manager.start()
     status = manager.background_thread_status
     while manager.is_running() and status.fatal_error is None:
-        manager.get_result(timeout=PULSE_S)  # every rank gets all tokens, and only rank 0 has somebody to tell
+        manager.get_result(timeout=PULSE_S)  # every rank gets all tokens; only rank 0 has clients
     if status.fatal_error is not None:
         raise EngineError(
             f"transformers' continuous batching died on rank {rank}: {status.fatal_error!r}",
             "ranks that all live",
-            "Its traceback stands above; whoever supervises this process starts all of them again.",
+            "Its traceback stands above; the supervisor of this process starts all of them again.",
         )
 
 
@@ -131,7 +131,7 @@ def load(options: flags.Flags) -> Any:
 
 
 def end_tokens(loaded: Any) -> frozenset[int]:
-    """Of the generation configuration and of the tokenizer, as vLLM has it."""
+    """End tokens of the generation configuration and of the tokenizer, as vLLM has them."""
     configured = loaded.model.generation_config.eos_token_id
     several = configured if isinstance(configured, list) else [configured]
     return frozenset(token for token in (*several, loaded.tokenizer.eos_token_id) if token is not None)

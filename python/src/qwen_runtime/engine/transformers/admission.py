@@ -1,4 +1,4 @@
-"""Which requests may run: those whose whole answer has a place in the KV cache, in the order of their arrival.
+"""Admission: a request runs when its whole answer has a place in the KV cache, in the order of arrival.
 
 A request that outgrows the cache kills transformers' worker for good, so that the pages of prompt and longest answer
 are set aside before it sees the request. Nothing here knows of the engine.
@@ -20,7 +20,7 @@ class Limits:
     pages: int
     page_tokens: int
     waiting: int
-    """Most requests that wait for a place; what comes beyond them is refused."""
+    """Most requests that wait for a place; any more are refused."""
 
     def answer_tokens(self, prompt_tokens: int, wanted: int | None, prompt_field: str, wanted_field: str) -> int:
         """Most tokens of an answer; 400 naming the field where the prompt, or both together, exceed the context."""

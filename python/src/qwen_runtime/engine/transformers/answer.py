@@ -1,4 +1,4 @@
-"""One answer as it grows: the engine puts tokens in, whoever writes to the client takes pieces of text out.
+"""A growing answer: the engine puts tokens in, the writer to the client takes pieces of text out.
 
 It grows whether or not it is read, so that a slow reader holds no place in the cache.
 """
@@ -17,7 +17,7 @@ from qwen_runtime.engine.transformers.stopping import StopStrings
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a request asks of the engine."""
+    """The wish of a request to the engine."""
 
     prompt: Sequence[int]
     max_tokens: int
@@ -32,7 +32,7 @@ class Piece:
     text: str
     tokens: tuple[int, ...]
     logprobs: tuple[TokenLogprobs, ...]
-    """One a token where the request asked for them."""
+    """Logprobs of each token, where the request asked for them."""
 
 
 class Answer:
@@ -75,7 +75,7 @@ class Answer:
         self._news.set()
 
     async def pieces(self) -> AsyncIterator[Piece]:
-        """What has come since the last piece, as often as the reader takes it; raises the Refusal that ended it."""
+        """Pieces, each with what has come since the last one. Raises the Refusal that ended the answer."""
         while True:
             await self._news.wait()
             self._news.clear()

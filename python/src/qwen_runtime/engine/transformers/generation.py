@@ -1,4 +1,4 @@
-"""Answers through transformers' ContinuousBatchingManager: what it is given, what it gives back, and how it dies.
+"""Generates answers with transformers' ContinuousBatchingManager: its input, its output, and its death.
 
 All methods run on the event loop's thread; the manager computes on a thread of its own.
 """
@@ -91,9 +91,9 @@ class Generation:
         return failure
 
     def submit(self, wanted: Wanted, detokenizer: Detokenizer, arrived: float) -> Answer:
-        """Refusal where it can't be taken; otherwise it waits its turn, and `cancel` must follow when it is done with.
+        """Queues a request, or raises a Refusal. The caller must call `cancel` when it is done with the answer.
 
-        arrived: of time.perf_counter.
+        arrived: a time of time.perf_counter.
         """
         if failure := self.failure:
             raise refusals.engine_dead(failure)
@@ -137,7 +137,7 @@ class Generation:
         self._note_tokens(answer, len(answer.tokens) - before, started=output.lifespan[0])
         if answer.ended:
             if not output.is_finished():
-                self._take_back(answer)  # by a stop string, of which the manager knows nothing
+                self._take_back(answer)  # ended by a stop string, which the manager does not know
             self._close(answer, str(answer.finish_reason))
 
     def _expire(self, answer: Answer) -> None:
@@ -150,7 +150,7 @@ class Generation:
         self._close(answer, "error")
 
     def _take_back(self, answer: Answer) -> None:
-        """The manager cancels before it takes new requests, so that its pages are free when the next one needs them."""
+        """Cancels in the manager, which does so before it takes new requests: the pages are free for the next one."""
         self._manager.cancel_request(answer.key)
         self._manager.output_router.result_handlers.pop(answer.key, None)  # it forgets only what it finishes itself
 

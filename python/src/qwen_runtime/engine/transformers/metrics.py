@@ -1,6 +1,6 @@
-"""What /metrics says, under vLLM's names with this engine's prefix, so that one mapping serves both.
+"""The text of /metrics, under vLLM's names with this engine's prefix.
 
-Without a counterpart in vLLM are: iteration_batch_size, kv_cache_reserved_perc, request_errors, model_load_seconds.
+vLLM has no counterpart of iteration_batch_size, kv_cache_reserved_perc, request_errors and model_load_seconds.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ class Metrics:
         self._errors.labels(**self._labels, cause=cause).inc()
 
     def watch(self, name: str, documentation: str, read: Callable[[], float]) -> None:
-        """A gauge that is read when it is asked for."""
+        """Adds a gauge that is read at each request for /metrics."""
         self._make(Gauge, name, documentation).set_function(read)
 
     def text(self) -> bytes:
         text: bytes = generate_latest(self._registry)
         return text
 
-    def _family(self, kind: type, name: str, documentation: str, *labels: str, **more: object) -> Any:
-        return kind(f"{PREFIX}:{name}", documentation, [*self._labels, *labels], registry=self._registry, **more)
+    def _family(self, kind: type, name: str, documentation: str, *labels: str, **options: object) -> Any:
+        return kind(f"{PREFIX}:{name}", documentation, [*self._labels, *labels], registry=self._registry, **options)
 
     def _make(self, kind: type, name: str, documentation: str, buckets: Sequence[float] | None = None) -> Any:
-        more = {"buckets": buckets} if buckets else {}
-        return self._family(kind, name, documentation, **more).labels(**self._labels)
+        options = {"buckets": buckets} if buckets else {}
+        return self._family(kind, name, documentation, **options).labels(**self._labels)

@@ -1,4 +1,4 @@
-"""From messages and texts to tokens and back. Long prompts take long, so it happens beside the event loop."""
+"""Turns messages and texts into tokens and back. A long prompt takes long, so a thread of its own does it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Prompts:
         return Detokenizer(self._tokenizer.backend_tokenizer, prompt)
 
     def token_text(self, token: int) -> str:
-        """One token alone; the parts of a character that several tokens make up show as U+FFFD."""
+        """Text of a token alone; the parts of a character that several tokens make up show as U+FFFD."""
         text: str = self._tokenizer.decode([token])
         return text
 
@@ -68,8 +68,8 @@ class Detokenizer:
 
     def __init__(self, tokenizer: Any, prompt: Sequence[int]) -> None:
         self._tokenizer = tokenizer
-        # The prompt's end goes before the answer, because some tokenizers write a word differently at the beginning;
-        # not where it ends within a character, for then the stream would give it out together with the answer.
+        # The prompt's end goes before the answer, because some tokenizers write a word differently at the beginning. It
+        # does not where it ends within a character: then the stream would give it out together with the answer.
         before = list(prompt[-BEFORE_TOKENS:])
         cut = tokenizer.decode(before).endswith("\N{REPLACEMENT CHARACTER}")
         self._stream = DecodeStream(ids=[] if cut else before, skip_special_tokens=True)

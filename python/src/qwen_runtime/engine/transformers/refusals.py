@@ -1,4 +1,4 @@
-"""Why a request gets no answer, in the shape that OpenAI's clients read and under the names that vLLM's server uses."""
+"""Refusals: why a request gets no answer, in the shape that OpenAI's clients read and under vLLM's names."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def bad_request(message: str, param: str | None) -> Refusal:
     return Refusal(400, "bad_request", message, param)
 
 
-def unknown_model(asked: str, served: str) -> Refusal:
-    return Refusal(404, "unknown_model", f"The model `{asked}` does not exist; this server has `{served}`.", "model")
+def unknown_model(name: str, served: str) -> Refusal:
+    return Refusal(404, "unknown_model", f"The model `{name}` does not exist; this server has `{served}`.", "model")
 
 
 def too_large(limit_bytes: int) -> Refusal:

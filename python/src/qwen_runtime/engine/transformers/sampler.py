@@ -1,4 +1,4 @@
-"""Chooses every request's next token with its own settings, in the place of transformers' list of logits processors.
+"""Chooses every request's next token with its own settings. It replaces transformers' list of logits processors.
 
 Shapes: R requests of the batch that get a token in this step, V tokens of the vocabulary.
 """
@@ -14,11 +14,11 @@ import torch
 from qwen_runtime.engine.transformers.sampling import Choices, TokenLogprobs
 
 KEYWORD = "choices"
-"""Under which add_request takes a request's Choices."""
+"""Keyword argument of add_request that carries a request's Choices."""
 
 
 class Sampler:
-    """What ContinuousBatchingManager asks of its logits processors.
+    """The logits processor of ContinuousBatchingManager.
 
     It is called once a step, between the model and an argmax, which finds the chosen token or, where every request of
     the batch is plain, the likeliest one by itself. It must run with every step (no CUDA graph, no asynchronous
@@ -60,8 +60,8 @@ class Sampler:
         return logits
 
     def _agree(self, logits: torch.Tensor, states: Sequence[Any]) -> torch.Tensor:
-        """Rank 0 chooses and the other ranks are told: a single token of difference and they would compute different
-        batches ever after, waiting for one another in vain."""
+        """Tokens that rank 0 chooses and tells the others. After a single token of difference the ranks would compute
+        different batches, and wait for one another for ever."""
         if self._ranks.is_tp_driver:
             chosen = choose(logits, states)
         else:
@@ -70,8 +70,8 @@ class Sampler:
 
 
 def _choices(state: Any) -> Choices:
-    found: Choices = state.logit_processor_kwargs[KEYWORD]
-    return found
+    choices: Choices = state.logit_processor_kwargs[KEYWORD]
+    return choices
 
 
 def choose(logits: torch.Tensor, states: Sequence[Any]) -> torch.Tensor:
@@ -82,7 +82,7 @@ def choose(logits: torch.Tensor, states: Sequence[Any]) -> torch.Tensor:
     sampled = [row for row, choices in enumerate(every) if choices.sampling.temperature > 0]
     greedy = [row for row, choices in enumerate(every) if choices.sampling.temperature == 0]
     chosen[greedy] = torch.argmax(scores[greedy], dim=-1)
-    for filters in (False, True):  # those without filters need no sorting
+    for filters in (False, True):  # rows without filters need no sorting
         rows = [row for row in sampled if every[row].sampling.filters is filters]
         if rows:
             draws = [every[row].sampling.draw(len(states[row].generated_tokens)) for row in rows]
@@ -92,7 +92,7 @@ def choose(logits: torch.Tensor, states: Sequence[Any]) -> torch.Tensor:
 
 
 def _sample(scores: torch.Tensor, every: Sequence[Choices], draws: Sequence[float], filters: bool) -> torch.Tensor:
-    """One token for each row of scores (R, V): where the row's draw falls in the sum of its probabilities."""
+    """A token for each row of scores (R, V): the place where the row's draw falls in the sum of its probabilities."""
     device = scores.device
     temperature = torch.tensor([choices.sampling.temperature for choices in every], device=device)
     # The largest score of a row becomes 0 first, so that a tiny temperature overflows to -inf and never to inf.
@@ -108,7 +108,7 @@ def _sample(scores: torch.Tensor, every: Sequence[Choices], draws: Sequence[floa
 
 
 def _filter(scaled: torch.Tensor, every: Sequence[Choices]) -> torch.Tensor:
-    """-inf for what top_k, then top_p of the rest, leave out of rows that are sorted downwards."""
+    """Rows that are sorted downwards, with -inf for what top_k, then top_p of the rest, leave out."""
     device, vocabulary = scaled.device, scaled.shape[-1]
     top_k = torch.tensor([choices.sampling.top_k or vocabulary for choices in every], device=device)
     top_p = torch.tensor([choices.sampling.top_p for choices in every], device=device)
@@ -120,7 +120,7 @@ def _filter(scaled: torch.Tensor, every: Sequence[Choices]) -> torch.Tensor:
 
 
 def _penalize(logits: torch.Tensor, states: Sequence[Any], every: Sequence[Choices]) -> torch.Tensor:
-    """As vLLM does it: repetition counts prompt and answer, presence and frequency count the answer alone."""
+    """Scores with penalties, as in vLLM: repetition counts prompt and answer, the others count the answer alone."""
     rows = [row for row, choices in enumerate(every) if choices.sampling.penalizes]
     if not rows:
         return logits
@@ -129,8 +129,8 @@ def _penalize(logits: torch.Tensor, states: Sequence[Any], every: Sequence[Choic
         sampling, state = every[row].sampling, states[row]
         answer = Counter(state.generated_tokens)
         seen = torch.tensor(sorted(answer.keys() | set(state.initial_tokens)), device=logits.device)
-        found, penalty = scores[row, seen], sampling.repetition_penalty
-        scores[row, seen] = torch.where(found > 0, found / penalty, found * penalty)
+        scores_of_seen, penalty = scores[row, seen], sampling.repetition_penalty
+        scores[row, seen] = torch.where(scores_of_seen > 0, scores_of_seen / penalty, scores_of_seen * penalty)
         if answer:
             tokens = torch.tensor(list(answer), device=logits.device)
             counts = torch.tensor(list(answer.values()), device=logits.device)

@@ -1,4 +1,4 @@
-"""How the tokens of one request are chosen. Every request brings its own; none depends on what runs beside it."""
+"""The choice of tokens for one request. Every request brings its own; none depends on what runs beside it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Sampling:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logprobs: int | None = None
-    """How many of the likeliest tokens are told beside the chosen one; None: no logprobs at all."""
+    """Number of the likeliest tokens to return beside the chosen one; None: no logprobs at all."""
 
     @property
     def plain(self) -> bool:
@@ -44,7 +44,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprobs:
-    """Logarithms of the model's own probabilities, before temperature and penalties, as vLLM tells them."""
+    """Logarithms of the model's own probabilities, before temperature and penalties, as in vLLM."""
 
     chosen: float
     likeliest: tuple[tuple[int, float], ...]

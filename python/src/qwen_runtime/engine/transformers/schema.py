@@ -1,6 +1,6 @@
-"""The requests that are understood, field by field. Whatever is not named here is refused: nothing is ever ignored.
+"""The requests that are understood, field by field. Any other field is refused: nothing is ever ignored.
 
-A field that can do nothing here is listed with the one value that asks for nothing, because clients send those.
+A field that can do nothing here is listed with the one value that asks for nothing, because clients send it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from qwen_runtime.engine.transformers.sampling import Sampling
 
 MAX_STOPS = 64
 MAX_LOGPROBS = 20
-"""As OpenAI's API and vLLM have it."""
+"""The limit of OpenAI's API and vLLM."""
 INT64_MAX = 2**63 - 1
 COMPLETION_TOKENS = 16
 """Most tokens of a completion that names no max_tokens, as OpenAI's API and vLLM have it."""
@@ -62,7 +62,7 @@ class Message(Strict):
 
 
 class Request(Strict):
-    """What chat and completions have in common."""
+    """The common fields of chat and completions."""
 
     model: Text | None = None
     max_tokens: int | None = Field(None, ge=1)
@@ -94,9 +94,9 @@ class Request(Strict):
         raise NotImplementedError
 
     def sampling(self, defaults: dict[str, Any]) -> Sampling:
-        """With the model's own generation_config.json, as `defaults`, under what the request says, as vLLM has it."""
-        own = {name: getattr(self, name) for name in SAMPLED if getattr(self, name) is not None}
-        values = {**defaults, **own}
+        """The request's settings. As in vLLM, it wins over `defaults`, which are the model's generation_config.json."""
+        chosen = {name: getattr(self, name) for name in SAMPLED if getattr(self, name) is not None}
+        values = {**defaults, **chosen}
         return Sampling(
             **{**values, "top_k": max(values.get("top_k", 0), 0)},
             seed=secrets.randbits(63) if self.seed is None else self.seed,

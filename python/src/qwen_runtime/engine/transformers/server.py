@@ -31,7 +31,7 @@ class Served:
     name: str
     end_tokens: frozenset[int]
     sampling_defaults: dict[str, Any]
-    """What the model's generation_config.json says of sampling."""
+    """Sampling settings of the model's generation_config.json."""
 
 
 class Server:
@@ -97,9 +97,9 @@ class Server:
         shape = Completion(self._prompts.token_text, logprobs=body.wanted_logprobs() is not None)
         return await self._answer(body, prompt, "prompt", shape, request, arrived)
 
-    def _check_model(self, asked: str | None) -> None:
-        if asked and asked != self._served.name:
-            raise refusals.unknown_model(asked, self._served.name)
+    def _check_model(self, name: str | None) -> None:
+        if name and name != self._served.name:
+            raise refusals.unknown_model(name, self._served.name)
 
     async def _answer(
         self,
@@ -155,15 +155,15 @@ class Server:
 
 
 def _of_fields(errors: Sequence[Any]) -> Refusal:
-    """Names the first field that is wrong, and what is wrong with every one of them."""
+    """The refusal of wrong fields: names the first one, and says what is wrong with each."""
     if errors[0]["type"] == "json_invalid":
         return refusals.bad_request(f"The body is not JSON: {errors[0]['ctx']['error']}.", None)
     field = errors[0]["loc"][1:]
-    told = "; ".join(f"{'.'.join(map(str, error['loc'][1:])) or 'body'}: {_told(error)}" for error in errors)
-    return refusals.bad_request(told, str(field[0]) if field else None)
+    faults = "; ".join(f"{'.'.join(map(str, error['loc'][1:])) or 'body'}: {_fault(error)}" for error in errors)
+    return refusals.bad_request(faults, str(field[0]) if field else None)
 
 
-def _told(error: Any) -> str:
+def _fault(error: Any) -> str:
     return "this engine has no such field" if error["type"] == "extra_forbidden" else str(error["msg"])
 
 

@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 
 class Shape(Protocol):
-    """What differs between chat and completions."""
+    """The part of an answer in which chat and completions differ."""
 
     prefix: str
     whole_object: str
@@ -47,19 +47,19 @@ class Chat:
         return {"delta": {"role": "assistant", "content": ""}, "logprobs": None}
 
     def piece(self, piece: Piece) -> Json:
-        return {"delta": {"content": piece.text}, "logprobs": self._told(piece)}
+        return {"delta": {"content": piece.text}, "logprobs": self._logprobs_of(piece)}
 
     def closing(self) -> Json:
         return {"delta": {}, "logprobs": None}
 
     def whole(self, piece: Piece) -> Json:
-        return {"message": {"role": "assistant", "content": piece.text}, "logprobs": self._told(piece)}
+        return {"message": {"role": "assistant", "content": piece.text}, "logprobs": self._logprobs_of(piece)}
 
-    def _told(self, piece: Piece) -> Json | None:
+    def _logprobs_of(self, piece: Piece) -> Json | None:
         if not self._logprobs:
             return None
-        told = zip(piece.tokens, piece.logprobs, strict=True)
-        return {"content": [self._entry(token, logprobs) for token, logprobs in told]}
+        pairs = zip(piece.tokens, piece.logprobs, strict=True)
+        return {"content": [self._entry(token, logprobs) for token, logprobs in pairs]}
 
     def _entry(self, token: int, logprobs: TokenLogprobs) -> Json:
         likeliest = [self._token(other, logprob) for other, logprob in logprobs.likeliest]
@@ -81,7 +81,7 @@ class Completion:
         return None
 
     def piece(self, piece: Piece) -> Json:
-        return {"text": piece.text, "logprobs": self._told(piece)}
+        return {"text": piece.text, "logprobs": self._logprobs_of(piece)}
 
     def closing(self) -> Json:
         return {"text": "", "logprobs": None}
@@ -89,7 +89,7 @@ class Completion:
     def whole(self, piece: Piece) -> Json:
         return self.piece(piece)
 
-    def _told(self, piece: Piece) -> Json | None:
+    def _logprobs_of(self, piece: Piece) -> Json | None:
         if not self._logprobs:
             return None
         texts = [self._token_text(token) for token in piece.tokens]
@@ -121,7 +121,7 @@ class Writer:
         return {**self._head, "object": self._shape.whole_object, "choices": [choice], "usage": self._usage()}
 
     async def stream(self, include_usage: bool) -> AsyncIterator[str]:
-        """Server-sent events; what goes wrong on the way is one of them, since the status is long said."""
+        """Server-sent events. A failure on the way is one of them, since the status has been sent already."""
         try:
             if opening := self._shape.opening():
                 yield self._event([self._choice(opening, None)])
@@ -136,8 +136,8 @@ class Writer:
             yield f"data: {json.dumps(refusal.body())}\n\n"
         yield "data: [DONE]\n\n"
 
-    def _event(self, choices: list[Json], **more: object) -> str:
-        event = {**self._head, "object": self._shape.piece_object, "choices": choices, **more}
+    def _event(self, choices: list[Json], **fields: object) -> str:
+        event = {**self._head, "object": self._shape.piece_object, "choices": choices, **fields}
         return f"data: {json.dumps(event)}\n\n"
 
     def _choice(self, choice: Json, finish_reason: str | None) -> Json:

@@ -1,4 +1,4 @@
-"""A model that transformers has divided by its layers, made ready for continuous batching: each rank's part becomes a
+"""Makes a model that transformers has divided by its layers ready for continuous batching: each rank's part becomes a
 model of its own with fewer layers, which passes on what it has computed.
 
 Shapes: T tokens of the step, H hidden size, R requests that get a token in it, V tokens of the vocabulary.
@@ -39,18 +39,19 @@ def join(model: Any) -> None:
 
 
 def _keep_own_layers(model: Any, stage: Any) -> None:
-    """So that the KV cache has places for these layers only, numbered from 0."""
+    """Keeps the layers of this stage, numbered from 0, so that the KV cache has places for these only."""
     config = model.config
-    own = slice(*stage.layer_range_for_rank(stage.pp_rank, config.num_hidden_layers))
-    model.base_model.layers = model.base_model.layers[own]
+    layers = slice(*stage.layer_range_for_rank(stage.pp_rank, config.num_hidden_layers))
+    model.base_model.layers = model.base_model.layers[layers]
     for number, layer in enumerate(model.base_model.layers):
         layer.self_attn.layer_idx = number
     config.num_hidden_layers = len(model.base_model.layers)
     if getattr(config, "layer_types", None):
-        config.layer_types = config.layer_types[own]
+        config.layer_types = config.layer_types[layers]
 
 
 def _decide_together(model: Any, stage: Any) -> None:
-    """Continuous batching keeps ranks in step that share layers; a mesh without names is such a group to it."""
+    """Gives the ranks a mesh without names: continuous batching keeps ranks in step that share layers, and takes it for
+    such a group."""
     model._device_mesh = init_device_mesh(model.device.type, (stage.pp_size,))
     model.tp_plan = None  # every stage has its layers' heads whole

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class StopStrings:
-    """Lets text through up to the first stop string; holds back what may yet become the beginning of one."""
+    """Lets text through up to the first stop string, and holds back what may be the beginning of one."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
@@ -14,7 +14,7 @@ class StopStrings:
         self.found: str | None = None
 
     def feed(self, text: str) -> str:
-        """What may be shown after this piece. Nothing more is once `found` is set."""
+        """Text that may be shown after this piece; none once `found` is set."""
         if self.found is not None:
             return ""
         text = self._held + text
@@ -29,7 +29,7 @@ class StopStrings:
         return text[: len(text) - held]
 
     def flush(self) -> str:
-        """What was held back, now that no more text comes."""
+        """Text that was held back, now that no more comes."""
         held, self._held = self._held, ""
         return held
 
