@@ -1,4 +1,4 @@
-"""What the tests against a lab that is up share."""
+"""Fixtures of the tests against a lab that is up, and the one list of tests that take minutes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -17,6 +18,25 @@ from lab.paths import API_KEY, BIN, KUBECONFIG, SUMMARY
 # As in a terminal, also where the tests themselves were started in the background, which hands an ignored Ctrl-C on to
 # every process that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+TESTS = Path(__file__).parent
+LONG = (
+    "engines/test_agreement.py",
+    "engines/test_faults.py",
+    "engines/transformers/test_contract.py",
+    "engines/transformers/test_ranks.py",
+    "engines/transformers/test_trouble.py",
+    "engines/vllm/",
+    "faults/test_group_of_pods.py",
+    "faults/test_rolling_change.py",
+)
+"""`make test` leaves these out, `make contract` does not."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(TESTS).as_posix().startswith(LONG):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,10 @@ from pathlib import Path
 
 from tests.bench.arms import machine, model
 from tests.bench.arms.server import ENVIRONMENT
-from tests.engines.transformers.served import Client, Process, wait_until
-from tests.unit.runtime_process import free_port
+from tests.support.client import Client
+from tests.support.ports import free_port
+from tests.support.server import Process
+from tests.support.waiting import wait_for_engine
 
 EXPECTED_ADDED_S, EXPECTED_SHARE = 2.0, 0.5
 
@@ -38,7 +40,7 @@ class Timed:
         self.process = Process(log, ["-m", *command, *flags], **{**ENVIRONMENT, **caches})
 
     def seconds_until(self, condition: Callable[[], bool], what: str) -> float:
-        wait_until(lambda: self.process.process.poll() is not None or condition(), what)
+        wait_for_engine(lambda: self.process.process.poll() is not None or condition(), what)
         assert self.process.process.poll() is None, self.process.log()
         return time.perf_counter() - self._started
 

@@ -25,7 +25,7 @@ from typing import Any
 from tests.bench.arms import llama_cpp, machine, model
 from tests.bench.arms.pipeline import Pipeline
 from tests.bench.arms.server import Figures, Server
-from tests.unit.runtime_process import free_port
+from tests.support.ports import free_port
 
 STREAMS = (1, 4, 16, 64)
 COMMON = ("--max-model-len", model.CONTEXT, "--dtype", "bfloat16")

@@ -24,10 +24,13 @@ from pathlib import Path
 
 from tests.bench.arms import machine, model
 from tests.bench.engines import plain_vllm
-from tests.engines.conftest import engines
-from tests.engines.transformers.served import Client, Process
 from tests.fakes.vllm_site import write_vllm_site
-from tests.unit.runtime_process import Runtime, get, runs, wait_until
+from tests.support.client import Client, get
+from tests.support.engines import engines
+from tests.support.processes import runs
+from tests.support.runtime import Runtime
+from tests.support.server import Process
+from tests.support.waiting import wait_until
 
 CORE = "VLLM::EngineCore"
 STALL_S = 2

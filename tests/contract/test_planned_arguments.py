@@ -13,7 +13,6 @@ from qwen_runtime.plan import Plan, make, plan
 
 from tests.fakes import planned_sites
 
-pytestmark = pytest.mark.contract
 SCRIPT = Path(__file__).with_name("engine_questions.py")
 CODER = "Qwen3-Coder-480B-A35B-Instruct"
 # Name to model, GPU, hosts and context.

@@ -9,10 +9,7 @@ import pytest
 
 from lab.paths import KUBECONFIG
 
-pytestmark = [
-    pytest.mark.contract,
-    pytest.mark.skipif(not KUBECONFIG.exists(), reason=f"no lab is up: {KUBECONFIG} is missing"),
-]
+pytestmark = pytest.mark.skipif(not KUBECONFIG.exists(), reason=f"no lab is up: {KUBECONFIG} is missing")
 
 
 def test_the_served_weights_have_the_size_that_follows_from_their_shape(

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.contract
 SCRIPT = Path(__file__).with_name("tool_call_questions.py")
 TYPES = {
     "path": "string",

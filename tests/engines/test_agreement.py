@@ -15,10 +15,11 @@ import pytest
 
 from lab import store
 from lab.paths import CACHE
-from tests.engines.transformers.served import PYTHON, Client, Json, Process, wait_until
-from tests.unit.runtime_process import free_port
+from tests.support.client import Client, Json
+from tests.support.ports import free_port
+from tests.support.server import PYTHON, Process
+from tests.support.waiting import wait_for_engine
 
-pytestmark = [pytest.mark.contract, pytest.mark.long]
 MODEL, CONTEXT = "smollm2-135m-instruct", 512
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 LOGPROB_BOUND = 1e-3
@@ -96,7 +97,9 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Clie
         clients[engine], ready[engine] = Client(port), Client(health_port)
     try:
         for process, health in zip(processes, ready.values(), strict=True):
-            wait_until(lambda p=process, h=health: p.process.poll() is not None or h.answers("/health/ready"), "ready")
+            wait_for_engine(
+                lambda p=process, h=health: p.process.poll() is not None or h.answers("/health/ready"), "ready"
+            )
             assert process.process.poll() is None, process.log()
         yield clients
     finally:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.conftest import OWN, TINY, Start, engines
-from tests.engines.transformers.served import PATIENCE_S, Client, Process, wait_until
-from tests.unit.runtime_process import runs
+from tests.support.client import Client
+from tests.support.engines import OWN, TINY, Start, engines
+from tests.support.processes import runs
+from tests.support.server import Process
+from tests.support.waiting import ENGINE_PATIENCE_S, wait_for_engine
 
-pytestmark = [pytest.mark.contract, pytest.mark.long]
 # The title of the process; the engine itself is what the supervisor has started.
 VICTIMS = [("vllm", None), ("vllm", "VLLM::EngineCore"), ("vllm", "VLLM::Worker"), ("transformers", None)]
 FULL_SHARED_MEMORY = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && head -c 64k /dev/zero > /dev/shm/full && exec "$@"'
@@ -43,7 +44,7 @@ def test_a_process_of_the_engine_that_fails_ends_the_pod(
     assert answers(api)
     family, victim = process.family(), find(process, title)
     os.kill(victim, fault)
-    assert process.process.wait(PATIENCE_S) == 5
+    assert process.process.wait(ENGINE_PATIENCE_S) == 5
     reason = process.log().splitlines()[-1]
     if fault == signal.SIGSTOP:
         assert f"process {victim} of the engine has been stopped by a signal" in reason
@@ -62,8 +63,8 @@ def test_a_supervisor_that_is_stopped_and_then_killed_takes_its_engine_with_it(s
     process.process.send_signal(signal.SIGSTOP)
     assert answers(api)
     process.process.kill()
-    process.process.wait(PATIENCE_S)
-    wait_until(lambda: all_ended(family), "the end of every process")
+    process.process.wait(ENGINE_PATIENCE_S)
+    wait_for_engine(lambda: all_ended(family), "the end of every process")
 
 
 @pytest.mark.skipif(
@@ -72,7 +73,7 @@ def test_a_supervisor_that_is_stopped_and_then_killed_takes_its_engine_with_it(s
 )
 def test_a_full_shared_memory_ends_vllm_with_that_reason(start: Start) -> None:
     process, _, _ = start(within=(*MOUNTS_OF_ITS_OWN, "sh", "-ec", FULL_SHARED_MEMORY, "sh"))
-    assert process.process.wait(PATIENCE_S) == 5
+    assert process.process.wait(ENGINE_PATIENCE_S) == 5
     assert "/dev/shm is full" in process.log().splitlines()[-1]
 
 
@@ -84,13 +85,13 @@ def test_weights_that_change_after_their_verification_are_never_served(
     shutil.copytree(tiny_moe, model)
     with engines(model, tmp_path) as start:
         process, _, health = start(engine=engine)
-        wait_until(lambda: "engine-started" in process.log(), "the engine's start")
+        wait_for_engine(lambda: "engine-started" in process.log(), "the engine's start")
         family = process.family()
         [shard, *_] = sorted(model.glob("*.safetensors"))
         data = bytearray(shard.read_bytes())
         data[-1] ^= 1
         shard.write_bytes(data)
-        assert process.process.wait(PATIENCE_S) == 3
+        assert process.process.wait(ENGINE_PATIENCE_S) == 3
         assert f"{shard} changed while it was verified and loaded" in process.log().splitlines()[-1]
         assert not health.answers("/health/ready")
         assert all_ended(family)

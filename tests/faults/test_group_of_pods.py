@@ -12,7 +12,6 @@ import yaml
 
 from lab.cluster import stack
 
-pytestmark = pytest.mark.long
 PATIENCE_S = 900
 PODS = tuple(f"model-server-group-0-{rank}" for rank in range(3))
 PROMPTS = ("def add(a, b):", "The capital of France is", "1, 2, 3,")

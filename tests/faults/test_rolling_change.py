@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -17,8 +14,8 @@ import pytest
 import yaml
 
 from lab.cluster import stack
+from tests.support.load import Load, repeated
 
-pytestmark = pytest.mark.long
 LABEL = "app.kubernetes.io/name=model-server"
 # Each stream is there when a replica is told to end, and over within the lab's drain of 30 s.
 STREAMED_TOKENS = 48
@@ -26,52 +23,24 @@ STREAMERS, ASKERS = 2, 1
 Kubectl = Callable[..., str]
 
 
-@dataclass
-class Load:
-    """What people get from the endpoint while it changes."""
+class People:
+    """Streamers and askers of the served model."""
 
-    client: openai.OpenAI
-    model: str
-    ended: threading.Event = field(default_factory=threading.Event)
-    answered: int = 0
-    streamed: int = 0
-    failures: list[str] = field(default_factory=list)
+    def __init__(self, client: openai.OpenAI, model: str) -> None:
+        self.load = Load(openai.OpenAIError, httpx2.HTTPError, AssertionError)
+        self._client, self._model = client, model
 
     def ask(self) -> None:
-        self.client.completions.create(model=self.model, prompt="1, 2, 3,", max_tokens=4)
-        self.answered += 1
+        self._client.completions.create(model=self._model, prompt="1, 2, 3,", max_tokens=4)
 
     def stream(self) -> None:
-        asked = {"max_tokens": STREAMED_TOKENS, "temperature": 0}
-        chunks = list(self.client.completions.create(model=self.model, prompt="Once", stream=True, **asked))
+        wishes = {"max_tokens": STREAMED_TOKENS, "temperature": 0}
+        chunks = list(self._client.completions.create(model=self._model, prompt="Once", stream=True, **wishes))
         assert chunks[-1].choices[0].finish_reason, f"the stream was cut after {len(chunks)} pieces"
-        self.streamed += 1
 
-    def go_on(self, act: Callable[[], None]) -> None:
-        while not self.ended.is_set():
-            failure = failure_of(act)
-            if failure is not None:
-                self.failures.append(f"{time.strftime('%H:%M:%S')} {act.__name__}: {failure!r}")
-
-
-def failure_of(act: Callable[[], None]) -> Exception | None:
-    try:
-        act()
-    except (openai.OpenAIError, httpx2.HTTPError, AssertionError) as error:
-        return error
-    return None
-
-
-@contextmanager
-def people(load: Load) -> Iterator[None]:
-    with ThreadPoolExecutor(STREAMERS + ASKERS) as pool:
-        work = [pool.submit(load.go_on, act) for act in [load.stream] * STREAMERS + [load.ask] * ASKERS]
-        try:
-            yield
-        finally:
-            load.ended.set()
-    for one in work:
-        one.result()
+    def at_work(self) -> AbstractContextManager[None]:
+        acts = [self.stream] * STREAMERS + [self.ask] * ASKERS
+        return repeated(*map(self.load.counted, acts))
 
 
 @dataclass
@@ -79,28 +48,14 @@ class Replicas:
     """Numbers of pods, looked at again and again while the stack changes."""
 
     kubectl: Kubectl
-    ended: threading.Event = field(default_factory=threading.Event)
     most: int = 0
     """Pods that are not on their way out."""
     fewest_ready: int = 99
 
-    def watch(self) -> None:
-        while not self.ended.wait(1):
-            staying = [pod for pod in pods(self.kubectl) if "deletionTimestamp" not in pod["metadata"]]
-            self.most = max(self.most, len(staying))
-            self.fewest_ready = min(self.fewest_ready, sum(map(is_ready, staying)))
-
-
-@contextmanager
-def watched(kubectl: Kubectl) -> Iterator[Replicas]:
-    replicas = Replicas(kubectl)
-    with ThreadPoolExecutor(1) as pool:
-        work = pool.submit(replicas.watch)
-        try:
-            yield replicas
-        finally:
-            replicas.ended.set()
-    work.result()
+    def look(self) -> None:
+        staying = [pod for pod in pods(self.kubectl) if "deletionTimestamp" not in pod["metadata"]]
+        self.most = max(self.most, len(staying))
+        self.fewest_ready = min(self.fewest_ready, sum(map(is_ready, staying)))
 
 
 def pods(kubectl: Kubectl) -> list[dict[str, Any]]:
@@ -135,16 +90,18 @@ def test_nothing_fails_and_no_stream_is_cut_while_the_replicas_change(
 ) -> None:
     before = {pod["metadata"]["name"] for pod in pods(kubectl)}
     assert len(before) == 2
-    load = Load(client, model)
+    people, replicas = People(client, model), Replicas(kubectl)
     stack.CONFIG.write_text(in_place(committed) if rollout == "in-place" else committed)
-    with people(load), watched(kubectl) as replicas:
+    with people.at_work(), repeated(replicas.look, pause_s=1):
         changed, _ = stack.up()
     now = {pod["metadata"]["name"] for pod in pods(kubectl) if "deletionTimestamp" not in pod["metadata"]}
     assert changed
     assert len(now) == 2
     assert not before & now, "every replica is a new one"
-    assert load.failures == []
-    assert min(load.answered, load.streamed) > 4, "people used the endpoint all the time"
+    assert people.load.failures == []
+    assert min(people.load.succeeded["ask"], people.load.succeeded["stream"]) > 4, (
+        "people used the endpoint all the time"
+    )
     if rollout == "in-place":
         assert replicas.most == 2, "nothing asks for one more GPU"
         assert replicas.fewest_ready >= 1

@@ -17,7 +17,6 @@ from lab.mirror.client import REGISTRY_ADDRESS, authorization, trusted
 from lab.mirror.images import CATALOGUES
 from lab.paths import REPO
 
-pytestmark = pytest.mark.images
 IMAGES = choose([image for path in CATALOGUES for image in load(REPO / path, versions.written())], "cpu")
 OWN = [image for image in IMAGES if image.repository.startswith("qwen-onprem/")]
 

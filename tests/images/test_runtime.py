@@ -10,10 +10,7 @@ import pytest
 
 from lab.paths import KUBECONFIG, REPO
 
-pytestmark = [
-    pytest.mark.images,
-    pytest.mark.skipif(not KUBECONFIG.exists(), reason=f"no lab is up: {KUBECONFIG} is missing"),
-]
+pytestmark = pytest.mark.skipif(not KUBECONFIG.exists(), reason=f"no lab is up: {KUBECONFIG} is missing")
 # Not in the lock, because they are built here: the project, DeepSpeed, empty CUDA libraries, and the name of vLLM.
 BUILT_HERE = {"qwen-runtime", "deepspeed", "cuda-stand-ins", "vllm"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from lab.paths import REPO
-from tests.unit.runtime_process import free_port
+from tests.support.ports import free_port
 
 
 def test_one_command_serves_and_another_gets_an_answer() -> None:

@@ -8,22 +8,18 @@ import json
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
+
 FAKES = Path(__file__).resolve().parents[1] / "fakes"
 KEY = "a-key-for-tests-0123456789"
 ONE, TWO = "127.0.71.1", "127.0.71.2"
 CHAT = "/v1/chat/completions"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass
@@ -119,7 +115,4 @@ def accepts(address: str, port: int) -> bool:
 
 
 def eventually(check: Callable[[], bool], within_s: float = 15) -> None:
-    deadline = time.monotonic() + within_s
-    while not check():
-        assert time.monotonic() < deadline, f"still not true after {within_s} s"
-        time.sleep(0.1)
+    wait_until(check, "the state that the test expects of the gateway", within_s)

@@ -15,10 +15,9 @@ import pytest
 
 from .gateway_site import CHAT, KEY, ONE, TWO, Answer, Site, eventually
 
-pytestmark = [
-    pytest.mark.gateway,
-    pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not on PATH: apt-get install haproxy"),
-]
+pytestmark = pytest.mark.skipif(
+    shutil.which("haproxy") is None, reason="haproxy is not on PATH: apt-get install haproxy"
+)
 
 
 def post(header: str) -> bytes:

@@ -7,64 +7,48 @@ import http.client
 import json
 import shutil
 import subprocess
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
 
 import pytest
 
 from qwen_stack.specs import model_server
+from tests.support.load import Load, repeated
 
 from .gateway_site import CHAT, KEY, ONE, TWO, Site, eventually
 
-pytestmark = [
-    pytest.mark.gateway,
-    pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not on PATH: apt-get install haproxy"),
-]
+pytestmark = pytest.mark.skipif(
+    shutil.which("haproxy") is None, reason="haproxy is not on PATH: apt-get install haproxy"
+)
 STREAM_S = 2
 # `qwen-runtime serve --settle-seconds`: so long a replica that ends still answers new requests.
 SETTLE_S = 5
 LONGEST_GAP_S = 0.1
 
 
-@dataclass
 class People:
-    """Two who stream and one who asks, without a pause and without a second try."""
+    """Two people who stream and one who asks."""
 
-    site: Site
-    ended: threading.Event = field(default_factory=threading.Event)
-    answered: int = 0
-    streamed: int = 0
-    failures: list[str] = field(default_factory=list)
+    def __init__(self, site: Site) -> None:
+        self.load = Load(AssertionError, OSError, http.client.HTTPException)
+        self._site = site
 
     def ask(self) -> None:
-        answer = self.site.ask(CHAT, {"n": 1})
+        answer = self._site.ask(CHAT, {"n": 1})
         assert answer.status == 200, f"not begun: {answer.status}"
-        self.answered += 1
 
     def stream(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.site.api_port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self._site.api_port, timeout=60)
         with contextlib.closing(connection):
             body = json.dumps({"stream": True})
             connection.request("POST", CHAT, body, {"Authorization": f"Bearer {KEY}"})
             response = connection.getresponse()
             assert response.status == 200, f"not begun: {response.status}"
             assert response.read().rstrip().endswith(b"[DONE]"), "cut"
-        self.streamed += 1
 
-    def go_on(self, act: str) -> None:
-        while not self.ended.wait(LONGEST_GAP_S):
-            failure = self._failure(act)
-            if failure is not None:
-                self.failures.append(repr(failure))
-
-    def _failure(self, act: str) -> Exception | None:
-        try:
-            getattr(self, act)()
-        except (AssertionError, OSError, http.client.HTTPException) as error:
-            return error
-        return None
+    def at_work(self) -> AbstractContextManager[None]:
+        acts = map(self.load.counted, (self.stream, self.stream, self.ask))
+        return repeated(*acts, pause_s=LONGEST_GAP_S)
 
 
 def start(site: Site, address: str) -> None:
@@ -84,21 +68,15 @@ def end(site: Site, address: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def change(site: Site, settling_s: float) -> People:
+def change(site: Site, settling_s: float) -> Load:
     """Both replicas in place, the second one `settling_s` after the first one's successor is ready."""
     people = People(site)
-    with ThreadPoolExecutor(3) as pool:
-        work = [pool.submit(people.go_on, act) for act in ("stream", "stream", "ask")]
-        try:
-            for address in (ONE, TWO):
-                end(site, address)
-                start(site, address)
-                time.sleep(settling_s)
-        finally:
-            people.ended.set()
-    for one in work:
-        one.result()
-    return people
+    with people.at_work():
+        for address in (ONE, TWO):
+            end(site, address)
+            start(site, address)
+            time.sleep(settling_s)
+    return people.load
 
 
 @pytest.fixture
@@ -110,7 +88,7 @@ def two_replicas(site: Site) -> Site:
 
 
 def test_nothing_fails_and_no_stream_is_cut_while_two_replicas_change_in_place(two_replicas: Site) -> None:
-    people = change(two_replicas, settling_s=model_server.LEARN_S)
-    assert people.failures == []
-    assert people.answered > 10
-    assert people.streamed > 5
+    load = change(two_replicas, settling_s=model_server.LEARN_S)
+    assert load.failures == []
+    assert load.succeeded["ask"] > 10
+    assert load.succeeded["stream"] > 5

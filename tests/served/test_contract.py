@@ -12,11 +12,11 @@ import schemathesis
 from schemathesis import GenerationMode
 
 from lab.cluster.ask import ENDPOINT
-from tests.engines.transformers.served import PATIENCE_S, Client
 from tests.engines.vllm.test_contract import for_examples
 from tests.served.fields import BODIES
+from tests.support.client import Client
+from tests.support.waiting import ENGINE_PATIENCE_S
 
-pytestmark = pytest.mark.e2e
 EXAMPLES = 25
 
 
@@ -28,7 +28,7 @@ def test_every_request_gets_an_answer(served: Client, schema: dict[str, Any], pa
     def check(case: Any) -> None:
         if isinstance(case.body, dict):
             case.body |= {"max_tokens": 2, "max_completion_tokens": 2}
-        response = case.call(base_url=ENDPOINT.removesuffix("/v1"), headers=served.headers, timeout=PATIENCE_S)
+        response = case.call(base_url=ENDPOINT.removesuffix("/v1"), headers=served.headers, timeout=ENGINE_PATIENCE_S)
         assert response.status_code < 500, response.text
 
     for_examples(operation, mode, check, EXAMPLES)

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.engines.transformers.served import Client
 from tests.served.fields import BODIES, CHAT, COMPLETIONS, Json, fields, request
+from tests.support.client import Client
 
-pytestmark = pytest.mark.e2e
 ALL = [(path, name) for path in BODIES for name in sorted(fields(path))]
 
 

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from tests.contract.test_tool_calls import CALLS, TOOLS
-from tests.engines.transformers.served import Client, Json
 from tests.served.fields import ADD, BODIES, CHAT, TOOL
+from tests.support.client import Client, Json
 
-pytestmark = pytest.mark.e2e
 SAID = (
     "quotes and backslashes",
     "values by their schema's type",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engines.clients import send, send_part
-from tests.engines.transformers.served import Client, Json, wait_until
 from tests.engines.vllm.test_trouble import A_MEGABYTE, COMPLETIONS, KNOWN_FAILURES, NO_REQUEST, REFUSED, TAKEN
-from tests.served.conftest import Pods
+from tests.support.client import Client, Json
+from tests.support.pods import Pods
+from tests.support.rude_clients import send, send_part
+from tests.support.waiting import wait_for_engine
 
-pytestmark = pytest.mark.e2e
 LONG: Json = {"prompt": "x", "max_tokens": 1500, "ignore_eos": True}
 RUNNING, TOKENS = "vllm:num_requests_running", "vllm:generation_tokens_total"
 
@@ -53,7 +53,7 @@ def test_a_client_that_leaves_a_stream_takes_its_answer_with_it(served: Client, 
     """One that does not stream leaves unseen: the gateway hands its request on and waits for the whole answer."""
     before = pods.metric(TOKENS)
     connection = send(served, COMPLETIONS, {**LONG, "stream": True})
-    wait_until(lambda: pods.metric(RUNNING) == 1, "the request's begin")
+    wait_for_engine(lambda: pods.metric(RUNNING) == 1, "the request's begin")
     connection.close()
-    wait_until(lambda: pods.metric(RUNNING) == 0, "its end")
+    wait_for_engine(lambda: pods.metric(RUNNING) == 0, "its end")
     assert pods.metric(TOKENS) - before < LONG["max_tokens"]

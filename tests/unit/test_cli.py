@@ -13,7 +13,7 @@ from qwen_runtime.engine import vllm
 from qwen_runtime.serve import preflight
 from qwen_runtime.weights import directories
 
-from tests.unit.runtime_process import free_port
+from tests.support.ports import free_port
 
 Outcome = tuple[int, str, str]
 Run = Callable[..., Outcome]

@@ -18,7 +18,7 @@ from lab.paths import REPO
 from lab.shell import logged
 from tests.bench.arms import machine
 from tests.bench.arms.server import Server
-from tests.unit.runtime_process import free_port
+from tests.support.ports import free_port
 
 TOOLS_LOCK = REPO / "locks/bench.txt"
 SOURCE_LOCK = REPO / "locks/bench-source.txt"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.arms.server import ENVIRONMENT, PROMPT, TOKENS, Figures
-from tests.engines.transformers.served import PYTHON
+from tests.support.server import PYTHON
 
 BATCH = 16
 SCRIPT = """

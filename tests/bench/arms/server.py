@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.engines.transformers.served import PYTHON, Client, Process, wait_until
+from tests.support.client import Client
+from tests.support.server import PYTHON, Process
+from tests.support.waiting import wait_for_engine
 
 TOKENS = 64
 PROMPT = "Write a long story about a lighthouse keeper and the sea. Begin with the weather. Story number {}."
@@ -26,7 +28,9 @@ class Server:
         started = time.perf_counter()
         self.process = Process(log, command, program, **ENVIRONMENT)
         self._client, self.port, self.name, self._model = Client(port), port, name, model
-        wait_until(lambda: self.process.process.poll() is not None or self._client.answers("/health"), f"{name} ready")
+        wait_for_engine(
+            lambda: self.process.process.poll() is not None or self._client.answers("/health"), f"{name} ready"
+        )
         assert self.process.process.poll() is None, self.process.log()
         self._ask(-1)  # some load the model with the first request
         self.start_s = time.perf_counter() - started

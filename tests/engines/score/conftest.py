@@ -6,60 +6,30 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from qwen_runtime import weights
 
-from lab.commands.serving import ENVIRONMENT
-from lab.paths import REPO
 from tests.fakes import no_compilers
+from tests.support.processes import SOURCE
+from tests.support.scoring import LINES, Models, Outcome, Score
+from tests.support.server import PYTHON
 
-PYTHON = ENVIRONMENT / "bin/python"
-SOURCE = REPO / "python/src"
 QUIET = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SOURCE)}
-LINES = [
-    {"text": "Stages hand activations on."},
-    {"prompt": "A layer a", "continuation": " stage"},
-    {"text": "x"},
-    {"prompt": "def add(a, b):\n    return", "continuation": " a + b\n"},
-    {"text": "Nothing is recomputed, and nothing is kept: a text is one pass from the first layer to the last."},
-    {"prompt": "Grüße aus", "continuation": " Köln"},
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    place: Path
-    """Holds a directory for each family."""
-    log_likelihoods: dict[str, list[float]]
-    """By family, for each of LINES."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    code: int
-    errors: str
-    found: dict[str, Any] | None
-    """What the output file holds; None where there is none."""
-
-
-Score = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     if not PYTHON.exists():
         pytest.skip("no serving environment on this machine: `make contract` installs one")
-    place = tmp_path_factory.mktemp("families")
-    command = [PYTHON, Path(__file__).with_name("reference.py"), place, json.dumps(LINES)]
-    said = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, env={**os.environ, **QUIET}).stdout
-    found = json.loads(said.splitlines()[-1])
-    for family in found:
-        weights.write_manifest(place / family, family, "random-1")
-    return Models(place, found)
+    folder = tmp_path_factory.mktemp("families")
+    command = [PYTHON, Path(__file__).with_name("reference.py"), folder, json.dumps(LINES)]
+    output = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, env={**os.environ, **QUIET}).stdout
+    log_likelihoods = json.loads(output.splitlines()[-1])
+    for family in log_likelihoods:
+        weights.write_manifest(folder / family, family, "random-1")
+    return Models(folder, log_likelihoods)
 
 
 @pytest.fixture
@@ -69,7 +39,7 @@ def start(models: Models, tmp_path: Path) -> Callable[..., subprocess.Popen[str]
     source.write_text("".join(json.dumps(line) + "\n" for line in LINES))
 
     def begin(family: str, *flags: object) -> subprocess.Popen[str]:
-        files = ("--model", models.place / family, "--input", source, "--output", output)
+        files = ("--model", models.folder / family, "--input", source, "--output", output)
         command = [PYTHON, "-m", "qwen_runtime", "score", *files, "--dtype", "float32", "--batch-tokens", 64, *flags]
         # As in the runtime image, which has no compiler.
         environment = {**os.environ, **QUIET, "PATH": no_compilers.path()}
@@ -87,7 +57,7 @@ def score(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> Score:
         output.unlink(missing_ok=True)
         process = start(family, *flags)
         _, errors = process.communicate()
-        found = json.loads(output.read_bytes()) if output.exists() else None
-        return Outcome(process.returncode, errors, found)
+        document = json.loads(output.read_bytes()) if output.exists() else None
+        return Outcome(process.returncode, errors, document)
 
     return run

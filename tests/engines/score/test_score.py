@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.score.conftest import Models, Score
+from tests.support.scoring import Models, Score
 
-pytestmark = pytest.mark.contract
 PATIENCE_S = 300
 
 
@@ -24,14 +23,14 @@ PATIENCE_S = 300
 def test_four_stages_say_to_the_last_bit_what_one_process_says(models: Models, score: Score, family: str) -> None:
     one, four = score(family, "--engine", "transformers"), score(family, "--engine", "deepspeed", "--stages", 4)
     assert (one.code, four.code) == (0, 0), one.errors + four.errors
-    assert one.found
-    assert four.found
-    assert four.found["results"] == one.found["results"]
-    log_likelihoods = [result["log_likelihood"] for result in one.found["results"]]
+    assert one.document
+    assert four.document
+    assert four.document["results"] == one.document["results"]
+    log_likelihoods = [result["log_likelihood"] for result in one.document["results"]]
     assert log_likelihoods == pytest.approx(models.log_likelihoods[family], rel=1e-4)
-    held = [rank["weights_bytes"] for rank in four.found["ranks"]]
+    held = [rank["weights_bytes"] for rank in four.document["ranks"]]
     assert len(held) == 4
-    assert max(held) < 0.6 * one.found["weights_bytes"], "each rank holds its own layers only"
+    assert max(held) < 0.6 * one.document["weights_bytes"], "each rank holds its own layers only"
 
 
 def test_the_death_of_a_rank_ends_the_command_with_the_reason_and_leaves_nothing(
@@ -57,16 +56,18 @@ def children(pid: int) -> list[int]:
 def test_int8_is_told_beside_the_unquantized_model(score: Score) -> None:
     outcome = score("llama", "--quantization", "int8")
     assert outcome.code == 0, outcome.errors
-    assert outcome.found
-    before, change = outcome.found["unquantized"], outcome.found["against_unquantized"]
+    assert outcome.document
+    before, change = outcome.document["unquantized"], outcome.document["against_unquantized"]
     # 4 layers of 41,088 weights in linear layers; the embedding, which is the head too, stays.
-    assert outcome.found["weights_bytes"] < 0.4 * before["weights_bytes"]
-    assert change["weights_bytes_saved"] == pytest.approx(1 - outcome.found["weights_bytes"] / before["weights_bytes"])
+    assert outcome.document["weights_bytes"] < 0.4 * before["weights_bytes"]
+    assert change["weights_bytes_saved"] == pytest.approx(
+        1 - outcome.document["weights_bytes"] / before["weights_bytes"]
+    )
     assert 0.8 < change["top1_agreement"] <= 1
     assert 0 < abs(change["perplexity_ratio"] - 1) < 0.1
 
 
 def test_float8_is_refused_on_a_cpu_by_the_rank_and_told_once(score: Score) -> None:
     outcome = score("llama", "--quantization", "float8")
-    assert (outcome.code, outcome.found) == (4, None)
+    assert (outcome.code, outcome.document) == (4, None)
     assert outcome.errors.count("quantization float8 on a CPU\nneeded: a GPU with arithmetic in FP8") == 1

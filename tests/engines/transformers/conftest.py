@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from qwen_runtime import weights
 
-from tests.engines.transformers.served import PYTHON, Client, Process, wait_until
-from tests.unit.runtime_process import free_port
+from tests.support.client import Client
+from tests.support.oracle import CONTEXT, NAME, Oracle, Serve, make_oracle
+from tests.support.ports import free_port
+from tests.support.server import Process
+from tests.support.waiting import wait_for_engine
 
-CONTEXT, PAGE_TOKENS, PAGES, WAITING, TIMEOUT_S = 1024, 32, 64, 4, 120
-NAME = "tiny"
-Oracle = tuple[Path, list[dict[str, Any]]]
-Serve = Callable[..., tuple[Process, Client]]
+PAGE_TOKENS, PAGES, WAITING, TIMEOUT_S = 32, 64, 4, 120
 
 
 @pytest.fixture(scope="session")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
     """The tiny model's directory, and what transformers' own `generate` answers with it."""
     return make_oracle(tmp_path_factory.mktemp("tiny"), "llama")
-
-
-def make_oracle(directory: Path, family: str) -> Oracle:
-    if not PYTHON.exists():
-        pytest.skip("no serving environment on this machine: `make contract` installs one")
-    script = Path(__file__).with_name("oracle.py")
-    said = subprocess.run([PYTHON, script, directory, family], check=True, text=True, stdout=subprocess.PIPE).stdout
-    weights.write_manifest(directory, NAME, "random-1")
-    return directory, json.loads(said.splitlines()[-1])
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +42,7 @@ def serve(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         started.append(Process(tmp_path_factory.mktemp("log") / "log", command))
         process, client, ready = started[-1], Client(port), Client(port if sabotage else health_port)
         path = "/health" if sabotage else "/health/ready"
-        wait_until(lambda: process.process.poll() is not None or ready.answers(path), "ready")
+        wait_for_engine(lambda: process.process.poll() is not None or ready.answers(path), "ready")
         assert process.process.poll() is None, process.log()
         return process, client
 
@@ -73,6 +60,6 @@ def client(serve: Serve) -> Client:
 def idle(client: Client) -> Iterator[Client]:
     """A server that is asked for nothing before and after the test."""
     running = "transformers:num_requests_running"
-    wait_until(lambda: client.metric(running) == 0, "an idle server")
+    wait_for_engine(lambda: client.metric(running) == 0, "an idle server")
     yield client
-    wait_until(lambda: client.metric(running) == 0, "the end of every request")
+    wait_for_engine(lambda: client.metric(running) == 0, "the end of every request")

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.engines.transformers.conftest import CONTEXT
-from tests.engines.transformers.served import Client, Json
+from tests.support.client import Client, Json
+from tests.support.oracle import CONTEXT
 
-pytestmark = pytest.mark.contract
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 GREEDY: Json = {"prompt": "To be, or not", "temperature": 0, "max_tokens": 24, "ignore_eos": True}
 HOT: Json = {**GREEDY, "temperature": 1.5}

@@ -9,9 +9,9 @@ import pytest
 import schemathesis
 from schemathesis import GenerationMode
 
-from tests.engines.transformers.served import PATIENCE_S, Client
+from tests.support.client import Client
+from tests.support.waiting import ENGINE_PATIENCE_S
 
-pytestmark = [pytest.mark.contract, pytest.mark.long]
 EXAMPLES = 100
 OPERATIONS = ("GET /health", "GET /metrics", "GET /v1/models", "POST /v1/chat/completions", "POST /v1/completions")
 
@@ -46,7 +46,7 @@ def test_every_request_gets_an_answer_of_the_contract(
     def ask(case: Any) -> None:
         if isinstance(case.body, dict):
             case.body.setdefault("max_tokens", 2)  # an answer is long enough to be one
-        response = case.call(timeout=PATIENCE_S)
+        response = case.call(timeout=ENGINE_PATIENCE_S)
         assert response.status_code < 500, response.text
         if response.status_code >= 400:
             assert set(response.json()) == {"error"}

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.engines.transformers.conftest import CONTEXT, NAME, Oracle, Serve, make_oracle
-from tests.engines.transformers.served import PATIENCE_S, Client, Json, Process, wait_until
-from tests.unit.runtime_process import free_port, runs
+from tests.support.client import Client, Json
+from tests.support.oracle import CONTEXT, NAME, Oracle, Serve, make_oracle
+from tests.support.ports import free_port
+from tests.support.processes import runs
+from tests.support.server import Process
+from tests.support.waiting import ENGINE_PATIENCE_S, wait_for_engine
 
-pytestmark = [pytest.mark.contract, pytest.mark.long]
 COMPLETIONS = "/v1/completions"
 LONG: Json = {"prompt": "x", "max_tokens": CONTEXT - 1, "ignore_eos": True}
 HOT: Json = {"prompt": "To be, or not", "temperature": 1.5, "max_tokens": 24, "ignore_eos": True}
@@ -97,7 +99,7 @@ def test_answers_that_are_cancelled_leave_the_ranks_in_step(group: Group) -> Non
             for stream in streams:
                 stream.close()  # type: ignore[attr-defined]
             assert answers.result() == expected
-    wait_until(lambda: client.metric(RUNNING) == 0, "the end of every request")
+    wait_for_engine(lambda: client.metric(RUNNING) == 0, "the end of every request")
     assert at_once(client, asked) == expected
 
 
@@ -126,7 +128,7 @@ def test_a_rank_that_fails_ends_them_all_with_the_reason(
     running = client.stream(COMPLETIONS, LONG)
     next(running)
     os.kill(pids[rank], number)
-    assert process.process.wait(PATIENCE_S) == 5
+    assert process.process.wait(ENGINE_PATIENCE_S) == 5
     assert not [pid for pid in pids if runs(pid)]
     assert f"found:  {reason.format(pids[rank])}" in process.log()
 
@@ -139,7 +141,7 @@ def test_sigterm_lets_streams_end_and_then_every_rank_in_order(serve: Serve, div
     next(events)
     process.process.send_signal(signal.SIGTERM)
     assert list(events)[-1] == "[DONE]"
-    assert process.process.wait(PATIENCE_S) == 0, process.log()
+    assert process.process.wait(ENGINE_PATIENCE_S) == 0, process.log()
     assert not [pid for pid in pids if runs(pid)]
     assert re.search(
         r'"stopped", "message": "rank [01] of the engine \(process \d+\) exited with code 0"', process.log()
@@ -159,12 +161,12 @@ def test_an_error_of_the_engine_ends_each_rank_with_the_reason(
     for process in pair:
         request.addfinalizer(process.end)
     client = Client(port)
-    wait_until(lambda: pair[0].process.poll() is not None or client.answers("/health"), "ready")
+    wait_for_engine(lambda: pair[0].process.poll() is not None or client.answers("/health"), "ready")
     answers: list[tuple[int, Json]] = []
     body = {"prompt": "x", "max_tokens": 1, "seed": 666, "temperature": 1}
     asking = threading.Thread(target=lambda: answers.append(client.ask(COMPLETIONS, body)))
     asking.start()
-    assert [process.process.wait(PATIENCE_S) for process in pair] == [5, 5]
+    assert [process.process.wait(ENGINE_PATIENCE_S) for process in pair] == [5, 5]
     asking.join()
     assert "sabotaged" in answers[0][1]["error"]["message"]
     assert "continuous batching died: RuntimeError: sabotaged" in pair[0].log()

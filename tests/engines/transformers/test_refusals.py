@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.engines.transformers.conftest import CONTEXT
-from tests.engines.transformers.served import Client, Json
+from tests.support.client import Client, Json
+from tests.support.oracle import CONTEXT
 
-pytestmark = pytest.mark.contract
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 USER = {"role": "user", "content": "Hello"}
 GOOD: dict[str, Json] = {CHAT: {"messages": [USER]}, COMPLETIONS: {"prompt": "Hello"}}

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.engines.clients import read_late, send, silent
-from tests.engines.transformers.conftest import CONTEXT, Serve
-from tests.engines.transformers.served import PATIENCE_S, Client, Json, wait_until
+from tests.support.client import Client, Json
+from tests.support.oracle import CONTEXT, Serve
+from tests.support.rude_clients import read_late, send, silent
+from tests.support.waiting import ENGINE_PATIENCE_S, wait_for_engine
 
-pytestmark = [pytest.mark.contract, pytest.mark.long]
 COMPLETIONS = "/v1/completions"
 SHORT: Json = {"prompt": "x", "max_tokens": 1}
 LONG: Json = {"prompt": "x", "max_tokens": CONTEXT - 1, "ignore_eos": True}
@@ -33,9 +33,9 @@ def aborted(client: Client) -> float:
 def test_a_client_that_leaves_takes_its_answer_with_it(idle: Client, stream: bool) -> None:
     before = aborted(idle)
     connection = send(idle, COMPLETIONS, {**LONG, "stream": stream})
-    wait_until(lambda: idle.metric(RUNNING) == 1, "the request's begin")
+    wait_for_engine(lambda: idle.metric(RUNNING) == 1, "the request's begin")
     connection.close()
-    wait_until(lambda: aborted(idle) == before + 1, "the cancellation")
+    wait_for_engine(lambda: aborted(idle) == before + 1, "the cancellation")
     assert idle.metric("transformers:kv_cache_reserved_perc") == 0
     assert idle.ask(COMPLETIONS, SHORT)[0] == 200
 
@@ -45,16 +45,16 @@ def test_a_client_that_leaves_after_the_first_event_takes_its_answer_with_it(idl
     events = idle.stream(COMPLETIONS, LONG)
     next(events)
     events.close()  # type: ignore[attr-defined]
-    wait_until(lambda: aborted(idle) == before + 1, "the cancellation")
+    wait_for_engine(lambda: aborted(idle) == before + 1, "the cancellation")
 
 
 def test_a_client_that_leaves_the_queue_gives_its_place_back(idle: Client) -> None:
     before = aborted(idle)
     connections = [send(idle, COMPLETIONS, {**LONG, "stream": stream}) for stream in (True, True, True, False)]
-    wait_until(lambda: (idle.metric(RUNNING), idle.metric(WAITING)) == (2, 2), "two that run and two that wait")
+    wait_for_engine(lambda: (idle.metric(RUNNING), idle.metric(WAITING)) == (2, 2), "two that run and two that wait")
     for connection in reversed(connections):
         connection.close()
-    wait_until(lambda: aborted(idle) == before + 4, "the end of all four")
+    wait_for_engine(lambda: aborted(idle) == before + 4, "the end of all four")
     assert (idle.metric(RUNNING), idle.metric(WAITING)) == (0, 0)
 
 
@@ -76,15 +76,15 @@ def test_a_crowd_is_answered_or_told_to_come_back(idle: Client) -> None:
 def test_a_small_request_behind_a_large_one_is_answered_in_its_turn(idle: Client) -> None:
     with ThreadPoolExecutor(4) as threads:
         large = [threads.submit(idle.ask, COMPLETIONS, LONG) for _ in range(3)]
-        wait_until(lambda: idle.metric(WAITING) == 1, "one that waits")
+        wait_for_engine(lambda: idle.metric(WAITING) == 1, "one that waits")
         assert idle.ask(COMPLETIONS, SHORT)[0] == 200
         assert [future.result()[0] for future in large] == [200, 200, 200]
 
 
 def test_a_slow_reader_holds_up_nobody_and_gets_everything(idle: Client) -> None:
     def wait() -> None:
-        wait_until(lambda: idle.metric(RUNNING) == 1, "the request's begin")
-        wait_until(lambda: idle.metric(RUNNING) == 0, "its end, though nobody reads")
+        wait_for_engine(lambda: idle.metric(RUNNING) == 1, "the request's begin")
+        wait_for_engine(lambda: idle.metric(RUNNING) == 0, "its end, though nobody reads")
 
     received = read_late(idle, COMPLETIONS, {**LONG, "logprobs": 5}, wait)
     assert received.rstrip().endswith(b"data: [DONE]\n\n\r\n0") or b"data: [DONE]" in received[-200:]
@@ -118,8 +118,8 @@ def test_a_request_that_takes_too_long_ends_with_the_reason(hurried: Client, str
         assert status == 504
     assert error["error"]["code"] == 504
     assert "0.5 s" in error["error"]["message"]
-    wait_until(lambda: hurried.metric("transformers:kv_cache_reserved_perc") == 0, "the place given back")
-    wait_until(lambda: hurried.ask(COMPLETIONS, SHORT)[0] == 200, "an answer in time")
+    wait_for_engine(lambda: hurried.metric("transformers:kv_cache_reserved_perc") == 0, "the place given back")
+    wait_for_engine(lambda: hurried.ask(COMPLETIONS, SHORT)[0] == 200, "an answer in time")
 
 
 def test_sigterm_lets_streams_end_and_then_the_process(serve: Serve) -> None:
@@ -131,7 +131,7 @@ def test_sigterm_lets_streams_end_and_then_the_process(serve: Serve) -> None:
     assert isinstance(first, dict)
     assert rest[-1] == "[DONE]"
     assert rest[-2]["choices"][0]["finish_reason"] == "length"
-    assert process.process.wait(PATIENCE_S) == 0, process.log()
+    assert process.process.wait(ENGINE_PATIENCE_S) == 0, process.log()
 
 
 def test_a_dead_engine_fails_its_requests_and_ends_the_process_with_the_reason(serve: Serve) -> None:
@@ -140,13 +140,13 @@ def test_a_dead_engine_fails_its_requests_and_ends_the_process_with_the_reason(s
     answers: list[Any] = []
     beside = threading.Thread(target=lambda: answers.append(last_event(client.stream(COMPLETIONS, LONG))))
     beside.start()
-    wait_until(lambda: client.metric(RUNNING) == 1, "a request beside the fatal one")
+    wait_for_engine(lambda: client.metric(RUNNING) == 1, "a request beside the fatal one")
     status, answer = client.ask(COMPLETIONS, {**SHORT, "seed": 666, "temperature": 1})
     beside.join()
     assert status == 500
     assert "sabotaged" in answer["error"]["message"]
     assert "sabotaged" in answers[0]["error"]["message"]
-    assert process.process.wait(PATIENCE_S) == 5
+    assert process.process.wait(ENGINE_PATIENCE_S) == 5
     assert "continuous batching died: RuntimeError: sabotaged" in process.log()
 
 

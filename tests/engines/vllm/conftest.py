@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.conftest import engines
-from tests.engines.transformers.served import Client
+from tests.support.client import Client
+from tests.support.engines import engines
 
 
 @pytest.fixture(scope="session")

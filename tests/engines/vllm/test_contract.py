@@ -13,10 +13,10 @@ import pytest
 import schemathesis
 from schemathesis import GenerationMode
 
-from tests.engines.transformers.served import PATIENCE_S, Client, Json
 from tests.engines.vllm.test_trouble import CHAT, COMPLETIONS, GOOD, USER, answer
+from tests.support.client import Client, Json
+from tests.support.waiting import ENGINE_PATIENCE_S
 
-pytestmark = [pytest.mark.contract, pytest.mark.long]
 EXAMPLES = 60
 OPERATIONS = ("GET /health", "GET /metrics", "GET /v1/models", f"POST {CHAT}", f"POST {COMPLETIONS}")
 REQUESTS: dict[str, Json] = {CHAT: {"messages": [USER], "max_tokens": 2}, COMPLETIONS: {**GOOD, "max_tokens": 2}}
@@ -51,7 +51,7 @@ def test_every_request_gets_an_answer(
     def check(case: Any) -> None:
         if isinstance(case.body, dict):
             case.body.setdefault("max_tokens", 2)  # an answer is long enough to be one
-        response = case.call(timeout=PATIENCE_S)
+        response = case.call(timeout=ENGINE_PATIENCE_S)
         assert response.status_code < 500, response.text
         assert answer(client) == first
 

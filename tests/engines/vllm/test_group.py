@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.engines.conftest import Start
-from tests.engines.transformers.served import Client, Process, wait_until
-from tests.unit.runtime_process import free_port, runs
+from tests.support.client import Client
+from tests.support.engines import Start
+from tests.support.ports import free_port
+from tests.support.processes import runs
+from tests.support.server import Process
+from tests.support.waiting import wait_for_engine
 
-pytestmark = [pytest.mark.contract, pytest.mark.long]
 PROMPTS = ("def add(a, b):", "class Queue:\n", "SELECT name FROM")
 
 
@@ -80,4 +82,4 @@ def test_a_follower_that_fails_ends_the_group_and_leaves_no_process(
     if (victim, fault) == ("supervisor", signal.SIGSTOP):
         follower.process.kill()  # as Kubernetes does, whose probes it does not answer
     follower.process.wait(60)
-    wait_until(lambda: not [pid for pid in everything if runs(pid)], "the end of every process")
+    wait_for_engine(lambda: not [pid for pid in everything if runs(pid)], "the end of every process")

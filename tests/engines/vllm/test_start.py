@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.conftest import TINY, engines
-from tests.engines.transformers.served import Client
 from tests.fakes import no_compilers
-
-pytestmark = [pytest.mark.contract, pytest.mark.long]
+from tests.support.client import Client
+from tests.support.engines import TINY, engines
 
 
 def start_and_ask(model: Path, logs: Path) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engines.clients import read_late, send, send_part, silent
-from tests.engines.conftest import CONTEXT
-from tests.engines.transformers.served import Client, Json, wait_until
+from tests.support.client import Client, Json
+from tests.support.engines import CONTEXT
+from tests.support.rude_clients import read_late, send, send_part, silent
+from tests.support.waiting import wait_for_engine
 
-pytestmark = [pytest.mark.contract, pytest.mark.long]
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 USER = {"role": "user", "content": "Hello"}
 GOOD: Json = {"prompt": "def add(a, b):", "max_tokens": 8, "temperature": 0, "return_token_ids": True}
@@ -62,7 +62,7 @@ def first_answer(client: Client) -> list[int]:
 def vllm(client: Client, first_answer: list[int]) -> Iterator[Client]:
     """After each test nothing runs any more, and the next good request is answered as the first."""
     yield client
-    wait_until(lambda: client.metric(RUNNING) == 0, "the end of every request")
+    wait_for_engine(lambda: client.metric(RUNNING) == 0, "the end of every request")
     assert answer(client) == first_answer
 
 
@@ -106,9 +106,9 @@ def test_a_client_that_leaves_before_it_has_asked_is_forgotten(vllm: Client, sha
 def test_a_client_that_leaves_before_the_first_byte_takes_its_answer_with_it(vllm: Client, stream: bool) -> None:
     before = vllm.metric(TOKENS)
     connection = send(vllm, COMPLETIONS, {**LONG, "stream": stream})
-    wait_until(lambda: vllm.metric(RUNNING) == 1, "the request's begin")
+    wait_for_engine(lambda: vllm.metric(RUNNING) == 1, "the request's begin")
     connection.close()
-    wait_until(lambda: vllm.metric(RUNNING) == 0, "its end")
+    wait_for_engine(lambda: vllm.metric(RUNNING) == 0, "its end")
     assert vllm.metric(TOKENS) - before < LONG["max_tokens"]
 
 
@@ -117,15 +117,15 @@ def test_a_client_that_leaves_a_stream_takes_its_answer_with_it(vllm: Client) ->
     events = vllm.stream(COMPLETIONS, LONG)
     next(events)
     events.close()  # type: ignore[attr-defined]
-    wait_until(lambda: vllm.metric(RUNNING) == 0, "its end")
+    wait_for_engine(lambda: vllm.metric(RUNNING) == 0, "its end")
     assert vllm.metric(TOKENS) - before < LONG["max_tokens"]
 
 
 def test_a_slow_reader_holds_up_nobody_and_gets_everything(vllm: Client, first_answer: list[int]) -> None:
     def wait() -> None:
-        wait_until(lambda: vllm.metric(RUNNING) == 1, "the request's begin")
+        wait_for_engine(lambda: vllm.metric(RUNNING) == 1, "the request's begin")
         assert answer(vllm) == first_answer
-        wait_until(lambda: vllm.metric(RUNNING) == 0, "its end, though nobody reads")
+        wait_for_engine(lambda: vllm.metric(RUNNING) == 0, "its end, though nobody reads")
 
     received = read_late(vllm, COMPLETIONS, {**LONG, "return_token_ids": True}, wait)
     events = [json.loads(line[6:]) for line in received.splitlines() if line.startswith(b"data: {")]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from qwen_runtime.cli import main
 
-from tests.unit.runtime_process import free_port
+from tests.support.ports import free_port
 
 KEY = "sk-good"
 

@@ -15,7 +15,10 @@ from qwen_runtime.engine import registry
 from qwen_runtime.engine.record import Engine
 
 from tests.fakes import toy_engine
-from tests.unit.runtime_process import SOURCE, free_port, get, wait_until
+from tests.support.client import get
+from tests.support.ports import free_port
+from tests.support.processes import SOURCE
+from tests.support.waiting import wait_until
 
 REPO = SOURCE.parents[1]
 

@@ -12,7 +12,7 @@ from lab.commands import serve
 from lab.errors import LabError
 from lab.machine import bootstrap
 from lab.paths import REPO
-from tests.unit.runtime_process import free_port
+from tests.support.ports import free_port
 
 
 @pytest.mark.parametrize("taken", [0, 1], ids=["the model's", "that of its health"])

@@ -17,7 +17,8 @@ from qwen_runtime.errors import UsageError
 from qwen_runtime.serve import planned, preflight
 
 from tests.fakes.vllm_site import write_vllm_site
-from tests.unit.runtime_process import Runtime, free_port
+from tests.support.ports import free_port
+from tests.support.runtime import Runtime
 
 CONFIG: dict[str, Any] = {
     "model_type": "llama",

@@ -14,7 +14,10 @@ import pytest
 from qwen_runtime.serve import ranks
 
 from tests.fakes.vllm_site import FAKE
-from tests.unit.runtime_process import PATIENCE_S, SOURCE, free_port, get, runs, wait_until
+from tests.support.client import get
+from tests.support.ports import free_port
+from tests.support.processes import SOURCE, runs
+from tests.support.waiting import PATIENCE_S, wait_until
 
 ENGINE = f"""
 import os, runpy, signal

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.runtime_process import Runtime, get, runs, runtimes, wait_until
+from tests.support.client import get
+from tests.support.processes import runs
+from tests.support.runtime import Runtime, runtimes
+from tests.support.waiting import wait_until
 
 Start = Callable[..., Runtime]
 

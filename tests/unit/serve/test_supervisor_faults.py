@@ -14,7 +14,11 @@ import pytest
 
 from tests.fakes.model_files import SHARDS
 from tests.fakes.vllm_site import write_vllm_site
-from tests.unit.runtime_process import PATIENCE_S, SOURCE, Runtime, free_port, get, runs, runtimes, wait_until
+from tests.support.client import get
+from tests.support.ports import free_port
+from tests.support.processes import SOURCE, runs
+from tests.support.runtime import Runtime, runtimes
+from tests.support.waiting import PATIENCE_S, wait_until
 
 Start = Callable[..., Runtime]
 ROOT_OF_ITS_OWN = ("unshare", "--user", "--map-root-user", "--mount")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +11,7 @@ from qwen_runtime.weights.stage import Options, Staged
 from qwen_runtime.weights.transfer import Patience
 
 from tests.fakes.model_files import write_model
-
-Stage = Callable[..., Staged]
-TENSOR_BYTES = 3 << 20
+from tests.support.staging import TENSOR_BYTES, Stage
 
 
 @pytest.fixture
@@ -49,18 +45,3 @@ def stage(target: Path) -> Stage:
         return staging.stage(target, named, asked_first, settings)
 
     return call
-
-
-def whole(source: Path, target: Path) -> bool:
-    """Whether the target holds exactly the source's files, verified, and nothing is left beside it."""
-    weights.verify(target, full=True)
-    same = {path.name: path.read_bytes() for path in source.iterdir()} == {
-        path.name: path.read_bytes() for path in target.iterdir()
-    }
-    return same and [path.name for path in target.parent.iterdir()] == [target.name]
-
-
-def change(source: Path) -> None:
-    """Another revision: one file differs."""
-    (source / "config.json").write_text(json.dumps({"max_position_embeddings": 4096}))
-    weights.write_manifest(source, "tiny", "2")

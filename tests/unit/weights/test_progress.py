@@ -11,7 +11,7 @@ import pytest
 from qwen_runtime.weights.digest import in_parallel
 from qwen_runtime.weights.progress import Cancelled, Progress, duration
 
-from tests.unit.runtime_process import wait_until
+from tests.support.waiting import wait_until
 
 
 class Terminal(io.StringIO):

@@ -16,8 +16,8 @@ from qwen_runtime.weights.share import Server
 
 from tests.fakes.file_server import Behaviour, serve
 from tests.fakes.model_files import SHARDS, write_model
-from tests.unit.runtime_process import wait_until
-from tests.unit.weights.conftest import Stage, change, whole
+from tests.support.staging import Stage, change, whole
+from tests.support.waiting import wait_until
 
 SHARD = SHARDS[0]
 Answer = tuple[int, dict[str, str], bytes]

@@ -20,8 +20,9 @@ from qwen_runtime.weights import stage as staging
 
 from tests.fakes.file_server import Behaviour, serve
 from tests.fakes.model_files import SHARDS
-from tests.unit.runtime_process import SOURCE, wait_until
-from tests.unit.weights.conftest import Stage, change, whole
+from tests.support.processes import SOURCE
+from tests.support.staging import Stage, change, whole
+from tests.support.waiting import wait_until
 
 SHARD = SHARDS[0]
 BEGUN = 1 << 20  # bytes of a shard that have arrived when a run is cut off

@@ -15,7 +15,7 @@ from qwen_runtime.weights.stage import source_of
 
 from tests.fakes.file_server import Behaviour, serve
 from tests.fakes.model_files import SHARDS
-from tests.unit.weights.conftest import TENSOR_BYTES, Stage, change, whole
+from tests.support.staging import TENSOR_BYTES, Stage, change, whole
 
 SHARD = SHARDS[0]
 HALF = TENSOR_BYTES // 2

@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.fakes.vllm_site import write_vllm_site
-
-SOURCE = Path(__file__).parents[2] / "python/src"
-PATIENCE_S = 120
-"""How long a test waits for what must happen; a shared machine may stand still for half a minute, disks longest."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
-    deadline = time.monotonic() + patience_s
-    while time.monotonic() < deadline:
-        if result := condition():
-            return result
-        time.sleep(0.02)
-    raise AssertionError(f"{what} did not happen within {patience_s:g} s")
-
-
-def get(port: int, path: str, method: str = "GET", timeout_s: float = PATIENCE_S) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
-    try:
-        connection.request(method, path)
-        response = connection.getresponse()
-        return response.status, response.read().decode()
-    finally:
-        connection.close()
-
-
-def runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
+from tests.support.client import get
+from tests.support.ports import free_port
+from tests.support.processes import SOURCE
+from tests.support.waiting import PATIENCE_S, wait_until
 
 
 class Runtime:
@@ -64,7 +29,7 @@ class Runtime:
         engine: tuple[str, ...] = (),
         within: tuple[str, ...] = (),
     ) -> None:
-        """within: a command that runs another one in its own place, in a surrounding of its making."""
+        """within: a command that replaces itself by another one, in surroundings that it has made."""
         self.port, self.health_port = free_port(), free_port()
         self.group_port = 0
         self._log = log
@@ -107,7 +72,7 @@ class Runtime:
 
 @contextmanager
 def runtimes(folder: Path, model_dir: Path, *ended_by: signal.Signals) -> Iterator[Callable[..., Runtime]]:
-    """Starts runtimes with the stand-in engine; what still runs afterwards gets these signals."""
+    """Starts runtimes with the stand-in engine; those that still run afterwards get these signals."""
     write_vllm_site(folder / "site")
     started: list[Runtime] = []
 

@@ -1,4 +1,4 @@
-"""Clients that are no good company: they leave, read late, or say nothing."""
+"""Clients that disconnect, read late, or send nothing."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import resource
 import socket
 from collections.abc import Callable, Iterator
 
-from tests.engines.transformers.served import PATIENCE_S, Client, Json
+from tests.support.client import Client, Json
+from tests.support.waiting import ENGINE_PATIENCE_S
 
 
 def send(client: Client, path: str, body: Json) -> http.client.HTTPConnection:
     """A request whose answer nobody reads yet."""
-    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE_S)
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=ENGINE_PATIENCE_S)
     connection.request("POST", path, json.dumps(body), client.headers)
     return connection
 
@@ -33,7 +34,7 @@ def read_late(client: Client, path: str, body: Json, wait: Callable[[], object])
     connection = socket.socket()
     with contextlib.closing(connection):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(PATIENCE_S)
+        connection.settimeout(ENGINE_PATIENCE_S)
         connection.connect(("127.0.0.1", client.port))
         data = json.dumps({**body, "stream": True}).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"

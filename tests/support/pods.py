@@ -1,0 +1,53 @@
+"""The model servers of the lab, and the gateway's answer to a good request."""
+
+from __future__ import annotations
+
+import contextlib
+
+from lab.cluster.stack import NAMESPACE
+from tests.served.fields import COMPLETIONS
+from tests.support.client import Client, Json
+
+LABEL = "app.kubernetes.io/name%3Dmodel-server"
+GOOD: Json = {"prompt": "1, 2, 3, 4,", "max_tokens": 8, "temperature": 0}
+
+
+class Pods:
+    """The model servers as the cluster's API shows them, each by itself."""
+
+    def __init__(self, api: Client) -> None:
+        self._api = api
+
+    def names(self) -> list[str]:
+        status, found = self._api.ask(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={LABEL}")
+        assert status == 200, found
+        return [pod["metadata"]["name"] for pod in found["items"]]
+
+    def read(self, pod: str, path: str) -> str:
+        status, _, text = self._api.exchange(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy{path}")
+        assert status == 200, f"{pod} does not answer {path}: {status} {text!r}"
+        return text.decode()
+
+    def metric(self, name: str) -> float:
+        """Sum over all of them."""
+        return sum(_samples(self.read(pod, "/metrics"), name) for pod in self.names())
+
+    def engines(self) -> dict[str, float]:
+        """When the engine of each began, to a hundredth of a second: another time is another process."""
+        return {pod: _samples(self.read(pod, "/metrics"), "process_start_time_seconds") for pod in self.names()}
+
+    def find_engines(self) -> dict[str, float] | None:
+        """The same; None while one of them does not answer."""
+        with contextlib.suppress(AssertionError):
+            return self.engines()
+        return None
+
+
+def _samples(metrics: str, name: str) -> float:
+    return sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith((f"{name}{{", f"{name} ")))
+
+
+def answer(gateway: Client) -> str:
+    status, told = gateway.ask(COMPLETIONS, GOOD)
+    assert status == 200, told
+    return told["choices"][0]["text"]
