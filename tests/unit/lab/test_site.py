@@ -1,13 +1,11 @@
-"""The playbook's recap, the load balancer's configuration and the names of models."""
+"""The step of the playbook, and what it reads from the recap."""
 
 from __future__ import annotations
 
 import pytest
 
-from lab.cluster import edge, site
+from lab.cluster import site
 from lab.errors import LabError
-from lab.hosts import inventory
-from lab.mirror import models
 
 RECAP = """
 PLAY RECAP *********************************************************************
@@ -27,17 +25,3 @@ def test_a_playbook_without_a_recap_is_not_taken_for_success(monkeypatch: pytest
     monkeypatch.setattr(site, "logged", lambda *_, **__: "")
     with pytest.raises(LabError, match="no recap"):
         site.converge(site_models=[])
-
-
-def test_every_port_of_the_edge_leads_to_every_host() -> None:
-    text = edge.configuration()
-    for port, node_port in edge.node_ports().items():
-        assert f"bind 127.0.0.1:{port}\n" in text
-        for address in inventory.hosts().values():
-            assert f"{address}:{node_port} " in text
-
-
-def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
-    assert models.resolve("smollm2") == "smollm2-135m-instruct"
-    with pytest.raises(LabError, match=r"qwen2\.5-coder-1\.5b"):
-        models.resolve("gpt-5")
