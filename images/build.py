@@ -1,7 +1,7 @@
 """Build the images that the site registry lacks, push them, and print every image's reference as JSON.
 
-An image is built again only when something it is made from has changed: its Containerfile, a file that goes into it,
-its lock, the project's own wheels, or its base. A build reaches nothing but the site's mirror.
+An image is built again only when one of its inputs has changed: its Containerfile, a file that it copies, its lock, the
+project's own wheels, or its base. A build reaches nothing but the site's mirror.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ WORK = Path("/var/tmp/qwen-onprem-images")
 
 @dataclass(slots=True)
 class Builder:
-    """One run: where things are, and what it has pushed so far.
+    """One run: the folders and registry that it uses, and the images that it has pushed so far.
 
-    registry: address by which the cluster names images; push_to is the same registry as this machine reaches it.
+    registry is the address by which the cluster names images; push_to is the same registry as this machine reaches it.
     """
 
     registry: str
@@ -61,7 +61,7 @@ class Builder:
         return repository, digest
 
     def inputs(self, image: Image, base: tuple[str, str] | None) -> str:
-        """Digest of all that the image is made from."""
+        """Digest of all inputs of the image."""
         parts = {"containerfile": _sha256(image.containerfile), "base": base}
         parts |= {file.name: _sha256(file) for file in self.files(image)}
         if image.code:
@@ -77,7 +77,7 @@ class Builder:
         return sorted(_given(self.code, "--code").glob("*.whl"))
 
     def check(self, images: Sequence[Image]) -> None:
-        """Refuse at once what would only be missed after minutes of building."""
+        """Refuse missing files at once, instead of after minutes of building."""
         missing = [str(f) for i in images for f in [i.containerfile, *self.files(i)] if not f.is_file()]
         if any(i.lock or i.code for i in images) and not list(_given(self.wheels, "--wheels").glob("uv-*.whl")):
             missing.append(f"{self.wheels}/uv-*.whl")
@@ -87,7 +87,7 @@ class Builder:
             raise ImageError("nothing at " + ", ".join(missing), "these files", "make them first")
 
     def ensure(self, image: Image, open_storage: ExitStack, work: Path) -> bool:
-        """Have the image in the registry; returns whether it had to be built."""
+        """Build and push the image if the registry lacks it; returns whether it was built."""
         base = self.base(image)
         inputs = self.inputs(image, base)
         tag = image.tag or inputs[:20]
@@ -148,7 +148,7 @@ class Builder:
 
 
 def build(builder: Builder, images: Sequence[Image], work: Path) -> list[str]:
-    """Have all images in the registry; returns the names of those that were built."""
+    """Build and push the images that the registry lacks; returns their names."""
     builder.check(images)
     built = []
     with ExitStack() as storage:
@@ -161,8 +161,8 @@ def build(builder: Builder, images: Sequence[Image], work: Path) -> list[str]:
     return built
 
 
-def wanted(images: list[Image], names: list[str]) -> list[Image]:
-    """The named images with their bases; all when none is named."""
+def selected(images: list[Image], names: list[str]) -> list[Image]:
+    """The named images with their bases; all images if none is named."""
     by_name = {i.name: i for i in images}
     unknown = sorted(set(names) - by_name.keys())
     if unknown:
@@ -186,7 +186,7 @@ def _sha256(path: Path) -> str:
 
 
 def _contents(wheel: Path) -> str:
-    """Digest of a wheel's list of contents: the archive around them carries times and differs from build to build."""
+    """Digest of a wheel's list of contents. The archive itself holds times, so it differs from build to build."""
     with zipfile.ZipFile(wheel) as archive:
         record = next(name for name in archive.namelist() if name.endswith(".dist-info/RECORD"))
         return hashlib.sha256(archive.read(record)).hexdigest()
@@ -194,14 +194,12 @@ def _contents(wheel: Path) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument(
-        "names", nargs="*", metavar="IMAGE", help="images to have in the registry; all when none is named"
-    )
+    parser.add_argument("names", nargs="*", metavar="IMAGE", help="images to build and push; all if none is named")
     parser.add_argument("--registry", required=True, metavar="HOST:PORT", help="the registry, as the cluster names it")
     parser.add_argument("--push-to", metavar="HOST:PORT", help="the same registry, as this machine reaches it")
     parser.add_argument("--plain-http", action="store_true", help="the registry has no TLS")
-    parser.add_argument("--catalog", type=Path, action="append", help="catalogue in the place of images/catalog.yml")
-    parser.add_argument("--versions", type=Path, default=VERSIONS, help="file in the place of versions.yml")
+    parser.add_argument("--catalog", type=Path, action="append", help="catalogue that replaces images/catalog.yml")
+    parser.add_argument("--versions", type=Path, default=VERSIONS, help="file that replaces versions.yml")
     parser.add_argument("--variant", help="variant of the runtime: cpu or cuda")
     parser.add_argument("--bin", type=Path, help="folder of built binaries")
     parser.add_argument("--wheels", type=Path, help="folder of the locked wheels, and uv's")
@@ -212,7 +210,7 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the storage is removed then too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the storage is removed on the way out
     builder = Builder(
         registry=options.registry,
         push_to=Registry(options.push_to or options.registry, options.plain_http),
@@ -222,7 +220,7 @@ def main() -> int:
     )
     try:
         catalogue = [image for path in options.catalog or [CATALOG] for image in load(path, options.versions)]
-        images = wanted(choose(catalogue, options.variant), options.names)
+        images = selected(choose(catalogue, options.variant), options.names)
         built = build(builder, images, options.work)
     except ImageError as error:
         print(error, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The catalogue of images: catalog.yml and versions.yml, read into one frozen record per image and variant."""
+"""The catalogue of images: one record for each image and variant, from catalog.yml and versions.yml."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VERSIONS = ROOT / "versions.yml"
 
 
 class ImageError(Exception):
-    """A message for the person who runs the command; laid out as qwen_runtime.errors does."""
+    """Message for the person who runs the command, in the layout of qwen_runtime.errors."""
 
     def __init__(self, found: str, needed: str, remedy: str) -> None:
         super().__init__(found, needed, remedy)
@@ -27,7 +27,7 @@ class ImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One Containerfile and what goes into it; catalog.yml explains the fields."""
+    """One Containerfile and its inputs; catalog.yml explains the fields."""
 
     name: str
     repository: str
@@ -45,7 +45,7 @@ class Image:
 
 
 def environment() -> jinja2.Environment:
-    """Templates may use nothing that is undefined."""
+    """Environment for templates; an undefined name in one is an error."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader([ROOT / "images", ROOT]),
         undefined=jinja2.StrictUndefined,
@@ -62,7 +62,7 @@ def versions(file: Path = VERSIONS) -> dict[str, Any]:
 
 
 def load(catalog: Path = CATALOG, versions_file: Path = VERSIONS) -> list[Image]:
-    """Every image of a catalogue, each variant on its own, in building order."""
+    """Every image of a catalogue in building order; each variant is an image."""
     text = environment().from_string(catalog.read_text()).render(versions(versions_file))
     return [
         _image(catalog.parent, name, {**entry, **fields}, variant)
@@ -72,7 +72,7 @@ def load(catalog: Path = CATALOG, versions_file: Path = VERSIONS) -> list[Image]
 
 
 def choose(images: list[Image], variant: str | None) -> list[Image]:
-    """The images of one variant, with those that have none."""
+    """The images of one variant, and those without variants."""
     known = sorted({i.variant for i in images if i.variant})
     if variant is not None and variant not in known:
         raise ImageError(f"--variant {variant}", f"one of {', '.join(known)}", "name one of them")
@@ -81,13 +81,13 @@ def choose(images: list[Image], variant: str | None) -> list[Image]:
 
 def _image(home: Path, name: str, entry: dict[str, Any], variant: str | None) -> Image:
     folder = home / entry.pop("folder", name)
-    own = entry.pop("containerfile", None)
+    written = entry.pop("containerfile", None)
     suffix = variant or (name if folder.name != name else None)
     fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
     return Image(
         name=name,
         variant=variant,
-        containerfile=home / own if own else folder / ".".join(filter(None, ("Containerfile", suffix))),
-        template=None if own else folder / "Containerfile.j2",
+        containerfile=home / written if written else folder / ".".join(filter(None, ("Containerfile", suffix))),
+        template=None if written else folder / "Containerfile.j2",
         **fields,
     )

@@ -1,4 +1,4 @@
-"""Print the packages that the images install, one a line, for each base: the site's apt mirror has to hold them."""
+"""Print the packages that the images install on each base, one a line. The site's apt mirror must hold them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .catalog import CATALOG, VERSIONS, Image, ImageError, choose, load
 
 
 def by_base(images: Sequence[Image]) -> dict[str, set[str]]:
-    """Base in the site registry to the packages that are installed on it, by images on top of images as well."""
+    """Packages by the base in the site registry that they are installed on, directly or through another image."""
     bases = {image.name: image.base for image in images}
     packages: dict[str, set[str]] = {}
     for image in images:
@@ -27,8 +27,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variant", required=True, help="variant of the runtime: cpu or cuda")
     parser.add_argument("--base", help="only the packages on this base, without a heading")
-    parser.add_argument("--catalog", type=Path, action="append", help="catalogue in the place of images/catalog.yml")
-    parser.add_argument("--versions", type=Path, default=VERSIONS, help="file in the place of versions.yml")
+    parser.add_argument("--catalog", type=Path, action="append", help="catalogue that replaces images/catalog.yml")
+    parser.add_argument("--versions", type=Path, default=VERSIONS, help="file that replaces versions.yml")
     options = parser.parse_args()
     catalogue = [image for path in options.catalog or [CATALOG] for image in load(path, options.versions)]
     try:

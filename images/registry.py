@@ -1,6 +1,6 @@
-"""What an OCI registry holds, asked over its HTTP API. Standard library only.
+"""Client of an OCI registry's HTTP API that tells which images it holds. Standard library only.
 
-It logs in as buildah does, by the file that `buildah login` writes, and trusts the authorities of the machine.
+It logs in with the file that `buildah login` writes, and trusts the certificate authorities of the machine.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Registry:
     plain_http: bool
 
     def digest(self, repository: str, reference: str) -> str | None:
-        """Digest of a tag's manifest; None when there is no such tag."""
+        """Digest of a tag's manifest; None if there is no such tag."""
         body = self._get(f"{repository}/manifests/{reference}")
         return None if body is None else f"sha256:{hashlib.sha256(body).hexdigest()}"
 
     def labels(self, repository: str, reference: str) -> dict[str, str]:
-        """Labels of an image whose blobs are all there at their full size; empty when it is absent or incomplete."""
+        """Labels of an image; empty if the image is absent, or if a blob of it is missing or has another size."""
         body = self._get(f"{repository}/manifests/{reference}")
         manifest: dict[str, Any] = json.loads(body) if body else {}
         if "config" not in manifest:
@@ -68,11 +68,11 @@ class Registry:
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
-            raise self._silent(url, error) from error
+            raise self._no_answer(url, error) from error
         except OSError as error:
-            raise self._silent(url, error) from error
+            raise self._no_answer(url, error) from error
 
-    def _silent(self, url: str, error: Exception) -> ImageError:
+    def _no_answer(self, url: str, error: Exception) -> ImageError:
         return ImageError(
             f"{url} answers {error}",
             f"an image registry at {self.address} ({'plain http' if self.plain_http else 'TLS'})",
@@ -82,7 +82,7 @@ class Registry:
 
 
 def login(address: str) -> dict[str, str]:
-    """Header of the login that `buildah login` keeps for a registry; empty when there is none."""
+    """Header with the login that `buildah login` keeps for a registry; empty without one."""
     kept = Path(os.environ.get("REGISTRY_AUTH_FILE") or Path(_runtime_folder(), "containers/auth.json"))
     logins: dict[str, Any] = json.loads(kept.read_text()).get("auths", {}) if kept.exists() else {}
     auth = logins.get(address, {}).get("auth")

@@ -17,34 +17,34 @@ def render(image: Image) -> str:
 
 
 def differences(catalog: Path = CATALOG) -> dict[Path, str]:
-    """Committed Containerfiles that are not what their template gives, each with a unified diff."""
-    found = {}
+    """Committed Containerfiles that differ from what their template gives, each with a unified diff."""
+    outdated = {}
     for image in load(catalog):
         if image.template is None:
             continue
-        path, wanted = image.containerfile, render(image)
+        path, rendered = image.containerfile, render(image)
         committed = path.read_text() if path.exists() else ""
-        if committed != wanted:
+        if committed != rendered:
             relative = path.relative_to(ROOT).as_posix()
-            lines = difflib.unified_diff(committed.splitlines(True), wanted.splitlines(True), relative, "rendered")
-            found[path] = "".join(lines)
-    return found
+            lines = difflib.unified_diff(committed.splitlines(True), rendered.splitlines(True), relative, "rendered")
+            outdated[path] = "".join(lines)
+    return outdated
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail when a committed file is not up to date")
-    parser.add_argument("--catalog", type=Path, default=CATALOG, help="catalogue in the place of images/catalog.yml")
+    parser.add_argument("--catalog", type=Path, default=CATALOG, help="catalogue that replaces images/catalog.yml")
     options = parser.parse_args()
     catalog = options.catalog.resolve()
-    found = differences(catalog)
+    outdated = differences(catalog)
     if options.check:
-        sys.stdout.writelines(found.values())
-        if found:
-            print(f"found:  {len(found)} outdated Containerfile(s)\nneeded: none\nremedy: python -m images.render")
-        return 1 if found else 0
+        sys.stdout.writelines(outdated.values())
+        if outdated:
+            print(f"found:  {len(outdated)} outdated Containerfile(s)\nneeded: none\nremedy: python -m images.render")
+        return 1 if outdated else 0
     for image in load(catalog):
-        if image.containerfile in found:
+        if image.containerfile in outdated:
             image.containerfile.write_text(render(image))
             print(image.containerfile.relative_to(ROOT))
     return 0

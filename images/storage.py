@@ -1,4 +1,4 @@
-"""A container storage of our own for one run of builds: nothing of it outlives the run, even one that was killed."""
+"""A container storage for one run of builds, removed at its end; the next run removes what a killed run left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Storage:
     folder: Path
 
     def buildah(self, *arguments: str) -> None:
-        """Run buildah; a failure carries the end of its output."""
+        """Run buildah; the error of a failure shows the end of the output."""
         command, *rest = arguments
         argv = ["buildah", "--root", str(self.folder / "storage"), "--runroot", str(self.folder / "run")]
         argv += ["--storage-driver", "overlay", command, *rest]
@@ -53,7 +53,7 @@ class Storage:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Storage]:
-    """An empty storage at `folder`, removed with all its mounts at the end; what a killed run left is removed first."""
+    """Empty storage at `folder`, removed with all its mounts at the end. What a killed run left is removed first."""
     folder.mkdir(parents=True, exist_ok=True)
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -77,7 +77,7 @@ def opened(folder: Path) -> Iterator[Storage]:
 
 def _empty(folder: Path) -> None:
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    # Deepest first. The kernel writes a blank in a path as \040.
+    # The deepest mount first. The kernel writes a blank in a path as \040.
     below = f"{folder.resolve()}/".replace(" ", "\\040")
     for mount in sorted((m for m in mounts if m.startswith(below)), reverse=True):
         subprocess.run(["umount", "--lazy", mount.replace("\\040", " ")], check=True)

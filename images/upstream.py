@@ -1,4 +1,4 @@
-"""Print where a site's registry gets the images that are not built here: source, then name at the site."""
+"""Print the images that a site copies from their projects: source, then name in the site's registry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TABLE = ROOT / "images/upstream.yml"
 
 
 def load() -> dict[str, str]:
-    """Source reference to repository:tag in the site registry, for every image that a site copies."""
+    """Name in the site registry (repository:tag) by source reference, for every image that a site copies."""
     text = environment().from_string(TABLE.read_text()).render(versions())
     sources: Mapping[str, str] = yaml.safe_load(text)
     return {source: f"{repository}:{source.rpartition(':')[2]}" for repository, source in sources.items()}

@@ -5,8 +5,8 @@
     pulumi refresh --yes
 
 An interrupted run leaves objects in the cluster that the state knows only as pending, and the next run fails because
-they exist. An object of Kubernetes is known by its namespace and name, so the state can simply hold it; refresh then
-drops what was never created and reads the rest.
+they exist. Namespace and name identify an object of Kubernetes, so this filter writes it into the state as created.
+Refresh then drops what does not exist in the cluster and reads the rest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 
 def adopt(state: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The state without pending operations, and the names of the resources that it now holds."""
+    """The state without pending operations, and the names of the resources that were added to it."""
     deployment = {**state["deployment"]}
     pending = deployment.pop("pending_operations", None) or []
     known = {resource["urn"] for resource in deployment.get("resources", [])}
@@ -31,7 +31,7 @@ def adopt(state: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def identity(metadata: dict[str, str]) -> str:
-    """The provider's name for an object: `<namespace>/<name>`, or `<name>` of one outside namespaces."""
+    """The provider's name for an object: `<namespace>/<name>`, or `<name>` for one that has no namespace."""
     return "/".join(part for part in (metadata.get("namespace"), metadata["name"]) if part)
 
 

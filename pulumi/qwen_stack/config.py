@@ -41,7 +41,7 @@ class PlanError(pulumi.RunError):
 
 
 def load(config: pulumi.Config) -> Settings:
-    """Read every known key once."""
+    """Settings from pulumi's configuration; reads every known key once."""
     names = [field.alias or name for name, field in Settings.model_fields.items()]
     read = {name: config.get(name) if name in TEXT_KEYS else config.get_object(name) for name in names}
     raw = {name: value for name, value in read.items() if value is not None}
@@ -54,12 +54,12 @@ def load(config: pulumi.Config) -> Settings:
 
 
 def api_keys(settings: Settings) -> pulumi.Output[dict[str, str]]:
-    """The keys as a secret again, so that state and output hold them encrypted."""
+    """The keys, marked as a secret again so that state and output hold them encrypted."""
     return pulumi.Output.secret({name: key.get_secret_value() for name, key in settings.api_keys.items()})
 
 
 def pull_secret(settings: Settings) -> pulumi.Output[str] | None:
-    """The registry's login as Kubernetes keeps it, as a secret; None where the registry wants none."""
+    """The registry's login in Kubernetes' format, as a secret; None if the registry needs no login."""
     login = settings.registry_login
     if login is None:
         return None
@@ -127,7 +127,7 @@ def _from_pydantic(error: dict[str, Any], raw: Mapping[str, Any]) -> Problem:
 
 
 def _path(loc: tuple[str | int, ...]) -> str:
-    """The key in pulumi's own notation: models[0].name."""
+    """The key in pulumi's notation: models[0].name."""
     steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc if part != "[key]")
     return "".join(steps).removeprefix(".")
 

@@ -12,7 +12,7 @@ SERVER = "model-server"
 
 
 def complete(entry: Mapping[str, Any], position: int, plan: plans.Plan | None) -> dict[str, Any]:
-    """What the entry says itself wins. `plan` is the content of the file that it names."""
+    """The entry with its gaps filled: its own keys win over the plan's. `plan` is the content of the file it names."""
     sizes = plans.sizes(plan, entry.get("spareReplicas", 0)) if plan else {}
     names = {"servedName": _served_name(entry), "server": _server(entry, position)}
     content = {"plan": plan} if plan else {}
@@ -20,14 +20,15 @@ def complete(entry: Mapping[str, Any], position: int, plan: plans.Plan | None) -
 
 
 def _served_name(entry: Mapping[str, Any]) -> str:
-    """A variant cannot have the name of the entry with which it shares the weights."""
-    words = (entry.get("name", ""), entry.get("variant"))
-    return "-".join(str(word) for word in words if word)
+    """Name in the API: a variant needs another one than the entry whose weights it shares."""
+    parts = (entry.get("name", ""), entry.get("variant"))
+    return "-".join(str(part) for part in parts if part)
 
 
 def _server(entry: Mapping[str, Any], position: int) -> str:
-    """Stays when the weights behind a served name change; the first entry's is the same whatever it serves."""
+    """Name of its objects. It does not depend on the weights behind a served name, and the first entry's is constant,
+    so that other weights are a rollout and not a new server."""
     if position == 0:
         return SERVER
-    word = str(entry.get("variant") or entry.get("servedName") or entry.get("name", ""))
-    return f"{SERVER}-{re.sub('[^a-z0-9]+', '-', word.lower()).strip('-')}"
+    name = str(entry.get("variant") or entry.get("servedName") or entry.get("name", ""))
+    return f"{SERVER}-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}"

@@ -95,9 +95,9 @@ def engine_spec(model: Model) -> EngineSpec:
 
 
 def the_engine_uses_every_gpu(model: Model) -> Iterator[Problem]:
-    """The engine's own module says over how many GPUs its arguments divide a model, and on how many hosts it can."""
+    """Asks the engine's own module over how many GPUs its arguments divide a model, and if it can use several hosts."""
     if model.plan and model.engine != model.plan.document.engine:
-        return  # the layout is another engine's, which has a rule of its own
+        return  # another engine's layout: plan_rules.py refuses it
     engine, spec = servers()[model.engine], engine_spec(model)
     try:
         if model.nodes_per_replica > 1:

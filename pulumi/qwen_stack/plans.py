@@ -1,4 +1,4 @@
-"""A plan (`qwen-runtime plan --json`) in a stack: read by the package's own reader, and the sizes that it fills in."""
+"""The plan of a model (`qwen-runtime plan --json`), read by the package's own reader, and the keys that it fills in."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from qwen_runtime.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan that fits. Pods get its text as it is."""
+    """A plan that fits its hosts; pods get its text unchanged."""
 
     text: str
     document: plan.Document
 
 
 def read(path: Path, name: str) -> Plan:
-    """`name` is what messages call the file. UsageError where it is no plan, PlanError where the plan does not fit."""
+    """Plan in a file that messages call `name`. Raises UsageError if it is no plan, PlanError if it does not fit."""
     try:
         text = path.read_bytes()
     except OSError as error:

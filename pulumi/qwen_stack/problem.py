@@ -1,4 +1,4 @@
-"""What a rule says of a configuration that breaks it."""
+"""Message of a rule about a configuration that breaks it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Schema = dict[str, Any]
 
 
 def rows(section: Schema, prefix: str = "", optional: bool = False) -> Iterator[str]:
-    """Rows of a section's keys; a section inside it has its rows there. `optional` sections need none of their keys."""
+    """Rows of a section's keys and of the sections inside it. An `optional` section requires no key."""
     for key, described in section["properties"].items():
         field = _without_none(described)
         if "$ref" in field:
@@ -35,7 +35,7 @@ def rows(section: Schema, prefix: str = "", optional: bool = False) -> Iterator[
 
 
 def rewritten(text: str) -> str:
-    """The README with its tables as the settings are."""
+    """The README with tables that agree with the settings."""
     for name, section in (("stack", SCHEMA), ("model", _named(SCHEMA["properties"]["models"]["items"]["$ref"]))):
         before, begin, rest = text.partition(f"<!-- begin {name} -->\n")
         _, end, after = rest.partition(f"<!-- end {name} -->")
@@ -44,7 +44,7 @@ def rewritten(text: str) -> str:
 
 
 def _without_none(described: Schema) -> Schema:
-    """The part of a key's schema that says more than that the key may be left out."""
+    """A key's schema without the alternative that the key is left out."""
     if "anyOf" not in described:
         return described
     [part] = [part for part in described["anyOf"] if part.get("type") != "null"]

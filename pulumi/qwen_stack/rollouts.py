@@ -1,4 +1,4 @@
-"""How a model's replicas are changed: a new one starts first (surge), or an old one ends first (in place)."""
+"""The order in which replicas change: a new one starts first (surge), or an old one ends first (in place)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Rollout:
 
 
 def choose(model: Model) -> Rollout:
-    """The way that the stack asks for, or else the one for which there are GPUs."""
+    """The rollout that the stack asks for, or else the one for which there are GPUs."""
     if model.rollout is not None:
         return Rollout(model.rollout, "the stack asks for it")
     if model.nodes_per_replica > 1:

@@ -150,7 +150,7 @@ def pods_of_different_sizes_have_different_hosts(settings: Settings) -> Iterator
 
 
 def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    """Whether no host has all labels of both, or one host alone has them."""
+    """Whether no host has the labels of both entries, or a single host has them."""
     both = one.keys() & other.keys()
     return any(one[key] != other[key] for key in both) or HOST_NAME in both
 

@@ -25,7 +25,7 @@ from qwen_stack.plans import Plan
 
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 VariantName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$")]
-# Names of pods, of which a group's end in two numbers, have at most 63 characters.
+# A pod's name has at most 63 characters, and that of a group's pod ends in two numbers.
 ServerName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,46}[a-z0-9])?$")]
 LabelKey = Annotated[
     str, StringConstraints(pattern=r"^([a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
@@ -47,7 +47,7 @@ KeyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a
 
 
 def _filled(source: str) -> Any:
-    """Tells the table what a key is when the stack leaves it out; `{}` stands for the default of the field."""
+    """Field that is filled in elsewhere. `source` is the table's default, with `{}` for the field's own default."""
     return Field(json_schema_extra={"filled": source})
 
 
@@ -132,8 +132,8 @@ class Model(Section):
     nodes_per_replica: Annotated[int, FROM_PLAN] = Field(default=1, ge=1)
     """Hosts of one replica, with as many GPUs on each."""
     rdma_resource: ResourceName | None = None
-    """For replicas over several hosts: resource that gives a pod `/dev/infiniband`, as the site's RDMA device plugin
-    calls it, such as `rdma/hca_shared_devices`. Without it, ranks talk over TCP."""
+    """Resource that gives a pod `/dev/infiniband`, as the site's RDMA device plugin calls it, such as
+    `rdma/hca_shared_devices`. It is for replicas over several hosts; without it, ranks talk over TCP."""
     cpu_request: Annotated[CpuQuantity, FROM_PLAN]
     """CPU request of a pod; there is no limit."""
     memory_request: Annotated[MemoryQuantity, FROM_PLAN]
@@ -240,5 +240,5 @@ class Settings(Section):
 
     @property
     def service_domain(self) -> str:
-        """What stands behind the name of a service of this stack in its full DNS name."""
+        """Domain that follows the name of a service of this stack in DNS."""
         return f"{self.namespace}.svc.{self.cluster_domain}"

@@ -1,4 +1,4 @@
-"""What the site registry holds after a build, read from the images' own configuration."""
+"""The images that the site registry holds after a build, by their own configuration."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def registry() -> None:
 
 
 def manifest(image: Image) -> dict[str, Any]:
-    """Manifest of the image's tag; of its first when tags are content digests."""
+    """Manifest of the image's tag, or of the first tag if tags are digests of inputs."""
     tag = image.tag or get(f"{image.repository}/tags/list")["tags"][0]
     return get(f"{image.repository}/manifests/{tag}")
 
@@ -67,6 +67,6 @@ def test_own_images_do_not_run_as_root(image: Image) -> None:
 
 def test_the_runtime_starts_the_server_and_names_its_ports() -> None:
     (image,) = [i for i in OWN if i.name == "runtime"]
-    found = config(image)
-    assert found["Entrypoint"] == ["qwen-runtime"]
-    assert set(found["ExposedPorts"]) == {"8080/tcp", "8081/tcp"}
+    entry = config(image)
+    assert entry["Entrypoint"] == ["qwen-runtime"]
+    assert set(entry["ExposedPorts"]) == {"8080/tcp", "8081/tcp"}

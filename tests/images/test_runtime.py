@@ -1,4 +1,4 @@
-"""The runtime image as it runs in the cluster: who it is, and what is in it."""
+"""The runtime image as it runs in the cluster: its user and its contents."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def test_it_runs_as_its_own_user_and_cannot_write_its_root(inside: Callable[...,
 
 
 def test_its_manifest_is_the_lock(inside: Callable[..., str]) -> None:
-    found = {entry["name"].lower(): entry["version"] for entry in json.loads(inside("cat", "/opt/venv/manifest.json"))}
+    installed = {
+        entry["name"].lower(): entry["version"] for entry in json.loads(inside("cat", "/opt/venv/manifest.json"))
+    }
     lock = (REPO / "locks/runtime-cpu.txt").read_text()
     locked = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", lock, re.MULTILINE))
-    assert {name: version for name, version in found.items() if name not in BUILT_HERE} == locked
-    assert found.keys() >= BUILT_HERE
+    assert {name: version for name, version in installed.items() if name not in BUILT_HERE} == locked
+    assert installed.keys() >= BUILT_HERE

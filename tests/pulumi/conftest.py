@@ -20,14 +20,14 @@ KEY = "a-key-for-tests-0123456789"
 
 
 def stack_values(stack: str) -> dict[str, Any]:
-    """What Pulumi.<stack>.yaml says, without the project's prefix."""
+    """Keys of Pulumi.<stack>.yaml, without the project's prefix."""
     text = (PROGRAM / f"Pulumi.{stack}.yaml").read_text()
     return {key.partition(":")[2]: value for key, value in yaml.safe_load(text)["config"].items()}
 
 
 @pytest.fixture
 def local() -> dict[str, Any]:
-    """Pulumi.local.yaml, completed as whoever runs the stack completes it."""
+    """Pulumi.local.yaml with the images and the key that are set when the stack is run."""
     values = stack_values("local")
     images = {
         name: f"{values['registry']}/qwen-onprem/{name}@sha256:{digit * 64}"

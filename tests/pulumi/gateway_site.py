@@ -45,9 +45,9 @@ class Site:
     dns_port: int = field(default_factory=free_port)
     models: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     variants: set[str] = field(default_factory=set)
-    """Addresses, among the models, of those that are the variant."""
+    """Addresses of the models that are the variant."""
     leaving: set[str] = field(default_factory=set)
-    """Addresses of those that end: they answer, and are listed no more."""
+    """Addresses of the models that are ending: they answer, but are no longer listed."""
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -69,7 +69,7 @@ class Site:
         self.list_models()
 
     def list_models(self) -> None:
-        """The headless services' answers: the models that run."""
+        """Write the answers of the headless services: the models that run."""
         running = {address for address, process in self.models.items() if process.poll() is None} - self.leaving
         (self.folder / "models").write_text("\n".join(running - self.variants))
         (self.folder / "variant").write_text("\n".join(running & self.variants))
@@ -97,7 +97,7 @@ class Site:
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
 
     def send(self, request: bytes) -> bytes:
-        """The first bytes of the answer to a request that no client would send like this."""
+        """Send a raw request, such as no client sends; returns the first bytes of the answer."""
         with socket.create_connection(("127.0.0.1", self.api_port), timeout=60) as raw:
             with contextlib.suppress(ConnectionError):
                 raw.sendall(request)

@@ -1,4 +1,4 @@
-"""A run that was cut off can be continued: what it was creating is neither lost nor created twice."""
+"""An interrupted run can be continued: the objects that it was creating are neither lost nor created twice."""
 
 from typing import Any
 

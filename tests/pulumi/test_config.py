@@ -1,4 +1,4 @@
-"""A wrong configuration is refused before anything is touched, with every key, what was found and what to do."""
+"""A wrong configuration is refused before anything is touched; every key has found, needed and a remedy."""
 
 import copy
 import json
@@ -17,7 +17,7 @@ Values = dict[str, Any]
 
 
 def changed(values: Values, path: str, value: object) -> Values:
-    """A copy with one key, such as `models[0].name`, replaced, or removed when the value is None."""
+    """A copy in which one key, such as `models[0].name`, is replaced, or removed if the value is None."""
     result = copy.deepcopy(values)
     *parents, last = path.replace("[", ".").replace("]", "").split(".")
     section: Any = result
@@ -110,8 +110,8 @@ def test_keys_that_contradict_each_other_are_all_named(
 
 
 def test_weights_that_are_served_twice_need_a_word_for_the_second_way(local: Values) -> None:
-    found = [problem.keys for problem in refusal(changed(local, "models[1].variant", None))]
-    assert found == [("models.servedName",), ("models[1].variant",)]
+    keys = [problem.keys for problem in refusal(changed(local, "models[1].variant", None))]
+    assert keys == [("models.servedName",), ("models[1].variant",)]
 
 
 @pytest.mark.parametrize(

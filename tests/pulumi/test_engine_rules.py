@@ -1,4 +1,4 @@
-"""The rules of the engines read names that the pinned vLLM writes, and give each its meaning, whatever the engine."""
+"""The engines' recording rules read names that the pinned vLLM writes, and give all engines' metrics the same names."""
 
 import re
 import shutil
@@ -48,7 +48,7 @@ def test_engines_that_tell_the_same_are_recorded_under_the_same_name() -> None:
 
 
 def evaluated(tmp_path: Path, rules: str, series: list[tuple[str, str]], expected: dict[str, float]) -> None:
-    """Hold instant values to what promtool makes of constant series; keys are `name{labels}`."""
+    """Compare instant values with those that promtool computes from constant series; keys are `name{labels}`."""
     (tmp_path / "rules.yml").write_text(rules)
     tests = [
         {

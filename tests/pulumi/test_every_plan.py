@@ -1,4 +1,4 @@
-"""Every plan that the planner draws for a site's GPUs is accepted, and its pods serve the layout that was drawn."""
+"""Every plan that the planner makes for a site's GPUs is accepted, and its pods serve the planned layout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Values = dict[str, Any]
 
 
 def stack_of(example: Values, plan: planned_sites.Plan, path: Path) -> Values:
-    """The example serves this plan, and accepts that a site of one replica pauses when it changes."""
+    """The example with this plan; it accepts the outage that a change of a single replica is."""
     path.write_text(plan_package.dumps(plan_package.build(plan)))
     entry = {"name": plan.request.shape.name.lower(), "plan": str(path), "acceptOutage": True}
     return {**example, "models": [entry], "gateway": {**example["gateway"], "maxUpstreams": 64}}
@@ -32,12 +32,12 @@ def server_container(model: Any) -> dict[str, Any]:
     return container or model_server.container(model, "image")
 
 
-def serve_options(words: list[str]) -> argparse.Namespace:
+def serve_options(argv: list[str]) -> argparse.Namespace:
     """The pod's command, read by the parser of `qwen-runtime serve` itself."""
     from qwen_runtime.cli import build_parser
 
-    assert "--" not in words, "the plan has all arguments of the engine"
-    return build_parser().parse_args([word.replace("$(NODE_RANK)", "0") for word in words])
+    assert "--" not in argv, "the plan has all arguments of the engine"
+    return build_parser().parse_args([word.replace("$(NODE_RANK)", "0") for word in argv])
 
 
 @pytest.mark.parametrize("gpu", planned_sites.NVIDIA_GPUS)

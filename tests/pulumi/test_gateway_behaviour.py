@@ -1,4 +1,4 @@
-"""The rendered HAProxy configuration in a real HAProxy, before fake model servers that a fake DNS lists."""
+"""The rendered configuration in a real HAProxy, with fake model servers that a fake DNS lists."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def post(header: str) -> bytes:
 
 
 def repeated(site: Site) -> list[dict[str, Any]]:
-    """The logged requests that took more than one attempt."""
+    """Logged requests that needed more than one attempt."""
     lines = [json.loads(line) for line in site.log.read_text().splitlines() if line.startswith("{")]
     return [line for line in lines if line["retries"] not in ("0", "+0")]
 
@@ -71,8 +71,8 @@ def test_a_variant_is_asked_for_by_its_name_and_listed(site: Site) -> None:
     site.add_model(ONE)
     site.add_model(TWO)
     eventually(lambda: site.ask(CHAT, {"model": "tiny-second"}).status == 200)
-    asked = {name: site.ask(CHAT, {"model": name}).json["backend"] for name in ("tiny", "tiny-second", "unknown")}
-    assert asked == {"tiny": ONE, "tiny-second": TWO, "unknown": ONE}
+    backends = {name: site.ask(CHAT, {"model": name}).json["backend"] for name in ("tiny", "tiny-second", "unknown")}
+    assert backends == {"tiny": ONE, "tiny-second": TWO, "unknown": ONE}
     for body in (
         b'{"model": ["tiny-second"]}',
         b"[1]",
@@ -163,12 +163,12 @@ def test_a_killed_model_server_fails_no_request_that_had_not_begun_streaming(sit
     askers = [threading.Thread(target=lambda: answers.append(site.ask(CHAT, {"n": "x" * 20000}))) for _ in range(8)]
     for asker in askers:
         asker.start()
-    # The quick one has answered some; the slow one, which holds fewer connections in between, has got the others.
+    # The quick server has answered some requests; the slow one, with fewer connections in between, got the others.
     eventually(lambda: len(answers) > 0)
     time.sleep(1)
     assert any(asker.is_alive() for asker in askers)
     site.models[ONE].kill()
-    # DNS still lists the dead one: the retry must not depend on its withdrawal.
+    # DNS still lists the dead server: the retry must not depend on its removal.
     answers.append(site.ask(CHAT, {}))
     for asker in askers:
         asker.join()

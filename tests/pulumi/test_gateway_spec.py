@@ -1,4 +1,4 @@
-"""The gateway's manifests and the arithmetic behind its configuration."""
+"""The gateway's manifests, and the sizes that its configuration computes."""
 
 import hashlib
 import json
@@ -42,9 +42,9 @@ def test_every_error_body_is_json_in_the_shape_of_openai(settings: Any) -> None:
 def test_retries_are_as_configured_and_never_for_slow_answers(settings: Any) -> None:
     config = gateway.haproxy_config(settings.gateway.model_copy(update={"retries": 1}), gateway.route(settings))
     assert "\n    retries 1\n" in config
-    found = re.findall(r"retry-on (.*)", config)
-    assert len(found) == len(settings.models)
-    assert all(set(conditions.split()) == {"conn-failure", "empty-response", "503"} for conditions in found)
+    rules = re.findall(r"retry-on (.*)", config)
+    assert len(rules) == len(settings.models)
+    assert all(set(conditions.split()) == {"conn-failure", "empty-response", "503"} for conditions in rules)
 
 
 def test_the_map_holds_digests_and_names() -> None:

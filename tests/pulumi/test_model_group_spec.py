@@ -1,4 +1,4 @@
-"""A replica over several hosts is one group: its pods start at once, know each other, and only the leader is asked."""
+"""A replica over several hosts is one group: its pods start together, find each other, and the leader answers."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ def container(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def flags(container: dict[str, Any]) -> dict[str, str]:
-    own = container["args"][: container["args"].index("--")]
-    return dict(zip(own[1::2], own[2::2], strict=True))
+    argv = container["args"][: container["args"].index("--")]
+    return dict(zip(argv[1::2], argv[2::2], strict=True))
 
 
 def test_all_pods_of_a_group_start_at_once_and_are_never_of_two_versions(group: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What Kubernetes is told about the model servers."""
+"""The model servers' manifests: arguments, resources, times and places."""
 
 from typing import Any
 

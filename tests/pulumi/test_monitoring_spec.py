@@ -38,7 +38,7 @@ def rules(tmp_path: Path, settings: Any) -> Path:
 def test_promtool_accepts_the_configuration_and_the_rules(tmp_path: Path, rules: Path, settings: Any) -> None:
     checked("promtool", "check", "rules", rules)
     config = prometheus.prometheus_config(settings.monitoring, settings.service_domain, servers(settings))
-    # In the pod the rules stand at their mount.
+    # The rules lie at their mount in the pod, and in this folder here.
     (tmp_path / "prometheus.yml").write_text(config.replace(prometheus.CONFIG_DIR, str(tmp_path)))
     checked("promtool", "check", "config", tmp_path / "prometheus.yml")
 
@@ -52,7 +52,7 @@ def test_high_gpu_usage_fires_on_a_busy_gpu_only(tmp_path: Path, rules: Path, pe
             "summary": "GPU 3 of n has no headroom",
             "found": "95% utilisation on average over 5 minutes",
             "needed": "at most 90%, so that a burst does not queue",
-            "action": "Compare with the other GPUs: all high means too few replicas (raise its replicas); "
+            "remedy": "Compare with the other GPUs: all high means too few replicas (raise its replicas); "
             "one high means uneven load (see the gateway's sessions for each server).",
         },
     }
@@ -92,7 +92,7 @@ def test_alerts_read_only_the_contract_and_say_what_to_do(settings: Any) -> None
     for alert in alert_rules.alerts(settings.monitoring):
         assert "serving:" in alert["expr"]
         assert "DCGM" not in alert["expr"]
-        assert set(alert["annotations"]) == {"summary", "found", "needed", "action"}
+        assert set(alert["annotations"]) == {"summary", "found", "needed", "remedy"}
 
 
 def test_every_scrape_job_asks_a_headless_service_and_a_port_that_exist(settings: Any) -> None:
@@ -107,10 +107,10 @@ def test_every_scrape_job_asks_a_headless_service_and_a_port_that_exist(settings
     config = yaml.safe_load(
         prometheus.prometheus_config(settings.monitoring, settings.service_domain, servers(settings))
     )
-    asked = [found for job in config["scrape_configs"] for found in job.get("dns_sd_configs", [])]
-    named = [(name.partition(".")[0], found["port"]) for found in asked for name in found["names"]]
+    discoveries = [one for job in config["scrape_configs"] for one in job.get("dns_sd_configs", [])]
+    named = [(name.partition(".")[0], one["port"]) for one in discoveries for name in one["names"]]
     assert {name for name, _ in named} == set(services)
-    assert all(name.endswith(".qwen.svc.cluster.local.") for found in asked for name in found["names"])
+    assert all(name.endswith(".qwen.svc.cluster.local.") for one in discoveries for name in one["names"])
     for name, port in named:
         assert services[name]["clusterIP"] == "None"
         assert port in [port["port"] for port in services[name]["ports"]]

@@ -1,4 +1,4 @@
-"""A stack takes its sizes from a plan, may not contradict it, and stops with its message when it does not fit."""
+"""A stack takes its sizes from a plan, may not contradict it, and stops with the plan's message if it does not fit."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def command(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def write_plan(path: Path, model: str, nodes: int, *more: str) -> subprocess.CompletedProcess[str]:
+def write_plan(path: Path, model: str, nodes: int, *options: str) -> subprocess.CompletedProcess[str]:
     hosts = ["--gpu", "h100-80gb", "--gpus-per-node", "8", "--nodes", str(nodes)]
-    done = command(["plan", "--model", model, *hosts, *more, "--json"])
+    done = command(["plan", "--model", model, *hosts, *options, "--json"])
     path.write_text(done.stdout)
     return done
 
 
 def with_entry(values: Values, **changes: Any) -> Values:
-    """The stack with other keys in its first entry."""
+    """The stack with these keys in its first entry."""
     return {**values, "models": [{**values["models"][0], **changes}]}
 
 
@@ -83,8 +83,8 @@ def test_another_plan_is_another_object_so_that_old_pods_keep_theirs(example: Va
 
 
 def test_the_stack_may_say_otherwise_where_the_plan_allows_it(example: Values) -> None:
-    more = {"maxModelLen": 65536, "extraArgs": ["--seed=1"], "memoryLimit": "200Gi", "drainSeconds": 60}
-    [model] = config.parse(with_entry(example, **more)).models
+    changes = {"maxModelLen": 65536, "extraArgs": ["--seed=1"], "memoryLimit": "200Gi", "drainSeconds": 60}
+    [model] = config.parse(with_entry(example, **changes)).models
     assert (model.max_model_len, model.memory_limit, model.drain_seconds) == (65536, "200Gi", 60)
     arguments = model_server.arguments(model)
     assert arguments[arguments.index("--max-model-len") + 1] == "65536"

@@ -1,4 +1,4 @@
-"""A rolling change as the gateway meets it: replicas end and come back one after the other while people use them."""
+"""A rolling change behind a real gateway: replicas end and start one after the other while clients use them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ pytestmark = pytest.mark.skipif(
     shutil.which("haproxy") is None, reason="haproxy is not on PATH: apt-get install haproxy"
 )
 STREAM_S = 2
-# `qwen-runtime serve --settle-seconds`: so long a replica that ends still answers new requests.
+# `qwen-runtime serve --settle-seconds`: a replica that ends still answers new requests for this long.
 SETTLE_S = 5
 LONGEST_GAP_S = 0.1
 
 
 class People:
-    """Two people who stream and one who asks."""
+    """Two clients that stream and one that asks, without a pause and without retries."""
 
     def __init__(self, site: Site) -> None:
         self.load = Load(AssertionError, OSError, http.client.HTTPException)
@@ -57,7 +57,7 @@ def start(site: Site, address: str) -> None:
 
 
 def end(site: Site, address: str) -> subprocess.Popen[bytes]:
-    """Leaves as a deleted pod does: listed no more, not ready, and gone once it has answered what it has."""
+    """End a model server as Kubernetes ends a pod: no longer listed, not ready, and gone after its last answer."""
     site.leaving.add(address)
     site.list_models()
     site.set_ready(address, False)
@@ -69,7 +69,7 @@ def end(site: Site, address: str) -> subprocess.Popen[bytes]:
 
 
 def change(site: Site, settling_s: float) -> Load:
-    """Both replicas in place, the second one `settling_s` after the first one's successor is ready."""
+    """Change both replicas in place, the second one `settling_s` after the new first one is ready."""
     people = People(site)
     with people.at_work():
         for address in (ONE, TWO):

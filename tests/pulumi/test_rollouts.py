@@ -1,4 +1,4 @@
-"""How replicas change: a new one first where it has GPUs, else in place; an outage only where it is accepted."""
+"""Replicas change with a new one first if there are GPUs for it, else in place; an outage must be accepted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def by_hand(local: Values, **changes: Any) -> Values:
 
 
 def chosen(values: Values) -> tuple[str, dict[str, Any]]:
-    """The reason, and what Kubernetes is told."""
+    """The reason, and the strategy of the Deployment."""
     [model, *_] = config.parse(values).models
     strategy = model_server.deployment(model, "image", "nvidia")["spec"]["strategy"]
     assert strategy["type"] == "RollingUpdate"

@@ -1,4 +1,4 @@
-"""The whole program against recorded resources: the engine and the cluster are the only things missing."""
+"""The whole program with recorded resources; only pulumi's engine and the cluster are missing."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ import pytest
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 PROJECT = "qwen-onprem"
-SECRET_MARKER = "4dabf18193072939515e22adb298388d"  # by which pulumi knows a value as secret
+SECRET_MARKER = "4dabf18193072939515e22adb298388d"  # pulumi marks a secret value with it
 Objects = dict[str, pulumi.runtime.MockResourceArgs]
 
 
@@ -29,7 +29,7 @@ class Recorder(pulumi.runtime.Mocks):
 
 
 def run_program(values: dict[str, Any]) -> Objects:
-    """Every object of Kubernetes by kind and name."""
+    """Objects of Kubernetes by kind and name."""
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="any")
     texts = {f"{PROJECT}:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
@@ -40,8 +40,8 @@ def run_program(values: dict[str, Any]) -> Objects:
         runpy.run_path(str(PROGRAM / "__main__.py"), run_name="__main__")
 
     program()
-    found = (args for args in recorder.resources if args.typ.startswith("kubernetes:"))
-    return {f"{args.typ.rpartition(':')[2]}/{args.name}": args for args in found}
+    objects = (args for args in recorder.resources if args.typ.startswith("kubernetes:"))
+    return {f"{args.typ.rpartition(':')[2]}/{args.name}": args for args in objects}
 
 
 def by_hand(local: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -56,13 +56,13 @@ def stack(local: dict[str, Any]) -> Objects:
 
 
 def names(stack: Objects) -> set[str]:
-    """The objects of a stack; the digest of a plan stands for itself."""
+    """Names of a stack's objects, with `<digest>` for the digest of a plan."""
     return {re.sub("-plan-[0-9a-f]{8}$", "-plan-<digest>", name) for name in stack}
 
 
 def test_every_pod_pulls_with_the_registrys_login(local: dict[str, Any]) -> None:
     stack = run_program({**local, "registryLogin": {"user": "stack", "password": "hunter2"}})
-    templates = {name: found.inputs["spec"]["template"] for name, found in stack.items() if template_of(found)}
+    templates = {name: args.inputs["spec"]["template"] for name, args in stack.items() if makes_pods(args)}
     assert len(templates) >= 5
     assert all(template["spec"]["imagePullSecrets"] == [{"name": "registry-login"}] for template in templates.values())
     data = stack["Secret/registry-login"].inputs["data"]
@@ -72,9 +72,9 @@ def test_every_pod_pulls_with_the_registrys_login(local: dict[str, Any]) -> None
     assert base64.b64decode(login["auth"]) == b"stack:hunter2"
 
 
-def template_of(found: pulumi.runtime.MockResourceArgs) -> bool:
+def makes_pods(args: pulumi.runtime.MockResourceArgs) -> bool:
     """Whether an object makes pods."""
-    return "template" in found.inputs.get("spec", {})
+    return "template" in args.inputs.get("spec", {})
 
 
 def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
@@ -177,7 +177,7 @@ def test_every_pod_that_uses_gpus_gets_the_driver_by_the_sites_runtime_class(
 
 
 def test_a_container_sees_the_gpus_that_it_holds_or_says_which(stack: Objects) -> None:
-    """What the device plugin says of a container is overruled by its environment, and that of images by both."""
+    """The variable in a container's environment wins over the device plugin's, and both win over the image's."""
     for name, pod in pods(stack).items():
         if "nvidia.com/gpu" not in json.dumps(pod):
             continue

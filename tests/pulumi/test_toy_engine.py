@@ -26,8 +26,8 @@ def test_a_plan_for_an_engine_of_the_registry_becomes_a_pod(toy: str, example: V
     plan = next(planned_sites.fitting(toy, "h100-80gb"))
     [model] = config.parse(stack_of(example, plan, tmp_path / "plan.json")).models
     container: dict[str, Any] = model_server.container(model, "image")
-    words = container["args"]
-    assert words[words.index("--engine") + 1] == toy
+    argv = container["args"]
+    assert argv[argv.index("--engine") + 1] == toy
     assert int(container["resources"]["limits"]["nvidia.com/gpu"]) == plan.best.layout.gpus_per_replica
 
 

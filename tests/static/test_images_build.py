@@ -1,4 +1,4 @@
-"""When an image is built again, and what is refused before a build: no registry and no buildah needed."""
+"""Rules for building an image again, and refusals before a build; they need no registry and no buildah."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from images.build import Builder, wanted
+from images.build import Builder, selected
 from images.catalog import Image, ImageError, choose, load
 from images.registry import Registry
 from images.storage import opened
@@ -162,14 +162,14 @@ def test_a_silent_registry_is_named_with_its_address() -> None:
 
 
 def test_the_runtime_brings_its_base_and_asks_for_its_variant() -> None:
-    assert [i.name for i in wanted(choose(load(), "cpu"), ["runtime"])] == ["runtime-base", "runtime"]
+    assert [i.name for i in selected(choose(load(), "cpu"), ["runtime"])] == ["runtime-base", "runtime"]
     with pytest.raises(ImageError, match="--variant"):
-        wanted(choose(load(), None), ["runtime"])
+        selected(choose(load(), None), ["runtime"])
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
     with pytest.raises(ImageError, match=r"rutnime.*\n.*runtime"):
-        wanted(choose(load(), "cpu"), ["rutnime"])
+        selected(choose(load(), "cpu"), ["rutnime"])
     with pytest.raises(ImageError, match="cpu, cuda"):
         choose(load(), "gpu")
 

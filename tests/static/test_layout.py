@@ -1,4 +1,4 @@
-"""The tree and the directions of its arrows: docs and readers rely on both."""
+"""The folders of the tree, and the directions of imports between them."""
 
 from __future__ import annotations
 

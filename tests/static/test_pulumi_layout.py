@@ -1,4 +1,4 @@
-"""The program's directions: configuration is read once, specs know no engine, components are whole."""
+"""Directions inside the program: one module reads the configuration, specs import no pulumi, components are whole."""
 
 from __future__ import annotations
 

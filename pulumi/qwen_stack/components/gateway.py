@@ -15,7 +15,7 @@ from qwen_stack.specs.manifest import checksum, disruption_budget
 
 @dataclass(frozen=True, slots=True)
 class GatewayArgs:
-    """`configuration` is HAProxy's whole file; `api_keys` maps names to keys."""
+    """`configuration` is the whole file for HAProxy; `api_keys` maps names to keys."""
 
     namespace: pulumi.Input[str]
     gateway: GatewaySettings

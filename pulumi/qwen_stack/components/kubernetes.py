@@ -1,4 +1,4 @@
-"""From a spec's manifest to the typed resource of its kind."""
+"""Resources of pulumi from the manifests that specs/ builds, and what every one of them gets."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def create(
     timeout_s: int | None = None,
     replaced_by: Sequence[str] = (),
 ) -> pulumi.CustomResource:
-    """The resource, named as its object is. `timeout_s` is how long its rollout may take; a change of what
-    `replaced_by` names deletes the object and makes it anew."""
+    """Resource with the name of its object. Its rollout may take `timeout_s`. A change of the keys in `replaced_by`
+    deletes the object and creates it again."""
     resource = KINDS[f"{manifest['apiVersion']}/{manifest['kind']}"]
     metadata = dict(manifest["metadata"]) if namespace is None else {**manifest["metadata"], "namespace": namespace}
     body = {_snake(key): value for key, value in manifest.items() if key not in ("apiVersion", "kind", "metadata")}
@@ -53,19 +53,19 @@ def create(
 
 
 def name_of(resource: Any) -> pulumi.Output[str]:
-    """The object's name, known once the object exists, so that whoever uses it waits."""
+    """Name of the object. It is known once the object exists, so what uses it waits for that."""
     name: pulumi.Output[str] = resource.metadata["name"]
     return name
 
 
 def namespace_of(resource: Any) -> pulumi.Output[str]:
-    """The namespace in which an object lies, known once the object exists."""
+    """Namespace of the object, known once the object exists."""
     namespace: pulumi.Output[str] = resource.metadata["namespace"]
     return namespace
 
 
 def label_everything(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-    """The stack's labels on every object of Kubernetes."""
+    """Adds the stack's labels to every object of Kubernetes."""
     if not args.type_.startswith("kubernetes:"):
         return None
     props: dict[str, Any] = dict(args.props)
@@ -75,7 +75,7 @@ def label_everything(args: pulumi.ResourceTransformationArgs) -> pulumi.Resource
 
 
 def pull_with_login(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-    """The registry's login for every pod, whatever makes it."""
+    """Gives every pod the registry's login, in whatever kind of object it is described."""
     spec: Any = args.props.get("spec")
     if not args.type_.startswith("kubernetes:") or not spec:
         return None
@@ -83,4 +83,4 @@ def pull_with_login(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceT
 
 
 def _snake(key: str) -> str:
-    return re.sub(r"(?<=[a-z])[A-Z]", lambda found: f"_{found[0].lower()}", key)
+    return re.sub(r"(?<=[a-z])[A-Z]", lambda capital: f"_{capital[0].lower()}", key)

@@ -45,8 +45,8 @@ class ModelServer(pulumi.ComponentResource):
         self.register_outputs({"service_name": self.service_name})
 
     def _groups(self, args: ModelServerArgs, before: Sequence[pulumi.Resource]) -> None:
-        """One after the other, so that a change takes one group away at a time; and each as a whole, because pods of
-        two versions do not make a group."""
+        """Creates the groups one after the other, so that a change stops one group at a time. Each is replaced as a
+        whole, because pods of two versions cannot work as one group."""
         for replica in range(args.model.replicas):
             create(model_group.meeting_point(args.model, replica), self, args.namespace)
             group = create(

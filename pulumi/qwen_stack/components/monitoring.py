@@ -16,8 +16,8 @@ from qwen_stack.specs.single_pod import SinglePod
 
 @dataclass(frozen=True, slots=True)
 class MonitoringArgs:
-    """`servers` are the services of the model servers; `service_domain` stands behind the name of a service in DNS,
-    where Prometheus finds the pods."""
+    """`servers` are the services of the model servers. Prometheus finds their pods by DNS: `service_domain` is what
+    follows the name of a service there."""
 
     namespace: pulumi.Input[str]
     service_domain: str

@@ -10,7 +10,7 @@ from qwen_stack.specs import registry
 
 
 class Namespace(pulumi.ComponentResource):
-    """`name` is known only once the namespace exists, with the login of its pods, so that whoever uses it waits."""
+    """`name` is known once the namespace and the login of its pods exist, so what uses it waits for that."""
 
     name: pulumi.Output[str]
 

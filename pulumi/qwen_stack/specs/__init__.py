@@ -1,1 +1,1 @@
-"""Manifests and files as plain data, one part of the stack in each module."""
+"""Manifests and files as plain data. Each module builds one part of the stack."""

@@ -12,7 +12,7 @@ MIB = 1_048_576
 
 
 def recording_rules() -> list[Manifest]:
-    """DCGM reports percent, MiB, degrees Celsius and watts; the contract is in ratios, bytes, Celsius and watts."""
+    """Rules for GPUs. DCGM reports percent and MiB, the contract has ratios and bytes; both have Celsius and watts."""
     return [
         {"record": "serving:gpu_utilization:ratio", "expr": "DCGM_FI_DEV_GPU_UTIL / 100"},
         {"record": "serving:gpu_memory_used:bytes", "expr": f"DCGM_FI_DEV_FB_USED * {MIB}"},
@@ -27,7 +27,7 @@ def alerts(monitoring: Monitoring) -> list[Manifest]:
     return [
         {
             "alert": "HighGPUUsage",
-            # Utilisation is a gauge: its average over the window is meant, where rate() would give its slope.
+            # Utilisation is a gauge, so this is its average over the window; rate() would give its slope.
             "expr": f"avg_over_time(serving:gpu_utilization:ratio[5m]) > {threshold}",
             "for": "5m",
             "labels": {"severity": "critical"},
@@ -35,7 +35,7 @@ def alerts(monitoring: Monitoring) -> list[Manifest]:
                 "summary": "GPU {{ $labels.gpu }} of {{ $labels.node }} has no headroom",
                 "found": "{{ $value | humanizePercentage }} utilisation on average over 5 minutes",
                 "needed": f"at most {threshold:.0%}, so that a burst does not queue",
-                "action": "Compare with the other GPUs: all high means too few replicas (raise its replicas); "
+                "remedy": "Compare with the other GPUs: all high means too few replicas (raise its replicas); "
                 "one high means uneven load (see the gateway's sessions for each server).",
             },
         }

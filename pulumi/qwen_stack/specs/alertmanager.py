@@ -1,4 +1,4 @@
-"""Manifests of Alertmanager: one instance that groups alerts and hands them to a webhook, if one is set."""
+"""Alertmanager: one instance that groups alerts and sends them to a webhook, if one is set."""
 
 from __future__ import annotations
 

@@ -24,9 +24,9 @@ def container(image: str) -> Manifest:
         "image": image,
         "env": [
             {"name": "DCGM_EXPORTER_LISTEN", "value": f":{PORT}"},
-            # The exporter's Hostname label is the node's name, or else the pod's.
+            # With this variable the exporter's label Hostname is the node's name; without it, the pod's.
             {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
-            # It holds no GPU, and sees all of them.
+            # The exporter reserves no GPU, but sees all of them.
             {"name": VISIBLE_DEVICES, "value": "all"},
         ],
         "ports": [{"name": "metrics", "containerPort": PORT}],
@@ -60,5 +60,5 @@ def daemon_set(image: str, runtime_class: str) -> Manifest:
 
 
 def discovery() -> Manifest:
-    """A name that resolves to every exporter, for Prometheus."""
+    """Service whose name resolves to every exporter, for Prometheus."""
     return service(NAME, {"metrics": PORT}, clusterIP="None")

@@ -1,4 +1,4 @@
-"""`serving:*` recording rules of the engines, from the runtime package's own mapping of their metrics' names."""
+"""`serving:*` recording rules of the engines, from the names that the runtime package has for their metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manifests of the gateway, and the HAProxy configuration that makes it one."""
+"""Manifests of the gateway, and the configuration of its HAProxy."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ API_PORT = 8080
 METRICS_PORT = 8404
 CONFIG_DIR = "/etc/haproxy"
 KEYS_DIR = "/etc/haproxy-keys"
-# Time for the endpoints of a leaving gateway to be withdrawn everywhere before it stops accepting.
+# Time in which every node stops sending to a gateway that ends, before it refuses connections.
 WITHDRAWAL_S = 5
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Model servers that answer for one name: `host` resolves to those that are ready."""
+    """Model servers that answer for one name; `host` resolves to the ready ones."""
 
     server: str
     served_as: str
@@ -50,7 +50,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where the gateway listens, and what it forwards to: requests that name none of the upstreams go to the first."""
+    """The gateway's ports, and where it forwards requests: those that name no upstream go to the first."""
 
     upstreams: tuple[Upstream, ...]
     upstream_port: int = model_server.API_PORT
@@ -70,7 +70,7 @@ def route(settings: Settings) -> Route:
 
 
 def model_list(to: Route) -> str:
-    """The body of /v1/models where several names are served, of which no model server knows all."""
+    """Answer to /v1/models if several names are served: no model server knows all of them."""
     models = [
         {
             "id": upstream.served_as,
@@ -88,18 +88,18 @@ def buffer_bytes(gateway: Gateway) -> int:
     """tune.bufsize: HAProxy can repeat a request only if all of it, body and headers, is in one buffer.
 
     So the buffer is the largest accepted body plus 32 KiB for headers (refused above 16 KiB) and HAProxy's own
-    reserve, rounded up to 16 KiB. Buffers are taken only while bytes are held, two at most for a request.
+    reserve, rounded up to 16 KiB. HAProxy allocates a buffer only while it holds bytes, at most two for a request.
     """
     return -(-(gateway.max_body_bytes + 32_768) // 16_384) * 16_384
 
 
 def memory_mib(gateway: Gateway) -> int:
-    """The limit: every connection holding both of its buffers, and 128 MiB for everything else."""
+    """Memory limit: both buffers of every connection, and 128 MiB for everything else."""
     return 128 + -(-2 * gateway.max_connections * buffer_bytes(gateway) // 2**20)
 
 
 def error(message: str, kind: str, code: str | None = None) -> str:
-    """A body in the shape of OpenAI's errors."""
+    """Body of an error in OpenAI's format."""
     return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
 
@@ -117,7 +117,7 @@ def haproxy_config(gateway: Gateway, to: Route) -> str:
 
 
 def clients_map(api_keys: Mapping[str, str]) -> str:
-    """Lines of `<SHA-256 of a key> <name>`: the cluster holds no key, and the time of a lookup tells nothing of one."""
+    """Lines of `<SHA-256 of a key> <name>`: the cluster holds no key, and the time of a lookup does not reveal one."""
     lines = (f"{hashlib.sha256(key.encode()).hexdigest()} {name}\n" for name, key in sorted(api_keys.items()))
     return "".join(lines)
 
@@ -142,7 +142,7 @@ def config_map(config: str) -> Manifest:
 
 
 def stop_script(gateway: Gateway) -> str:
-    """HAProxy drops its streams on SIGTERM, which comes when this ends, and lets them finish on SIGUSR1."""
+    """Hook before the pod ends. HAProxy lets streams finish on SIGUSR1; SIGTERM, which follows this hook, cuts them."""
     return f"sleep {WITHDRAWAL_S}; kill -USR1 1; sleep {gateway.drain_seconds}"
 
 
@@ -158,7 +158,7 @@ def container(gateway: Gateway, image: str) -> Manifest:
             "requests": {"cpu": "50m", "memory": "64Mi"},
             "limits": {"memory": f"{memory_mib(gateway)}Mi"},
         },
-        # The gateway's own health, not the models': without models it still answers, and says so.
+        # Health of the gateway itself: without a ready model server it still answers, with an error.
         "readinessProbe": probe("/healthz", "metrics", period_s=2, failures=2),
         "livenessProbe": probe("/healthz", "metrics", period_s=10, failures=3),
         "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", stop_script(gateway)]}}},
@@ -207,5 +207,5 @@ def gateway_service(gateway: Gateway) -> Manifest:
 
 
 def metrics_service() -> Manifest:
-    """A name that resolves to every gateway, for Prometheus."""
+    """Service whose name resolves to every gateway, for Prometheus."""
     return service(METRICS_NAME, {"metrics": METRICS_PORT}, selector=app(NAME), clusterIP="None")

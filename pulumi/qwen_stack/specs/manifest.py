@@ -1,4 +1,4 @@
-"""What all manifests share. Specs are plain dictionaries in Kubernetes' own spelling, without a namespace."""
+"""Parts that manifests share. A manifest is a plain dictionary in Kubernetes' own spelling, without a namespace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ GPU_TOLERATIONS = [{"key": GPU_RESOURCE, "operator": "Exists", "effect": "NoSche
 USER = 10001
 # Part of every pod: no token for the cluster's API, and no variables that name its services.
 NO_CLUSTER_ACCESS = {"automountServiceAccountToken": False, "enableServiceLinks": False}
-# Names a container's GPUs to the runtime class. Images built on NVIDIA's name all: a container that needs none says so.
+# Tells the runtime class which GPUs a container sees. Images built on NVIDIA's say all, so a container that needs none
+# must say so.
 VISIBLE_DEVICES = "NVIDIA_VISIBLE_DEVICES"
 NO_GPUS = [{"name": VISIBLE_DEVICES, "value": "void"}]
 
@@ -27,17 +28,17 @@ def app(name: str) -> dict[str, str]:
     return {"app.kubernetes.io/name": name}
 
 
-def metadata(name: str, **more: Any) -> Manifest:
-    return {"name": name, "labels": app(name), **more}
+def metadata(name: str) -> Manifest:
+    return {"name": name, "labels": app(name)}
 
 
 def checksum(*texts: str) -> str:
-    """A change of this annotation on a pod template is what rolls pods when only their configuration changed."""
+    """Digest for an annotation of a pod template: without it, a change of configuration alone would replace no pods."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
 def service(name: str, ports: dict[str, int], **spec: Any) -> Manifest:
-    """A service of the pods labelled with its own name, unless `selector` says otherwise."""
+    """Service of the pods that are labelled with its name, unless `selector` says otherwise."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -51,7 +52,7 @@ def service(name: str, ports: dict[str, int], **spec: Any) -> Manifest:
 
 
 def exposed(name: str, port: str, number: int, node_port: int | None) -> Manifest:
-    """A service inside the cluster, and on every node's address too when it has a node port."""
+    """Service inside the cluster and, if it has a node port, on the address of every node too."""
     manifest = service(name, {port: number}, type="ClusterIP" if node_port is None else "NodePort")
     if node_port is not None:
         manifest["spec"]["ports"][0]["nodePort"] = node_port
@@ -63,7 +64,7 @@ def config_map(name: str, data: dict[str, str]) -> Manifest:
 
 
 def disruption_budget(name: str) -> Manifest:
-    """Drains and upgrades of nodes take one pod at a time."""
+    """Budget that lets drains and upgrades of nodes evict one pod at a time."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -73,8 +74,8 @@ def disruption_budget(name: str) -> Manifest:
 
 
 def gpu_pod(runtime_class: str, hosts: Mapping[str, str] = MappingProxyType({})) -> Manifest:
-    """Placement of a pod that uses GPUs, and the runtime class that brings the driver into its containers. `hosts` are
-    further labels that its host has."""
+    """Part of the pods that use GPUs: the runtime class that brings the driver into their containers, and the nodes
+    that they may run on. `hosts` are further labels of these nodes."""
     return {
         "runtimeClassName": runtime_class,
         "nodeSelector": {**hosts, **GPU_NODES},
@@ -101,7 +102,7 @@ def container_security() -> Manifest:
 
 
 def apart(name: str) -> Manifest:
-    """Prefer a host of its own for each pod; a small site may still put them together."""
+    """Affinity that prefers a different host for each pod; a small site may still put them together."""
     term = {"labelSelector": {"matchLabels": app(name)}, "topologyKey": "kubernetes.io/hostname"}
     preferred = [{"weight": 100, "podAffinityTerm": term}]
     return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}

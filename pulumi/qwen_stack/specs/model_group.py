@@ -1,7 +1,7 @@
 """Manifests of replicas that take several hosts: groups of pods that start, fail and restart together.
 
-A replica is a StatefulSet: a pod's ordinal is its rank, and rank 0 answers the API. Every pod's supervisor ends when
-one of the group does (`qwen-runtime serve --nodes`), so that all are started again and find each other anew.
+A replica is a StatefulSet: a pod's ordinal is its rank, and rank 0 answers the API. When one pod of the group ends, the
+supervisors of the others end too (`qwen-runtime serve --nodes`), so that all start again and join a new group.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ def container(model: Model, image: str, replica: int) -> Manifest:
     group += ["--leader-address", f"{name_of(model, replica)}-0.{name_of(model, replica)}"]
     group += ["--group-port", str(GROUP_PORT), "--rendezvous-port", str(RENDEZVOUS_PORT)]
     group += ["--join-seconds", str(model.startup_seconds)]
-    found = model_server.container(model, image)
+    server = model_server.container(model, image)
     rdma = {model.rdma_resource: "1"} if model.rdma_resource else {}
     return {
-        **found,
+        **server,
         "args": model_server.arguments(model, group),
         "env": [
             {"name": "NODE_RANK", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{ORDINAL}']"}}},
-            # Hosts without a route out have no other way to tell vLLM its own address.
+            # vLLM finds its own address by the route out, which hosts without internet may not have.
             {"name": "VLLM_HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-            *found["env"],
+            *server["env"],
         ],
-        "ports": [*found["ports"], {"name": "group", "containerPort": GROUP_PORT}],
-        "resources": {kind: {**amounts, **rdma} for kind, amounts in found["resources"].items()},
-        # The next group is changed once this one is ready for Kubernetes; the gateway has asked and found it by then.
-        "readinessProbe": {**found["readinessProbe"], "successThreshold": LEARN_S // READINESS_PERIOD_S},
+        "ports": [*server["ports"], {"name": "group", "containerPort": GROUP_PORT}],
+        "resources": {kind: {**amounts, **rdma} for kind, amounts in server["resources"].items()},
+        # The next group is changed when Kubernetes counts this one as ready; by then the gateway has checked it.
+        "readinessProbe": {**server["readinessProbe"], "successThreshold": LEARN_S // READINESS_PERIOD_S},
     }
 
 
@@ -61,7 +61,7 @@ def stateful_set(model: Model, image: str, replica: int, runtime_class: str) -> 
             "serviceName": name_of(model, replica),
             # No pod of a group is ready before all of them run.
             "podManagementPolicy": "Parallel",
-            # Pods of two versions do not make a group: a change makes the whole set anew.
+            # Pods of two versions cannot work as one group: a change replaces the whole set.
             "updateStrategy": {"type": "OnDelete"},
             "selector": {"matchLabels": labels(model, replica)},
             "template": template,
@@ -70,7 +70,7 @@ def stateful_set(model: Model, image: str, replica: int, runtime_class: str) -> 
 
 
 def meeting_point(model: Model, replica: int) -> Manifest:
-    """Gives each pod of a group its name, also before it is ready: ready needs all of them."""
+    """Service that gives each pod of a group a name in DNS before it is ready: none is ready until all have joined."""
     return service(
         name_of(model, replica),
         {"group": GROUP_PORT},
@@ -81,8 +81,10 @@ def meeting_point(model: Model, replica: int) -> Manifest:
 
 
 def discovery(model: Model) -> Manifest:
-    """A name that resolves to rank 0 of every group: the others answer no requests. Also to those that are not ready,
-    since the gateway asks each itself, and must know a new group before the next one ends."""
+    """Service whose name resolves to rank 0 of every group, because the other ranks answer no requests.
+
+    It lists ranks that are not ready too: the gateway checks each itself, and must know a new group before the next
+    one ends."""
     return service(
         model.server,
         {"http": API_PORT, "health": HEALTH_PORT},

@@ -1,4 +1,4 @@
-"""Manifests of the model servers: pods that answer for one model, and the service by which the gateway finds them."""
+"""Manifests of a model server: its pods, its plan, and the service by which the gateway finds it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from qwen_stack.specs.manifest import (
 
 API_PORT = 8080
 HEALTH_PORT = 8081
-# What a pod needs beyond its drain: the engine's exit takes up to 15 s.
+# Time that a pod needs after its drain: the engine's exit takes up to 15 s.
 GRACE_MARGIN_S = 30
 STARTUP_PERIOD_S = 5
 READINESS_PERIOD_S = 2
-# From a replica's first answer until the gateway uses it: the cluster's DNS is asked every second, then a check passes.
+# Time until the gateway uses a replica that is ready: it asks the cluster's DNS every second, then makes a check.
 LEARN_S = 10
-# Reading weights takes less than 300 MB however large they are; the rest is room for the kernel's cache.
+# Reading weights of any size takes less than 300 MB; the rest is room for the kernel's cache.
 VERIFY_MEMORY = "512Mi"
 PLAN_DIR = "/etc/qwen-runtime"
 PLAN_FILE = "plan.json"
@@ -47,35 +47,35 @@ def grace_seconds(model: Model) -> int:
 
 
 def settling_seconds(model: Model) -> int:
-    """How long a new replica is ready before an old one ends: time for the gateway to learn of it, where it would
-    otherwise know of none that answers."""
+    """Time for which a new replica is ready before an old one ends. It is 0 if the gateway knows another replica that
+    answers; otherwise the gateway needs the time to learn of the new one."""
     known = model.replicas - (1 if rollouts.choose(model).kind == rollouts.SURGE else 2)
     return LEARN_S if known < 1 else 0
 
 
 def replacement_seconds(model: Model) -> int:
-    """The longest that it takes to end one replica and have another one ready."""
+    """Longest time from the end of one replica until another one is ready."""
     return model.startup_seconds + grace_seconds(model) + settling_seconds(model)
 
 
 def rollout_seconds(model: Model) -> int:
-    """The longest that a healthy rollout takes: replicas are replaced one after the other."""
+    """Longest time of a healthy rollout, which replaces replicas one after the other."""
     return (model.replicas + 1) * replacement_seconds(model)
 
 
-def arguments(model: Model, more: Sequence[str] = ()) -> list[str]:
-    """`more` are arguments of `serve` itself. What a plan says, `serve` reads in the plan."""
-    words = ["serve", "--engine", model.engine, "--model", f"/models/{model.name}"]
-    words += ["--plan", f"{PLAN_DIR}/{PLAN_FILE}"] if model.plan else []
-    words += ["--served-model-name", model.served_name, "--port", str(API_PORT), "--health-port", str(HEALTH_PORT)]
-    words += ["--max-model-len", str(model.max_model_len)]
-    words += ["--dtype", model.dtype] if model.dtype else []
-    words += ["--drain-seconds", str(model.drain_seconds), *more]
-    return [*words, "--", *model.extra_args] if model.extra_args else words
+def arguments(model: Model, group: Sequence[str] = ()) -> list[str]:
+    """Command line of `serve`, with the arguments of a `group`. It does not repeat the plan, which `serve` reads."""
+    argv = ["serve", "--engine", model.engine, "--model", f"/models/{model.name}"]
+    argv += ["--plan", f"{PLAN_DIR}/{PLAN_FILE}"] if model.plan else []
+    argv += ["--served-model-name", model.served_name, "--port", str(API_PORT), "--health-port", str(HEALTH_PORT)]
+    argv += ["--max-model-len", str(model.max_model_len)]
+    argv += ["--dtype", model.dtype] if model.dtype else []
+    argv += ["--drain-seconds", str(model.drain_seconds), *group]
+    return [*argv, "--", *model.extra_args] if model.extra_args else argv
 
 
 def plan_file(model: Model) -> Manifest | None:
-    """The plan for the pods; None without one. Another plan is another object, so that old pods keep theirs."""
+    """ConfigMap with the plan; None without one. A changed plan has another name, so that running pods keep theirs."""
     if model.plan is None:
         return None
     name = f"{model.server}-plan-{checksum(model.plan.text)[:8]}"
@@ -87,7 +87,7 @@ def weights_mount(model: Model) -> Manifest:
 
 
 def verification(model: Model, image: str) -> Manifest:
-    """Refuses wrong weights before the server starts, as deep as the stack says; the server itself looks once more."""
+    """Init container that refuses wrong weights before the server starts, which checks them again."""
     depth = ["--full"] if model.verify == "full" else []
     return {
         "name": "verify-weights",
@@ -151,7 +151,7 @@ def pod_template(model: Model, image: str, server: Manifest, runtime_class: str)
             "initContainers": [verification(model, image)],
             "containers": [server],
             "volumes": [
-                # Directory, not DirectoryOrCreate: a host without weights says so in the pod's events.
+                # Not DirectoryOrCreate: on a host without weights, the pod's events say what is missing.
                 {"name": "weights", "hostPath": {"path": f"{model.path}/{model.name}", "type": "Directory"}},
                 {"name": "tmp", "emptyDir": {}},
                 {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": model.shared_memory}},
@@ -178,5 +178,5 @@ def deployment(model: Model, image: str, runtime_class: str) -> Manifest:
 
 
 def discovery(model: Model) -> Manifest:
-    """A name that resolves to every ready pod, so that the gateway itself chooses among them."""
+    """Service whose name resolves to every ready pod, so that the gateway itself chooses one."""
     return service(model.server, {"http": API_PORT, "health": HEALTH_PORT}, clusterIP="None")

@@ -6,6 +6,6 @@ from qwen_stack.specs.manifest import Manifest
 
 
 def namespace(name: str) -> Manifest:
-    # Weights are mounted from the host's disk, which the baseline and restricted levels forbid.
+    # The levels baseline and restricted forbid hostPath, by which pods mount the weights.
     labels = {"pod-security.kubernetes.io/enforce": "privileged"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}

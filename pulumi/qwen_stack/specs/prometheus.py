@@ -1,4 +1,4 @@
-"""Manifests of Prometheus: it finds pods by the names of their services, and so needs no right to read the cluster."""
+"""Prometheus: its configuration and its server. It finds pods by DNS, so it needs no right to read the cluster."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pod_job(name: str, services: Sequence[str], port: int, domain: str) -> Manif
         "dns_sd_configs": [{"names": hosts, "type": "A", "port": port, "refresh_interval": "10s"}],
     }
     if name == gateway.NAME:
-        # The slots that hold no server have nothing to report.
+        # Slots without a server have nothing to report.
         job["params"] = {"no-maint": [""]}
     if name == dcgm_exporter.NAME:
         job["metric_relabel_configs"] = [{"source_labels": ["Hostname"], "target_label": "node"}]

@@ -11,14 +11,14 @@ NAME = "registry-login"
 
 
 def encoded(registry: str, user: str, password: str) -> str:
-    """A login as Kubernetes keeps it."""
+    """Login in Kubernetes' format."""
     auth = base64.b64encode(f"{user}:{password}".encode()).decode()
     login = {"username": user, "password": password, "auth": auth}
     return base64.b64encode(json.dumps({"auths": {registry: login}}).encode()).decode()
 
 
 def pull_secret(encoded_login: object) -> Manifest:
-    """Secret that holds the login; `encoded_login` is its text, or what stands for it until it is known."""
+    """Secret with the login; `encoded_login` is its text, or a pulumi Output of it."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -29,7 +29,7 @@ def pull_secret(encoded_login: object) -> Manifest:
 
 
 def pulling(spec: Manifest) -> Manifest:
-    """The specification of a workload, whose pods pull with the login; any other one as it is."""
+    """Specification of an object: pods in it pull with the login, one without pods stays as it is."""
     if "template" not in spec:
         return spec
     template = spec["template"]
