@@ -91,7 +91,7 @@ def main() -> None:
         os.environ.setdefault(name, value)
     questions = json.loads(sys.argv[1])
     answers: dict[str, Any] = {
-        "vllm": {name: ask_vllm(**asked) for name, asked in questions["vllm"].items()},
+        "vllm": {name: ask_vllm(**question) for name, question in questions["vllm"].items()},
         "environment": ask_environment(questions["environment"]),
         "transformers": ask_transformers(questions["transformers"]),
     }

@@ -51,17 +51,17 @@ def rank_of(plan: Plan) -> Rank | None:
     return Rank(nodes, 0, "pod-0.group", 29500) if nodes > 1 else None
 
 
-def command(found: Plan, rank: Rank | None) -> list[str]:
+def command(plan_of_site: Plan, rank: Rank | None) -> list[str]:
     """What `qwen-runtime serve --plan` runs on one node, without the program and the model's directory."""
-    wishes, planned = found.request.wishes, tuple(found.launch["vllm"])
+    wishes, planned = plan_of_site.request.wishes, tuple(plan_of_site.launch["vllm"])
     return vllm.command(
         EngineSpec(Path("m"), "coder", 8080, wishes.context_tokens, "bfloat16", planned=planned, rank=rank)
     )[5:]
 
 
-def config_of(found: Plan) -> dict[str, Any]:
+def config_of(plan_of_site: Plan) -> dict[str, Any]:
     """The model's config.json, as far as an engine reads it before it looks for weights."""
-    shape = found.request.shape
+    shape = plan_of_site.request.shape
     config: dict[str, Any] = {
         "architectures": [ARCHITECTURES[shape.family]],
         "model_type": shape.family,
@@ -96,25 +96,29 @@ def config_of(found: Plan) -> dict[str, Any]:
 def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
     """One process answers everything: vLLM alone takes half a minute to import."""
     plans = {name: drawn(name) for name in PLANS}
-    asked: dict[str, dict[str, Any]] = {
-        name: {"config": config_of(found), "arguments": found.launch["vllm"]} for name, found in plans.items()
+    of_vllm: dict[str, dict[str, Any]] = {
+        name: {"config": config_of(plan_of_site), "arguments": plan_of_site.launch["vllm"]}
+        for name, plan_of_site in plans.items()
     }
     for name, layout in LAYOUTS.items():
-        asked[name] = {"arguments": command(layout, rank_of(layout))}
-    config = asked["8 x H100, FP8"]["config"]
-    asked["misspelt"] = {"config": config, "arguments": ["--tensor-paralel-size", "8"]}
-    asked["too long"] = {"config": config, "arguments": ["--max-model-len", "262145"]}
-    asked["no parser"] = {"config": config, "arguments": ["--enable-auto-tool-choice"]}
+        of_vllm[name] = {"arguments": command(layout, rank_of(layout))}
+    config = of_vllm["8 x H100, FP8"]["config"]
+    of_vllm["misspelt"] = {"config": config, "arguments": ["--tensor-paralel-size", "8"]}
+    of_vllm["too long"] = {"config": config, "arguments": ["--max-model-len", "262145"]}
+    of_vllm["no parser"] = {"config": config, "arguments": ["--enable-auto-tool-choice"]}
     wrong_parser = ["--enable-auto-tool-choice", "--tool-call-parser", "qwen4_coder"]
-    asked["unknown parser"] = {"config": config, "arguments": wrong_parser}
-    asked["unknown cache"] = {"config": config, "arguments": ["--kv-cache-dtype", "fp9"]}
-    asked["cache in FP8"] = {"config": config, "arguments": ["--kv-cache-dtype", "fp8"]}
+    of_vllm["unknown parser"] = {"config": config, "arguments": wrong_parser}
+    of_vllm["unknown cache"] = {"config": config, "arguments": ["--kv-cache-dtype", "fp9"]}
+    of_vllm["cache in FP8"] = {"config": config, "arguments": ["--kv-cache-dtype", "fp8"]}
     for rank in (0, 1):
         planned = plans[OVER_HOSTS]
         config = config_of(planned)
-        asked[f"rank {rank}"] = {"config": config, "arguments": command(planned, Rank(2, rank, "pod-0.group", 29500))}
+        of_vllm[f"rank {rank}"] = {
+            "config": config,
+            "arguments": command(planned, Rank(2, rank, "pod-0.group", 29500)),
+        }
     questions = {
-        "vllm": asked,
+        "vllm": of_vllm,
         "transformers": plans["8 x MI300X, 7B"].launch["transformers"],
         "environment": ["VLLM_USE_DEEP_GEMM", "VLLM_CPU_KVCACHE_SPACE", "VLLM_NO_SUCH_VARIABLE"],
     }
@@ -123,18 +127,18 @@ def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", [*PLANS, *LAYOUTS])
 def test_vllm_reads_the_plan_out_of_its_arguments(answers: dict[str, Any], name: str) -> None:
-    found, read = drawn(name), answers["vllm"][name]
-    layout, wishes = found.best.layout, found.request.wishes
+    plan_of_site, read = drawn(name), answers["vllm"][name]
+    layout, wishes = plan_of_site.best.layout, plan_of_site.request.wishes
     assert "error" not in read, read
     assert read["tensor_parallel_size"] == layout.tensor_parallel
     assert read["pipeline_parallel_size"] == layout.pipeline_parallel
     assert read["data_parallel_size"] == layout.attention_groups
     assert bool(read["enable_expert_parallel"]) == (layout.expert_parallel > 1)
-    assert read["nnodes"] == layout.nodes_per_replica(found.request.site)
+    assert read["nnodes"] == layout.nodes_per_replica(plan_of_site.request.site)
     assert read["max_model_len"] == read.get("context", wishes.context_tokens) == wishes.context_tokens
-    assert read["max_num_seqs"] * layout.attention_groups == found.sequences_per_engine
+    assert read["max_num_seqs"] * layout.attention_groups == plan_of_site.sequences_per_engine
     assert read["max_num_batched_tokens"] == 8192
-    assert read["gpu_memory_utilization"] == found.request.utilization
+    assert read["gpu_memory_utilization"] == plan_of_site.request.utilization
     assert read["tool_parser_known"]
 
 

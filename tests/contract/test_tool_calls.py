@@ -43,7 +43,7 @@ def call(name: str = "edit", **parameters: str) -> str:
 
 
 def edits(*arguments: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [("edit", found) for found in arguments]
+    return [("edit", one) for one in arguments]
 
 
 STRINGS = {
@@ -140,16 +140,16 @@ def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
 
 def streams(answer: Any) -> list[View]:
     """Each different thing that a client held at the end of a stream; one, unless the borders of its parts matter."""
-    return [found for found, _ in answer["streamed"]]
+    return [events for events, _ in answer["streamed"]]
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_a_call_arrives_whole_and_typed_streamed_at_any_border_and_not(answers: dict[str, Any], name: str) -> None:
     _, calls = CALLS[name]
-    for found in (answers[name]["whole"], *streams(answers[name])):
-        assert [(function, json.loads(arguments)) for function, arguments in found["calls"]] == calls
-        assert found["finish"] == "tool_calls"
-        assert not (found["content"] or "").strip()
+    for answer in (answers[name]["whole"], *streams(answers[name])):
+        assert [(function, json.loads(arguments)) for function, arguments in answer["calls"]] == calls
+        assert answer["finish"] == "tool_calls"
+        assert not (answer["content"] or "").strip()
 
 
 def test_text_that_only_looks_like_a_call_stays_text(answers: dict[str, Any]) -> None:
@@ -160,7 +160,7 @@ def test_text_that_only_looks_like_a_call_stays_text(answers: dict[str, Any]) ->
 
 def test_text_before_a_call_is_kept(answers: dict[str, Any]) -> None:
     assert answers["before"]["whole"]["content"] == "I will edit."
-    assert [found["content"] for found in streams(answers["before"])] == ["I will edit.\n\n"]
+    assert [each["content"] for each in streams(answers["before"])] == ["I will edit.\n\n"]
 
 
 @pytest.mark.parametrize("name", LIMITS)
@@ -172,14 +172,14 @@ def test_known_limit(answers: dict[str, Any], name: str) -> None:
 
 def test_known_limit_text_after_a_call_is_lost_unless_streamed(answers: dict[str, Any]) -> None:
     assert answers["after"]["whole"]["content"] is None
-    assert {found["content"].strip() for found in streams(answers["after"])} == {"Done."}
+    assert {each["content"].strip() for each in streams(answers["after"])} == {"Done."}
 
 
 def test_known_limit_text_between_calls_is_lost_or_out_of_order(answers: dict[str, Any]) -> None:
     """Calls are right all the same. Letters change places where one part of a stream holds text and the next call."""
     assert answers["between"]["whole"]["content"] is None
-    contents = {found["content"].strip() for found in streams(answers["between"])}
+    contents = {each["content"].strip() for each in streams(answers["between"])}
     assert "and" in contents
     assert contents - {"and"}, "every border kept the order"
-    for found in (answers["between"]["whole"], *streams(answers["between"])):
-        assert [json.loads(arguments) for _, arguments in found["calls"]] == [{"path": "a"}, {"path": "b"}]
+    for each in (answers["between"]["whole"], *streams(answers["between"])):
+        assert [json.loads(arguments) for _, arguments in each["calls"]] == [{"path": "a"}, {"path": "b"}]

@@ -140,10 +140,10 @@ def answers(server: Server, text: str, finish: str) -> dict[str, Any]:
     seen: list[tuple[View, list[int]]] = []
     cuts = [[border] for border in server.borders(text)]
     for borders in [*cuts, list(server.borders(text))]:
-        found = server.streamed(text, finish, borders)
-        same = next((places for other, places in seen if other == found), None)
+        events = server.streamed(text, finish, borders)
+        same = next((places for other, places in seen if other == events), None)
         if same is None:
-            seen.append((found, same := []))
+            seen.append((events, same := []))
         same.append(borders[0] if len(borders) == 1 else 0)
     return {"whole": server.whole(text, finish), "streamed": seen}
 
@@ -153,7 +153,7 @@ def main() -> None:
         os.environ.setdefault(name, value)
     questions = json.loads(sys.argv[1])
     server = Server(questions["tools"])
-    print(json.dumps({name: answers(server, *asked) for name, asked in questions["texts"].items()}))
+    print(json.dumps({name: answers(server, *question) for name, question in questions["texts"].items()}))
 
 
 if __name__ == "__main__":

@@ -83,16 +83,16 @@ DIFFERENT: list[tuple[str, Json, int, int]] = [
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Client]]:
     """One start of each, side by side."""
-    found = sorted((CACHE / "models" / MODEL).glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
-    if not PYTHON.exists() or not found:
+    manifests = sorted((CACHE / "models" / MODEL).glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
+    if not PYTHON.exists() or not manifests:
         pytest.skip("needs the serving environment (`make contract`) and the converted model (`make up`)")
     directory = tmp_path_factory.mktemp("agreement") / MODEL
-    shutil.copytree(found[-1].parent, directory, ignore=shutil.ignore_patterns(store.SUMS))
+    shutil.copytree(manifests[-1].parent, directory, ignore=shutil.ignore_patterns(store.SUMS))
     processes, clients, ready = [], {}, {}
-    for engine, own in ENGINES.items():
+    for engine, flags in ENGINES.items():
         port, health_port = free_port(), free_port()
         command = ["-m", "qwen_runtime", "serve", "--engine", engine, "--model", directory, "--port", port]
-        command += ["--health-port", health_port, "--max-model-len", CONTEXT, "--dtype", "float32", "--", *own]
+        command += ["--health-port", health_port, "--max-model-len", CONTEXT, "--dtype", "float32", "--", *flags]
         processes.append(Process(directory.parent / f"{engine}.log", command, **VLLM))
         clients[engine], ready[engine] = Client(port), Client(health_port)
     try:
@@ -119,8 +119,8 @@ def answer_of(choice: Json) -> str:
 
 @pytest.mark.parametrize(("path", "body"), ANSWERED, ids=lambda value: str(value)[:60])
 def test_greedy_answers_usage_and_finish_reasons_are_equal(engines: dict[str, Client], path: str, body: Json) -> None:
-    asked = {"temperature": 0, **({"max_tokens": 40} if "max_completion_tokens" not in body else {}), **body}
-    (_, vllm), (_, transformers) = both(engines, path, asked)
+    request = {"temperature": 0, **({"max_tokens": 40} if "max_completion_tokens" not in body else {}), **body}
+    (_, vllm), (_, transformers) = both(engines, path, request)
     ours, theirs = transformers["choices"][0], vllm["choices"][0]
     assert answer_of(ours) == answer_of(theirs)
     assert ours["finish_reason"] == theirs["finish_reason"]
@@ -129,10 +129,10 @@ def test_greedy_answers_usage_and_finish_reasons_are_equal(engines: dict[str, Cl
 
 @pytest.mark.parametrize(("path", "body"), ANSWERED[:5:2], ids=lambda value: str(value)[:60])
 def test_streams_carry_the_same_text_and_usage(engines: dict[str, Client], path: str, body: Json) -> None:
-    asked = {**body, "temperature": 0, "max_tokens": 40, "stream_options": {"include_usage": True}}
-    told = {engine: list(client.stream(path, asked)) for engine, client in engines.items()}
+    request = {**body, "temperature": 0, "max_tokens": 40, "stream_options": {"include_usage": True}}
+    streamed = {engine: list(client.stream(path, request)) for engine, client in engines.items()}
     texts, usages, reasons = [], [], []
-    for events in told.values():
+    for events in streamed.values():
         choices = list(itertools.chain.from_iterable(event["choices"] for event in events[:-1]))
         texts.append("".join(choice["delta"].get("content") or "" for choice in choices))
         usages.append({key: events[-2]["usage"][key] for key in ("prompt_tokens", "completion_tokens")})
@@ -144,8 +144,8 @@ def test_streams_carry_the_same_text_and_usage(engines: dict[str, Client], path:
 
 
 def test_logprobs_are_equal_within_the_bound(engines: dict[str, Client]) -> None:
-    asked = {"prompt": "The three primary colours are", "temperature": 0, "max_tokens": 32, "logprobs": 5}
-    (_, vllm), (_, transformers) = both(engines, COMPLETIONS, asked)
+    request = {"prompt": "The three primary colours are", "temperature": 0, "max_tokens": 32, "logprobs": 5}
+    (_, vllm), (_, transformers) = both(engines, COMPLETIONS, request)
     theirs, ours = (answer["choices"][0]["logprobs"] for answer in (vllm, transformers))
     assert ours["tokens"] == theirs["tokens"]
     assert ours["text_offset"] == theirs["text_offset"]
@@ -155,8 +155,8 @@ def test_logprobs_are_equal_within_the_bound(engines: dict[str, Client]) -> None
 
 
 def test_logprobs_of_chat_have_the_same_form(engines: dict[str, Client]) -> None:
-    asked = {"messages": USER, "temperature": 0, "max_tokens": 4, "logprobs": True, "top_logprobs": 2}
-    (_, vllm), (_, transformers) = both(engines, CHAT, asked)
+    request = {"messages": USER, "temperature": 0, "max_tokens": 4, "logprobs": True, "top_logprobs": 2}
+    (_, vllm), (_, transformers) = both(engines, CHAT, request)
     theirs, ours = (answer["choices"][0]["logprobs"]["content"] for answer in (vllm, transformers))
     for mine, other in zip(ours, theirs, strict=True):
         assert (mine["token"], mine["bytes"]) == (other["token"], other["bytes"])
@@ -186,12 +186,17 @@ def test_both_list_the_same_model(engines: dict[str, Client]) -> None:
 
 
 def test_a_series_of_one_has_its_counterpart_in_the_other(engines: dict[str, Client]) -> None:
-    own = {"iteration_batch_size", "kv_cache_reserved_perc", "request_errors_total", "model_load_seconds"}
+    only_transformers = {
+        "iteration_batch_size",
+        "kv_cache_reserved_perc",
+        "request_errors_total",
+        "model_load_seconds",
+    }
     names = {}
     for engine, client in engines.items():
         client.ask(COMPLETIONS, {"prompt": "x", "max_tokens": 2})
         lines = client.exchange("/metrics")[2].decode().splitlines()
         series = {line.partition("{")[0].partition(" ")[0] for line in lines if line.startswith(f"{engine}:")}
         names[engine] = {name.removeprefix(f"{engine}:") for name in series if not name.endswith("_created")}
-    unshared = {name for name in names["transformers"] - names["vllm"] if not name.startswith(tuple(own))}
+    unshared = {name for name in names["transformers"] - names["vllm"] if not name.startswith(tuple(only_transformers))}
     assert unshared == set()

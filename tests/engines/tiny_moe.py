@@ -28,10 +28,10 @@ CONFIG = Qwen3MoeConfig(
 
 def tokenizer() -> PreTrainedTokenizerFast:
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    found = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
-    found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    found.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=found, chat_template="{{ messages[0].content }}")
+    letters_only = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
+    letters_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    letters_only.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=letters_only, chat_template="{{ messages[0].content }}")
 
 
 def main(directory: Path) -> None:

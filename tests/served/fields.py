@@ -123,5 +123,5 @@ def fields(path: str) -> dict[str, Field]:
 def request(path: str, name: str) -> tuple[Json, int]:
     """A good request with that field, and the status of its answer."""
     value, status = fields(path)[name]
-    asked = value["beside"] if isinstance(value, dict) and "beside" in value else {name: value}
-    return {**BODIES[path], **asked}, status
+    chosen = value["beside"] if isinstance(value, dict) and "beside" in value else {name: value}
+    return {**BODIES[path], **chosen}, status

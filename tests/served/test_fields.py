@@ -32,9 +32,9 @@ def test_a_documented_field_is_answered_and_the_engine_stays(served: Client, pat
 
 def answered(served: Client, path: str, name: str) -> Json:
     """The first choice."""
-    status, told = served.ask(path, {**request(path, name)[0], "temperature": 0})
-    assert status == 200, told
-    return told["choices"][0]
+    status, answer = served.ask(path, {**request(path, name)[0], "temperature": 0})
+    assert status == 200, answer
+    return answer["choices"][0]
 
 
 def test_logprobs_of_chat_come_with_the_tokens_that_were_likely_too(served: Client) -> None:

@@ -47,10 +47,10 @@ def join(events: list[Json]) -> Json:
 @pytest.mark.parametrize("name", SAID)
 def test_what_the_model_writes_arrives_as_calls_streamed_and_not(served: Client, name: str) -> None:
     text, expected = CALLS[name]
-    status, told = served.ask(CHAT, saying(text))
-    assert status == 200, told
-    assert calls(told["choices"][0]["message"]) == expected
-    assert told["choices"][0]["finish_reason"] == "tool_calls"
+    status, answer = served.ask(CHAT, saying(text))
+    assert status == 200, answer
+    assert calls(answer["choices"][0]["message"]) == expected
+    assert answer["choices"][0]["finish_reason"] == "tool_calls"
     events = [event for event in served.stream(CHAT, saying(text)) if isinstance(event, dict)]
     assert calls(join(events)) == expected
 
@@ -58,8 +58,8 @@ def test_what_the_model_writes_arrives_as_calls_streamed_and_not(served: Client,
 @pytest.mark.parametrize("choice", [ADD, "required"], ids=["named", "required"])
 def test_a_call_that_is_demanded_is_made(served: Client, choice: object) -> None:
     """Its arguments are what the small model makes of it: its answer is cut before they end."""
-    status, told = served.ask(
+    status, answer = served.ask(
         CHAT, {**BODIES[CHAT], "tools": [TOOL], "tool_choice": choice, "temperature": 0, "max_tokens": 64}
     )
-    assert status == 200, told
-    assert [name for name, _ in calls(told["choices"][0]["message"])] == ["add"]
+    assert status == 200, answer
+    assert [name for name, _ in calls(answer["choices"][0]["message"])] == ["add"]

@@ -18,15 +18,17 @@ def label(value: object) -> str:
     return str(value)[:40].encode("unicode_escape").decode()
 
 
-@pytest.mark.parametrize(("path", "body"), [asked for asked in REFUSED if A_MEGABYTE not in str(asked)], ids=label)
+@pytest.mark.parametrize(
+    ("path", "body"), [question for question in REFUSED if A_MEGABYTE not in str(question)], ids=label
+)
 def test_what_an_engine_refuses_is_answered(served: Client, path: str, body: Json) -> None:
     """This model has another template and a longer context than that engine, and takes some of it.
 
     What is too large for the gateway does not come so far; tests/pulumi has it.
     """
-    status, told = served.ask(path, {"max_tokens": 1, **body})
-    assert status in (200, 400), told
-    assert status == 200 or told["error"]["code"] == 400
+    status, answer = served.ask(path, {"max_tokens": 1, **body})
+    assert status in (200, 400), answer
+    assert status == 200 or answer["error"]["code"] == 400
 
 
 @pytest.mark.parametrize("raw", NO_REQUEST, ids=lambda raw: repr(raw[:20]))

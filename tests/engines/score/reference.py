@@ -47,9 +47,9 @@ def tokenizer() -> Any:
     return made
 
 
-def log_likelihood(model: Any, words: Any, line: dict[str, str]) -> float:
-    context = [words.bos_token_id] if "text" in line else words(line["prompt"])["input_ids"]
-    scored = words(line.get("text", line.get("continuation")))["input_ids"]
+def log_likelihood(model: Any, encode: Any, line: dict[str, str]) -> float:
+    context = [encode.bos_token_id] if "text" in line else encode(line["prompt"])["input_ids"]
+    scored = encode(line.get("text", line.get("continuation")))["input_ids"]
     tokens = torch.tensor([context + scored])
     with torch.no_grad():
         log_probs = model(tokens).logits.log_softmax(-1)
@@ -58,16 +58,16 @@ def log_likelihood(model: Any, words: Any, line: dict[str, str]) -> float:
 
 
 def main() -> None:
-    lines, words = json.loads(sys.argv[2]), tokenizer()
-    found = {}
+    lines, encode = json.loads(sys.argv[2]), tokenizer()
+    log_likelihoods = {}
     for family, configure in CONFIGS.items():
         torch.manual_seed(1)
-        model = AutoModelForCausalLM.from_config(configure(len(words))).eval()
+        model = AutoModelForCausalLM.from_config(configure(len(encode))).eval()
         directory = Path(sys.argv[1], family)
         model.save_pretrained(directory, max_shard_size="200KB")
-        words.save_pretrained(directory)
-        found[family] = [log_likelihood(model, words, line) for line in lines]
-    print(json.dumps(found))
+        encode.save_pretrained(directory)
+        log_likelihoods[family] = [log_likelihood(model, encode, line) for line in lines]
+    print(json.dumps(log_likelihoods))
 
 
 if __name__ == "__main__":

@@ -31,14 +31,14 @@ def serve(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         *engine: str, flags: tuple[str, ...] = (), sabotage: Path | None = None, model: Path = oracle[0]
     ) -> tuple[Process, Client]:
         port, health_port = free_port(), free_port()
-        own = ["--page-size", PAGE_TOKENS, "--num-blocks", PAGES, "--max-waiting", WAITING]
-        own += ["--request-timeout-s", TIMEOUT_S, *engine]
+        flags_of_engine = ["--page-size", PAGE_TOKENS, "--num-blocks", PAGES, "--max-waiting", WAITING]
+        flags_of_engine += ["--request-timeout-s", TIMEOUT_S, *engine]
         common = ["--max-model-len", CONTEXT, "--dtype", "float32", "--port", port]
         if sabotage is None:
             command = ["-m", "qwen_runtime", "serve", "--engine", "transformers", "--model", model, *common]
-            command += ["--health-port", health_port, "--settle-seconds", 1, *flags, "--", *own]
+            command += ["--health-port", health_port, "--settle-seconds", 1, *flags, "--", *flags_of_engine]
         else:
-            command = [sabotage, model, "--served-model-name", NAME, *common, *own]
+            command = [sabotage, model, "--served-model-name", NAME, *common, *flags_of_engine]
         started.append(Process(tmp_path_factory.mktemp("log") / "log", command))
         process, client, ready = started[-1], Client(port), Client(port if sabotage else health_port)
         path = "/health" if sabotage else "/health/ready"

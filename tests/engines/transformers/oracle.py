@@ -74,15 +74,15 @@ def model(family: str, vocabulary: int, end_token: int) -> Any:
 
 def main() -> None:
     directory = Path(sys.argv[1])
-    words = tokenizer()
-    tiny = model(sys.argv[2], len(words), words.eos_token_id)
-    words.save_pretrained(directory)
+    vocabulary = tokenizer()
+    tiny = model(sys.argv[2], len(vocabulary), vocabulary.eos_token_id)
+    vocabulary.save_pretrained(directory)
     tiny.save_pretrained(directory)
     chance = random.Random(1)
     prompts = [[chance.randrange(256) for _ in range(length)] for length in (1, 31, 32, 33, 64, 200)]
     answers = []
     for prompt in prompts:
-        found = tiny.generate(
+        generated = tiny.generate(
             torch.tensor([prompt]),
             attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
             max_new_tokens=ANSWER_TOKENS,
@@ -90,8 +90,8 @@ def main() -> None:
             eos_token_id=None,
             pad_token_id=0,
         )
-        answer = found[0, len(prompt) :].tolist()
-        answers.append({"prompt": prompt, "answer": answer, "text": words.decode(answer)})
+        answer = generated[0, len(prompt) :].tolist()
+        answers.append({"prompt": prompt, "answer": answer, "text": vocabulary.decode(answer)})
     print(json.dumps(answers))
 
 

@@ -21,14 +21,14 @@ RENDERED = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello<|im
 Oracle = tuple[Path, list[Json]]
 
 
-def complete(client: Client, body: Json, **more: Any) -> Json:
-    status, answer = client.ask(COMPLETIONS, {**body, **more})
+def complete(client: Client, body: Json, **fields: Any) -> Json:
+    status, answer = client.ask(COMPLETIONS, {**body, **fields})
     assert status == 200, answer
     return answer
 
 
-def text(client: Client, body: Json, **more: Any) -> str:
-    return complete(client, body, **more)["choices"][0]["text"]
+def text(client: Client, body: Json, **fields: Any) -> str:
+    return complete(client, body, **fields)["choices"][0]["text"]
 
 
 def at_once(client: Client, bodies: list[Json]) -> list[str]:
@@ -68,13 +68,13 @@ def test_the_narrowest_sampling_is_greedy(client: Client, narrow: Json) -> None:
 
 
 def test_each_sampled_token_is_one_of_the_likeliest_k(client: Client) -> None:
-    told = complete(client, HOT, top_k=3, seed=1, logprobs=3)["choices"][0]["logprobs"]
-    places = [sorted(top, key=top.__getitem__, reverse=True).index(token) for token, top in tokens_with_top(told)]
+    logprobs = complete(client, HOT, top_k=3, seed=1, logprobs=3)["choices"][0]["logprobs"]
+    places = [sorted(top, key=top.__getitem__, reverse=True).index(token) for token, top in tokens_with_top(logprobs)]
     assert set(places) == {0, 1, 2}
 
 
-def tokens_with_top(told: Json) -> list[tuple[str, dict[str, float]]]:
-    return list(zip(told["tokens"], told["top_logprobs"], strict=True))
+def tokens_with_top(logprobs: Json) -> list[tuple[str, dict[str, float]]]:
+    return list(zip(logprobs["tokens"], logprobs["top_logprobs"], strict=True))
 
 
 def test_samples_have_the_probabilities_of_the_model(client: Client) -> None:
@@ -96,9 +96,9 @@ def test_penalties_change_the_answer_as_they_say(client: Client) -> None:
 
 
 def test_an_end_token_ends_the_answer_and_counts_but_is_no_text(client: Client) -> None:
-    asked = {"messages": MESSAGES, "temperature": 1, "max_tokens": 400}
+    request = {"messages": MESSAGES, "temperature": 1, "max_tokens": 400}
     for seed in range(40):
-        _, answer = client.ask(CHAT, {**asked, "seed": seed})
+        _, answer = client.ask(CHAT, {**request, "seed": seed})
         choice = answer["choices"][0]
         assert "<|" not in choice["message"]["content"]
         if choice["finish_reason"] == "stop":
@@ -129,9 +129,9 @@ def joined(events: list[Any]) -> str:
 
 
 def test_a_stream_says_what_the_whole_answer_says(client: Client) -> None:
-    asked = {"messages": MESSAGES, "temperature": 0, "max_completion_tokens": 20, "ignore_eos": True}
-    _, whole = client.ask(CHAT, asked)
-    events = list(client.stream(CHAT, {**asked, "stream_options": {"include_usage": True}}))
+    request = {"messages": MESSAGES, "temperature": 0, "max_completion_tokens": 20, "ignore_eos": True}
+    _, whole = client.ask(CHAT, request)
+    events = list(client.stream(CHAT, {**request, "stream_options": {"include_usage": True}}))
     assert events[-1] == "[DONE]"
     assert joined(events) == whole["choices"][0]["message"]["content"]
     assert events[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
@@ -139,7 +139,7 @@ def test_a_stream_says_what_the_whole_answer_says(client: Client) -> None:
     assert events[-2]["choices"] == []
     assert events[-2]["usage"] == whole["usage"]
     assert len({event["id"] for event in events[:-1]}) == 1
-    assert not [event for event in client.stream(CHAT, asked) if "usage" in event], "usage only where it is asked for"
+    assert not [event for event in client.stream(CHAT, request) if "usage" in event], "usage only where it is asked for"
 
 
 def test_the_chat_template_is_the_models(client: Client) -> None:
@@ -150,10 +150,10 @@ def test_the_chat_template_is_the_models(client: Client) -> None:
 
 
 def test_the_parts_of_a_message_are_joined_by_lines(client: Client) -> None:
-    asked = {"temperature": 0, "max_tokens": 20, "ignore_eos": True}
+    request = {"temperature": 0, "max_tokens": 20, "ignore_eos": True}
     parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
     contents = (parts, "Hel\nlo")
-    answers = [client.ask(CHAT, {**asked, "messages": [{"role": "user", "content": each}]})[1] for each in contents]
+    answers = [client.ask(CHAT, {**request, "messages": [{"role": "user", "content": each}]})[1] for each in contents]
     assert answers[0]["usage"] == answers[1]["usage"]
     assert answers[0]["choices"] == answers[1]["choices"]
 

@@ -19,7 +19,7 @@ OPERATIONS = ("GET /health", "GET /metrics", "GET /v1/models", "POST /v1/chat/co
 @pytest.fixture(scope="module")
 def operations(client: Client) -> dict[str, Any]:
     schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{client.port}/openapi.json")
-    return {operation.label: operation for operation in (found.ok() for found in schema.get_all_operations())}
+    return {operation.label: operation for operation in (result.ok() for result in schema.get_all_operations())}
 
 
 def test_the_contract_describes_every_path(operations: dict[str, Any]) -> None:

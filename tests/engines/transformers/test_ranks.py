@@ -48,8 +48,8 @@ def group(
 
 def ranks(process: Process) -> list[int]:
     """Process ids, as the log has them."""
-    [told] = re.findall(r"the engine runs as processes ([\d, ]+)", process.log())
-    return [int(pid) for pid in told.split(", ")]
+    [pids] = re.findall(r"the engine runs as processes ([\d, ]+)", process.log())
+    return [int(pid) for pid in pids.split(", ")]
 
 
 def at_once(client: Client, bodies: list[Json]) -> list[str]:
@@ -60,15 +60,15 @@ def at_once(client: Client, bodies: list[Json]) -> list[str]:
 
 
 def greedy(known: list[Json]) -> list[Json]:
-    asked = [{"prompt": each["prompt"], "max_tokens": len(each["answer"])} for each in known]
-    return [{**body, "temperature": 0, "ignore_eos": True} for body in asked]
+    requests = [{"prompt": each["prompt"], "max_tokens": len(each["answer"])} for each in known]
+    return [{**body, "temperature": 0, "ignore_eos": True} for body in requests]
 
 
 def test_requests_together_get_the_tokens_of_one_process(group: Group) -> None:
     _, client, known = group
-    asked, expected = greedy(known), [each["text"] for each in known]
-    assert at_once(client, asked[:5]) == expected[:5]
-    assert at_once(client, asked[1:]) == expected[1:], "the second time their prompts are in the cache"
+    requests, expected = greedy(known), [each["text"] for each in known]
+    assert at_once(client, requests[:5]) == expected[:5]
+    assert at_once(client, requests[1:]) == expected[1:], "the second time their prompts are in the cache"
 
 
 def test_a_seed_gives_the_same_answer_alone_and_in_a_batch(group: Group) -> None:
@@ -89,24 +89,24 @@ def test_a_seed_gives_the_answer_of_one_process(group: Group, client: Client) ->
 
 def test_answers_that_are_cancelled_leave_the_ranks_in_step(group: Group) -> None:
     _, client, known = group
-    asked, expected = greedy(known[:3]), [each["text"] for each in known[:3]]
+    requests, expected = greedy(known[:3]), [each["text"] for each in known[:3]]
     for events_read in (1, 3):
         streams = [client.stream(COMPLETIONS, {**LONG, "prompt": prompt}) for prompt in "ab"]
         for stream in streams:
             assert len(list(itertools.islice(stream, events_read))) == events_read
         with ThreadPoolExecutor(1) as beside:
-            answers = beside.submit(at_once, client, asked)
+            answers = beside.submit(at_once, client, requests)
             for stream in streams:
                 stream.close()  # type: ignore[attr-defined]
             assert answers.result() == expected
     wait_for_engine(lambda: client.metric(RUNNING) == 0, "the end of every request")
-    assert at_once(client, asked) == expected
+    assert at_once(client, requests) == expected
 
 
 def test_each_rank_holds_a_part_of_the_weights(group: Group) -> None:
     process, _, _ = group
-    parts = [int(told.replace(",", "")) for told in re.findall(r"loaded ([\d,]+) bytes of weights", process.log())]
-    [stored] = [int(told) for told in re.findall(r'"size_bytes": (\d+)', process.log())]
+    parts = [int(number.replace(",", "")) for number in re.findall(r"loaded ([\d,]+) bytes of weights", process.log())]
+    [stored] = [int(number) for number in re.findall(r'"size_bytes": (\d+)', process.log())]
     assert len(parts) == len(ranks(process))
     assert max(parts) < 0.75 * stored  # the embedding is whole on each of those that share layers
 
@@ -155,9 +155,9 @@ def test_an_error_of_the_engine_ends_each_rank_with_the_reason(
     from qwen_runtime.serve.ranks import environments
 
     port = free_port()
-    words: list[Any] = [Path(__file__).with_name("sabotage.py"), oracle[0], "--served-model-name", NAME, "--port", port]
-    words += ["--max-model-len", CONTEXT, "--dtype", "float32", "--tp-size", 2]
-    pair = [Process(tmp_path / own["RANK"], words, **own) for own in environments({}, 2)]
+    argv: list[Any] = [Path(__file__).with_name("sabotage.py"), oracle[0], "--served-model-name", NAME, "--port", port]
+    argv += ["--max-model-len", CONTEXT, "--dtype", "float32", "--tp-size", 2]
+    pair = [Process(tmp_path / variables["RANK"], argv, **variables) for variables in environments({}, 2)]
     for process in pair:
         request.addfinalizer(process.end)
     client = Client(port)

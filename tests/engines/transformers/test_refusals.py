@@ -104,11 +104,11 @@ def test_values_that_ask_for_nothing_are_taken(client: Client, path: str) -> Non
         "presence_penalty": 0,
         "stream": False,
     }
-    more: dict[str, Json] = {
+    needed: dict[str, Json] = {
         CHAT: {"response_format": {"type": "text"}, "tool_choice": "none", "logprobs": False, "top_k": -1},
         COMPLETIONS: {"best_of": 1, "echo": False, "logprobs": None, "top_k": 0},
     }
-    status, answer = client.ask(path, {**GOOD[path], **nothing, **more[path], "user": "me", "max_tokens": 2})
+    status, answer = client.ask(path, {**GOOD[path], **nothing, **needed[path], "user": "me", "max_tokens": 2})
     assert status == 200, answer
 
 

@@ -89,10 +89,10 @@ def test_a_slow_reader_holds_up_nobody_and_gets_everything(idle: Client) -> None
     received = read_late(idle, COMPLETIONS, {**LONG, "logprobs": 5}, wait)
     assert received.rstrip().endswith(b"data: [DONE]\n\n\r\n0") or b"data: [DONE]" in received[-200:]
     events = [json.loads(line[6:]) for line in received.splitlines() if line.startswith(b"data: {")]
-    told = itertools.chain.from_iterable(
+    tokens = itertools.chain.from_iterable(
         choice["logprobs"]["tokens"] for event in events for choice in event["choices"] if choice["logprobs"]
     )
-    assert len(list(told)) == CONTEXT - 1
+    assert len(list(tokens)) == CONTEXT - 1
 
 
 def test_a_thousand_connections_that_say_nothing_change_nothing(client: Client) -> None:

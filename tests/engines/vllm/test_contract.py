@@ -25,7 +25,7 @@ REQUESTS: dict[str, Json] = {CHAT: {"messages": [USER], "max_tokens": 2}, COMPLE
 @pytest.fixture(scope="module")
 def operations(client: Client) -> dict[str, Any]:
     schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{client.port}/openapi.json")
-    return {operation.label: operation for operation in (found.ok() for found in schema.get_all_operations())}
+    return {operation.label: operation for operation in (result.ok() for result in schema.get_all_operations())}
 
 
 def for_examples(operation: Any, mode: GenerationMode, check: Callable[[Any], None], examples: int = EXAMPLES) -> None:

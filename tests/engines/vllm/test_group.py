@@ -20,8 +20,8 @@ PROMPTS = ("def add(a, b):", "class Queue:\n", "SELECT name FROM")
 
 def tokens(api: Client) -> list[list[int]]:
     """Greedy tokens for each prompt."""
-    asked: dict[str, Any] = {"max_tokens": 16, "temperature": 0, "ignore_eos": True, "return_token_ids": True}
-    answers = [api.ask("/v1/completions", {"model": "tiny-moe", "prompt": prompt, **asked}) for prompt in PROMPTS]
+    settings: dict[str, Any] = {"max_tokens": 16, "temperature": 0, "ignore_eos": True, "return_token_ids": True}
+    answers = [api.ask("/v1/completions", {"model": "tiny-moe", "prompt": prompt, **settings}) for prompt in PROMPTS]
     assert [status for status, _ in answers] == [200] * len(PROMPTS), answers
     return [answer["choices"][0]["token_ids"] for _, answer in answers]
 
@@ -44,7 +44,7 @@ def test_two_nodes_give_the_tokens_of_one_and_end_in_order(start: Start) -> None
     alone, api, health = start()
     alone.wait_ready(health)
     expected = tokens(api)
-    assert len({tuple(found) for found in expected}) == len(PROMPTS), "prompts must lead to different answers"
+    assert len({tuple(tokens) for tokens in expected}) == len(PROMPTS), "prompts must lead to different answers"
     alone.end()
     both = pair(start)
     for process, _, its_health in both:

@@ -48,9 +48,9 @@ KNOWN_FAILURES: list[tuple[str, str, Json]] = [
 
 
 def answer(client: Client) -> list[int]:
-    status, told = client.ask(COMPLETIONS, GOOD)
-    assert status == 200, told
-    return told["choices"][0]["token_ids"]
+    status, answer = client.ask(COMPLETIONS, GOOD)
+    assert status == 200, answer
+    return answer["choices"][0]["token_ids"]
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,8 @@ def vllm(client: Client, first_answer: list[int]) -> Iterator[Client]:
 
 @pytest.mark.parametrize(("path", "body"), REFUSED, ids=lambda value: str(value)[:40].encode("unicode_escape").decode())
 def test_what_cannot_be_answered_is_refused(vllm: Client, path: str, body: Json) -> None:
-    status, told = vllm.ask(path, body)
-    assert (status, told["error"]["code"]) == (400, 400)
+    status, answer = vllm.ask(path, body)
+    assert (status, answer["error"]["code"]) == (400, 400)
 
 
 @pytest.mark.parametrize("raw", NO_REQUEST, ids=lambda raw: repr(raw[:20]))
@@ -90,9 +90,11 @@ def test_a_known_failure_of_vllm_is_one_still(vllm: Client, reason: str, path: s
 
 @pytest.mark.parametrize("prompt_tokens", [CONTEXT - 2, CONTEXT - 1])
 def test_a_prompt_that_leaves_room_is_answered_to_the_very_end(vllm: Client, prompt_tokens: int) -> None:
-    status, told = vllm.ask(COMPLETIONS, {**LONG, "prompt": [1] * prompt_tokens, "max_tokens": CONTEXT - prompt_tokens})
-    assert status == 200, told
-    assert told["usage"]["total_tokens"] == CONTEXT
+    status, answer = vllm.ask(
+        COMPLETIONS, {**LONG, "prompt": [1] * prompt_tokens, "max_tokens": CONTEXT - prompt_tokens}
+    )
+    assert status == 200, answer
+    assert answer["usage"]["total_tokens"] == CONTEXT
 
 
 @pytest.mark.parametrize("share", [0.3, 0.99], ids=["in the head", "in the body"])

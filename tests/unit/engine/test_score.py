@@ -34,10 +34,10 @@ def spans(max_length: int, *items: texts.Item) -> list[texts.Span]:
 
 
 def test_every_token_of_a_text_is_scored_once_with_the_longest_context_at_its_end() -> None:
-    found = spans(4, texts.Item(1, None, "abcdefghij"))
-    assert ["".join(map(chr, span.scored)) for span in found] == ["abcd", "efgh", "ij"]
-    assert ["".join(map(chr, span.context)) for span in found] == ["\0", "d", "fgh"]
-    assert [len(span.inputs) for span in found] == [4, 4, 4]
+    divided = spans(4, texts.Item(1, None, "abcdefghij"))
+    assert ["".join(map(chr, span.scored)) for span in divided] == ["abcd", "efgh", "ij"]
+    assert ["".join(map(chr, span.context)) for span in divided] == ["\0", "d", "fgh"]
+    assert [len(span.inputs) for span in divided] == [4, 4, 4]
 
 
 def test_a_short_text_begins_after_the_token_that_begins_texts() -> None:
@@ -81,9 +81,9 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: str, message: str) -> None:
 
 def test_a_batch_has_one_shape_and_holds_every_span_once() -> None:
     lengths = [5, 1, 9, 3, 3, 8, 2, 7, 4]
-    found = batches.divide(lengths, micro_batches=2, batch_tokens=16)
-    assert sorted(index for batch in found for part in batch.micro_batches for index in part) == list(range(9))
-    for batch in found:
+    divided = batches.divide(lengths, micro_batches=2, batch_tokens=16)
+    assert sorted(index for batch in divided for part in batch.micro_batches for index in part) == list(range(9))
+    for batch in divided:
         assert 1 <= len(batch.micro_batches) <= 2
         assert all(1 <= len(part) <= batch.rows for part in batch.micro_batches)
         assert max(lengths[index] for part in batch.micro_batches for index in part) == batch.width
@@ -91,10 +91,10 @@ def test_a_batch_has_one_shape_and_holds_every_span_once() -> None:
 
 
 def test_the_planned_arguments_are_those_of_the_command() -> None:
-    drawn = plan(make(model="Qwen3-Coder-480B-A35B-Instruct", gpu="h200-141gb", gpus_per_node=8, engine="deepspeed"))
+    scoring = plan(make(model="Qwen3-Coder-480B-A35B-Instruct", gpu="h200-141gb", gpus_per_node=8, engine="deepspeed"))
     files = ["--model", "m", "--input", "i", "--output", "o"]
-    options = build_parser().parse_args(["score", *files, *drawn.launch["deepspeed"]])
-    layout, wishes = drawn.best.layout, drawn.request.wishes
+    options = build_parser().parse_args(["score", *files, *scoring.launch["deepspeed"]])
+    layout, wishes = scoring.best.layout, scoring.request.wishes
     assert (options.engine, options.stages) == ("deepspeed", layout.pipeline_parallel)
     assert (options.max_length, options.dtype) == (wishes.context_tokens, "bfloat16")
 

@@ -101,8 +101,8 @@ def test_numbers_of_the_command_survive_in_the_plan(run: Run) -> None:
 @pytest.mark.parametrize(("gpu", "needed"), [("mi300x-192gb", "ROCm"), ("b200-180gb", "nvlsm"), ("h100-80gb", None)])
 def test_hardware_that_no_role_installs_whole_is_named_in_the_answer(run: Run, gpu: str, needed: str | None) -> None:
     warnings = json.loads(run(*FLAGSHIP[:3], gpu, *FLAGSHIP[4:], "--json")[1])["warnings"]
-    said = [warning for warning in warnings if "can be planned, not installed" in warning]
-    assert [needed in warning for warning in said] == ([True] if needed else [])
+    by_hand = [warning for warning in warnings if "can be planned, not installed" in warning]
+    assert [needed in warning for warning in by_hand] == ([True] if needed else [])
 
 
 @pytest.mark.parametrize("name", ["H100-SXM", "NVIDIA H100 80GB HBM3", "h100"])
@@ -145,19 +145,20 @@ def test_a_wrong_command_gets_one_clear_message(run: Run, arguments: tuple[str, 
 
 
 def written(path: Path, **changes: Any) -> Path:
-    drawn = plan(make(model=SMALL, gpu="h100-80gb", gpus_per_node=8))
-    path.write_text(json.dumps({**build(drawn), **changes}))
+    small = plan(make(model=SMALL, gpu="h100-80gb", gpus_per_node=8))
+    path.write_text(json.dumps({**build(small), **changes}))
     return path
 
 
 def test_a_plan_is_read_back_for_whoever_starts_an_engine(tmp_path: Path) -> None:
-    found = read(written(tmp_path / "plan.json"))
-    assert (found.model, found.max_model_len, found.dtype) == (SMALL, 65536, "bfloat16")
-    assert "--tensor-parallel-size" in found.launch["vllm"]
-    assert found.environment == {"VLLM_USE_DEEP_GEMM": "0"}
-    assert (found.engine, found.hosts.gpu, found.hosts.nodes, found.hosts.gpus_per_node) == ("vllm", "h100-80gb", 1, 8)
-    assert found.pods.gpu_resource == "nvidia.com/gpu"
-    assert found.pods.gpus * found.nodes_per_replica == found.gpus_per_replica
+    document = read(written(tmp_path / "plan.json"))
+    assert (document.model, document.max_model_len, document.dtype) == (SMALL, 65536, "bfloat16")
+    assert "--tensor-parallel-size" in document.launch["vllm"]
+    assert document.environment == {"VLLM_USE_DEEP_GEMM": "0"}
+    assert document.engine == "vllm"
+    assert (document.hosts.gpu, document.hosts.nodes, document.hosts.gpus_per_node) == ("h100-80gb", 1, 8)
+    assert document.pods.gpu_resource == "nvidia.com/gpu"
+    assert document.pods.gpus * document.nodes_per_replica == document.gpus_per_replica
 
 
 def test_a_written_plan_is_shown_to_people_and_read_for_programs(tmp_path: Path, run: Run) -> None:

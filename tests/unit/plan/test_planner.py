@@ -19,21 +19,23 @@ from qwen_runtime.sizing.shape import Shape
 CODER, FP8 = "Qwen3-Coder-480B-A35B-Instruct", "Qwen3-Coder-480B-A35B-Instruct-FP8"
 
 
-def draw(model: str, gpu: str, gpus_per_node: int = 8, nodes: int = 1, **more: object) -> Plan:
-    return plan(make(model=model, gpu=gpu, gpus_per_node=gpus_per_node, nodes=nodes, **more))  # type: ignore[arg-type]
+def draw(model: str, gpu: str, gpus_per_node: int = 8, nodes: int = 1, **wishes: object) -> Plan:
+    return plan(make(model=model, gpu=gpu, gpus_per_node=gpus_per_node, nodes=nodes, **wishes))  # type: ignore[arg-type]
 
 
-def refusal_of(drawn: Plan, layout: Layout) -> str:
-    [found] = [c.refusal for c in drawn.considered if replace(c.layout, replicas=1) == layout]
-    return str(found)
+def refusal_of(result: Plan, layout: Layout) -> str:
+    [refusal] = [c.refusal for c in result.considered if replace(c.layout, replicas=1) == layout]
+    return str(refusal)
 
 
 def test_fp8_on_eight_80_gb_gpus_is_tensor_and_expert_parallel() -> None:
-    drawn = draw(FP8, "h100-80gb")
-    assert drawn.best.layout == Layout(8, expert_parallel=8)
-    words = " ".join(drawn.launch["vllm"])
-    assert words.startswith("--tensor-parallel-size 8 --enable-expert-parallel --dtype bfloat16 --max-model-len 65536")
-    assert words.endswith("--gpu-memory-utilization 0.9 --enable-auto-tool-choice --tool-call-parser qwen3_coder")
+    result = draw(FP8, "h100-80gb")
+    assert result.best.layout == Layout(8, expert_parallel=8)
+    command = " ".join(result.launch["vllm"])
+    assert command.startswith(
+        "--tensor-parallel-size 8 --enable-expert-parallel --dtype bfloat16 --max-model-len 65536"
+    )
+    assert command.endswith("--gpu-memory-utilization 0.9 --enable-auto-tool-choice --tool-call-parser qwen3_coder")
 
 
 @pytest.mark.parametrize("users", [1, 16, 64, 256])
@@ -46,9 +48,9 @@ def test_a_model_that_fits_one_gpu_is_repeated_and_not_divided() -> None:
 
 
 def test_the_four_ways_that_crash_there_are_refused_with_their_reason() -> None:
-    drawn = draw(FP8, "h100-80gb")
-    assert "320, not a multiple" in refusal_of(drawn, Layout(8))
-    recipe = refusal_of(drawn, Layout(1, expert_parallel=8, attention_groups=8))
+    result = draw(FP8, "h100-80gb")
+    assert "320, not a multiple" in refusal_of(result, Layout(8))
+    recipe = refusal_of(result, Layout(1, expert_parallel=8, attention_groups=8))
     assert "67.5 GiB of weights" in recipe
     assert "111.9 GiB of weights" in refusal_of(draw(CODER, "h100-80gb"), Layout(8))
     assert "tokens of KV cache" in refusal_of(draw(FP8, "h100-80gb"), Layout(2, 1, 8, 4))
@@ -68,9 +70,9 @@ def test_more_hosts_than_one_engine_needs_become_replicas() -> None:
 def test_fp8_saves_memory_only_on_an_a100_and_is_refused_on_a_cpu() -> None:
     from qwen_runtime.plan import document
 
-    drawn = draw(FP8, "a100-80gb")
-    assert drawn.fits
-    assert "weight-only: compute capability 8.0" in document.build(drawn)["choices"]["quantization"]["reason"]
+    result = draw(FP8, "a100-80gb")
+    assert result.fits
+    assert "weight-only: compute capability 8.0" in document.build(result)["choices"]["quantization"]["reason"]
     small = draw("Qwen3-Coder-30B-A3B-Instruct-FP8", "cpu", 1, memory_gib=256)
     assert {candidate.refusal for candidate in small.considered} == {
         "FP8 needs a GPU: CPUs have no arithmetic in FP8 and no kernel that unpacks its blocks; plan bf16"
@@ -79,29 +81,31 @@ def test_fp8_saves_memory_only_on_an_a100_and_is_refused_on_a_cpu() -> None:
 
 
 def test_the_nearest_fit_of_bf16_is_the_fp8_checkpoint_then_another_host_then_larger_gpus() -> None:
-    found = nearest.alternatives(draw(CODER, "h100-80gb").request)
-    assert [other.changed for other in found] == [("quantization",), ("nodes",), ("gpu",)]
-    assert found[0].plan.request.shape.name == FP8
-    assert found[1].plan.request.site == Site(8, 2)
-    assert found[2].plan.request.gpu.name == "h200-141gb"
+    alternatives = nearest.alternatives(draw(CODER, "h100-80gb").request)
+    assert [other.changed for other in alternatives] == [("quantization",), ("nodes",), ("gpu",)]
+    assert alternatives[0].plan.request.shape.name == FP8
+    assert alternatives[1].plan.request.site == Site(8, 2)
+    assert alternatives[2].plan.request.gpu.name == "h200-141gb"
 
 
 def test_a_context_that_is_too_long_is_shortened_where_nothing_else_is_wrong() -> None:
-    drawn = draw("Qwen2.5-Coder-7B-Instruct", "rtx4090-24gb", 1, context_tokens=32768, memory_gib=22)
-    assert not drawn.fits
-    [shorter] = [other for other in nearest.alternatives(drawn.request) if other.changed == ("context",)]
+    result = draw("Qwen2.5-Coder-7B-Instruct", "rtx4090-24gb", 1, context_tokens=32768, memory_gib=22)
+    assert not result.fits
+    [shorter] = [other for other in nearest.alternatives(result.request) if other.changed == ("context",)]
     assert 4096 <= shorter.plan.request.wishes.context_tokens < 32768
 
 
 def test_several_things_are_changed_where_no_single_one_is_enough() -> None:
-    found = nearest.alternatives(draw(CODER, "l40s-48gb", 1).request)
-    assert [(other.changed, other.plan.fits) for other in found] == [(("quantization", "gpus-per-node", "gpu"), True)]
+    alternatives = nearest.alternatives(draw(CODER, "l40s-48gb", 1).request)
+    assert [(other.changed, other.plan.fits) for other in alternatives] == [
+        (("quantization", "gpus-per-node", "gpu"), True)
+    ]
 
 
 def test_other_engines_get_the_layouts_that_they_take() -> None:
-    drawn = draw(CODER, "h200-141gb")
-    assert drawn.launch["deepspeed"][:4] == ["--engine", "deepspeed", "--stages", "8"]
-    assert drawn.launch["transformers"][:3] == ["--tp-size", "8", "--dtype"]
+    result = draw(CODER, "h200-141gb")
+    assert result.launch["deepspeed"][:4] == ["--engine", "deepspeed", "--stages", "8"]
+    assert result.launch["transformers"][:3] == ["--tp-size", "8", "--dtype"]
     assert "449.1 GiB of weights" in draw(FP8, "h100-80gb").unusable["transformers"]
     small = draw("Qwen2.5-Coder-0.5B-Instruct", "h200-141gb", 1, context_tokens=32768)
     assert small.launch["transformers"][:2] == ["--dtype", "bfloat16"]
@@ -120,19 +124,19 @@ def test_other_engines_get_the_layouts_that_they_take() -> None:
     ],
 )
 def test_layouts_that_an_engine_has_failed_with_are_refused(engine: str, gpu: str, layout: Layout, reason: str) -> None:
-    drawn = draw("Qwen3-Coder-30B-A3B-Instruct", gpu, 4, engine=engine, memory_gib=79)
-    assert reason in refusal_of(drawn, layout)
+    result = draw("Qwen3-Coder-30B-A3B-Instruct", gpu, 4, engine=engine, memory_gib=79)
+    assert reason in refusal_of(result, layout)
 
 
 def test_a_planned_engine_keeps_its_limits() -> None:
-    drawn = draw(CODER, "h200-141gb", engine="deepspeed")
-    assert drawn.best.layout == Layout(1, 8)
+    result = draw(CODER, "h200-141gb", engine="deepspeed")
+    assert result.best.layout == Layout(1, 8)
     assert not draw(CODER, "h100-80gb", nodes=2, engine="transformers").fits
 
 
 def test_a_cpu_is_given_whole_gibibytes_of_kv_cache() -> None:
-    drawn = draw("SmolLM2-135M-Instruct", "cpu", 1, context_tokens=2048, memory_gib=6.5)
-    assert drawn.best.memory.kv_bytes == 3 * 2**30
+    result = draw("SmolLM2-135M-Instruct", "cpu", 1, context_tokens=2048, memory_gib=6.5)
+    assert result.best.memory.kv_bytes == 3 * 2**30
     assert not draw("SmolLM2-135M-Instruct", "cpu", 1, context_tokens=2048, memory_gib=3.5).fits
 
 
@@ -254,9 +258,9 @@ def test_more_memory_never_takes_a_fit_away(request: Request, factor: float) -> 
 def test_what_is_named_as_a_fit_fits_when_its_own_arguments_are_planned(
     model: str, gpu: gpus.Gpu, gpus_per_node: int, nodes: int
 ) -> None:
-    drawn = draw(model, gpu.name, gpus_per_node, nodes)
-    others = [] if drawn.fits else nearest.alternatives(drawn.request)
-    assert drawn.fits or others, "the catalogue holds hardware for every model of the catalogue"
+    result = draw(model, gpu.name, gpus_per_node, nodes)
+    others = [] if result.fits else nearest.alternatives(result.request)
+    assert result.fits or others, "the catalogue holds hardware for every model of the catalogue"
     for other in others:
         options = build_parser().parse_args(["plan", *other.plan.request.command()])
         again = draw(

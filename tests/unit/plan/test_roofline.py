@@ -13,11 +13,11 @@ H100 = gpus.get("h100-80gb")
 
 def test_more_users_give_more_tokens_and_wait_longer() -> None:
     roofline = Roofline(FLAGSHIP, H100, Layout(8, expert_parallel=8))
-    found = [roofline.predict(users, 1000, 1000, 150) for users in (1, 2, 4, 8, 16, 32, 64, 128)]
-    rates = [prediction.output_tokens_per_s for prediction in found]
+    predictions = [roofline.predict(users, 1000, 1000, 150) for users in (1, 2, 4, 8, 16, 32, 64, 128)]
+    rates = [prediction.output_tokens_per_s for prediction in predictions]
     assert rates == sorted(rates)
-    assert [p.inter_token_s for p in found] == sorted(p.inter_token_s for p in found)
-    assert [p.ttft_s for p in found] == sorted(p.ttft_s for p in found)
+    assert [p.inter_token_s for p in predictions] == sorted(p.inter_token_s for p in predictions)
+    assert [p.ttft_s for p in predictions] == sorted(p.ttft_s for p in predictions)
 
 
 def test_what_the_cache_cannot_hold_waits_before_its_first_token() -> None:

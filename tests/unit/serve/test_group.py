@@ -73,9 +73,9 @@ def test_a_group_is_ready_when_all_of_it_is_and_each_pod_says_so_itself(start: S
     for runtime in (leader, follower):
         runtime.wait_ready()
         assert (runtime.health("startup"), runtime.health("live")) == (200, 200)
-    words = wait_until(lambda: engine_words(follower), "the follower's engine")
-    assert "--nnodes 2 --node-rank 1 --master-addr 127.0.0.1 --master-port" in words
-    assert words.endswith("--headless")
+    command = wait_until(lambda: engine_words(follower), "the follower's engine")
+    assert "--nnodes 2 --node-rank 1 --master-addr 127.0.0.1 --master-port" in command
+    assert command.endswith("--headless")
 
 
 def engine_words(runtime: Runtime) -> str:
@@ -109,7 +109,7 @@ def test_a_rank_that_stays_alone_ends_with_the_reason(start: Start, alone: int, 
 
 @BOTH
 @pytest.mark.parametrize(
-    ("number", "words"),
+    ("number", "reason"),
     [
         (signal.SIGKILL, "was killed by SIGKILL without being asked to"),
         (signal.SIGSTOP, "has been stopped by a signal"),
@@ -117,15 +117,15 @@ def test_a_rank_that_stays_alone_ends_with_the_reason(start: Start, alone: int, 
     ids=["SIGKILL", "SIGSTOP"],
 )
 def test_an_engine_that_fails_on_one_node_ends_the_group_with_its_reason_on_both(
-    pair: list[Runtime], failing: int, number: signal.Signals, words: str
+    pair: list[Runtime], failing: int, number: signal.Signals, reason: str
 ) -> None:
     engines = [engine(runtime) for runtime in pair]
     os.kill(engines[failing], number)
     assert [runtime.wait() for runtime in pair] == [5, 5]
-    assert words in pair[failing].errors()
+    assert reason in pair[failing].errors()
     other = pair[1 - failing].errors()
     assert f"rank {failing}: " in other
-    assert words in other
+    assert reason in other
     assert not any(runs(pid) for pid in engines)
 
 
@@ -163,12 +163,12 @@ def test_supervisors_that_all_stood_still_blame_nobody(pair: list[Runtime]) -> N
     assert [runtime.health("ready") for runtime in pair] == [200, 200]
 
 
-@pytest.mark.parametrize("asked", [(LEADER,), (FOLLOWER,), (LEADER, FOLLOWER)], ids=["leader", "follower", "both"])
+@pytest.mark.parametrize("signalled", [(LEADER,), (FOLLOWER,), (LEADER, FOLLOWER)], ids=["leader", "follower", "both"])
 def test_sigterm_to_any_pod_lets_streams_end_and_then_ends_the_group_in_order(
-    pair: list[Runtime], asked: tuple[int, ...]
+    pair: list[Runtime], signalled: tuple[int, ...]
 ) -> None:
     thread, answer = stream(pair[LEADER])
-    for rank in asked:
+    for rank in signalled:
         pair[rank].signal(signal.SIGTERM)
     for runtime in pair:
         wait_until(lambda runtime=runtime: runtime.health("ready") == 503, "not ready")

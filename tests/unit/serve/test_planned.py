@@ -45,8 +45,8 @@ def planned_model(model_dir: Path) -> Path:
 def write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Write:
     """The plan of a model as the command writes it."""
 
-    def call(model: object, *more: object, gpu: str = "cpu") -> Path:
-        arguments = ["plan", "--model", model, "--gpu", gpu, "--gpus-per-node", 1, "--context", 2048, "--json", *more]
+    def call(model: object, *flags: object, gpu: str = "cpu") -> Path:
+        arguments = ["plan", "--model", model, "--gpu", gpu, "--gpus-per-node", 1, "--context", 2048, "--json", *flags]
         main([str(argument) for argument in arguments])
         path = tmp_path / "plan.json"
         path.write_text(capsys.readouterr().out)
@@ -68,14 +68,14 @@ def test_the_engine_is_started_with_the_planned_arguments(tmp_path: Path, planne
 
 def test_context_and_dtype_come_from_the_plan_unless_the_command_says_otherwise(write: Write) -> None:
     path = write("smollm2")
-    found = planned.settings(path, "vllm", None, None)
-    assert (found.max_model_len, found.dtype) == (2048, "bfloat16")
-    assert found.environment["VLLM_CPU_KVCACHE_SPACE"]
+    settings = planned.settings(path, "vllm", None, None)
+    assert (settings.max_model_len, settings.dtype) == (2048, "bfloat16")
+    assert settings.environment["VLLM_CPU_KVCACHE_SPACE"]
     shorter = planned.settings(path, "vllm", 1024, "float32")
     assert (shorter.max_model_len, shorter.dtype) == (1024, "float32")
     spec = EngineSpec(Path("m"), "m", 8080, 1024, "float32", planned=shorter.arguments, extra=("--max-num-seqs", "2"))
-    words = vllm.command(spec)
-    last = {flag: words[i + 1] for i, flag in enumerate(words) if flag.startswith("--")}
+    command = vllm.command(spec)
+    last = {flag: command[i + 1] for i, flag in enumerate(command) if flag.startswith("--")}
     assert (last["--max-model-len"], last["--dtype"], last["--max-num-seqs"]) == ("1024", "float32", "2")
 
 

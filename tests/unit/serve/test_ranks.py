@@ -47,10 +47,10 @@ Supervisor(
 class Served:
     def __init__(self, log: Path) -> None:
         self._log, self._health_port = log, free_port()
-        words = [sys.executable, "-c", SUPERVISOR, str(free_port()), str(self._health_port), ENGINE]
+        command = [sys.executable, "-c", SUPERVISOR, str(free_port()), str(self._health_port), ENGINE]
         environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
         with log.open("wb") as out:
-            self.process = subprocess.Popen(words, env=environment, stdout=out, stderr=out)
+            self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
 
     def log(self) -> str:
         return self._log.read_text()
@@ -63,8 +63,8 @@ class Served:
             return False
 
     def ranks(self) -> list[int]:
-        [told] = re.findall(r"the engine runs as processes (\d+), (\d+)", self.log())
-        return [int(pid) for pid in told]
+        [pids] = re.findall(r"the engine runs as processes (\d+), (\d+)", self.log())
+        return [int(pid) for pid in pids]
 
 
 @pytest.fixture
@@ -96,13 +96,13 @@ def test_a_rank_that_outlives_the_first_is_waited_for_and_then_ended(served: Ser
 
 def test_ranks_are_told_apart_and_share_the_rest() -> None:
     first, second = ranks.environments({"OMP_NUM_THREADS": "3", "RANK": "9"}, 2)
-    told = {"RANK", "LOCAL_RANK"}
+    different = {"RANK", "LOCAL_RANK"}
     assert [(each["RANK"], each["LOCAL_RANK"], each["WORLD_SIZE"]) for each in (first, second)] == [
         ("0", "0", "2"),
         ("1", "1", "2"),
     ]
-    assert {key: value for key, value in first.items() if key not in told} == {
-        key: value for key, value in second.items() if key not in told
+    assert {key: value for key, value in first.items() if key not in different} == {
+        key: value for key, value in second.items() if key not in different
     }
     assert first["OMP_NUM_THREADS"] == "3"
     assert first["PYTHONHASHSEED"].isdigit()

@@ -209,9 +209,9 @@ def test_the_reason_ends_with_the_error_that_the_engine_logged(start: Start, tmp
     (tmp_path / "words").write_text("torch._inductor.exc.InductorError: InvalidCxxCompiler: none\nINFO: complete.\n")
     runtime = start(engine=("--fake-words", str(tmp_path / "words"), "--fake-exit", "0"))
     assert runtime.wait() == 5
-    said = runtime.errors()
-    assert "exited with code 0 without being asked to; the last error in its log, " in said
-    assert " s before: InductorError: InvalidCxxCompiler: none" in said
+    errors = runtime.errors()
+    assert "exited with code 0 without being asked to; the last error in its log, " in errors
+    assert " s before: InductorError: InvalidCxxCompiler: none" in errors
 
 
 def test_a_killed_supervisor_does_not_leave_the_engine_running(start: Start) -> None:

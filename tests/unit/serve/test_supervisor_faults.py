@@ -71,8 +71,8 @@ def test_process_1_of_a_container_ends_at_sigterm_before_an_engine_runs(
     write_vllm_site(tmp_path / "site")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path / 'site'}:{SOURCE}"}
     own_pids = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
-    words = [*own_pids, sys.executable, "-m", "qwen_runtime", *command.split(), str(model_dir)]
-    with subprocess.Popen(words, env=environment) as unshare:
+    argv = [*own_pids, sys.executable, "-m", "qwen_runtime", *command.split(), str(model_dir)]
+    with subprocess.Popen(argv, env=environment) as unshare:
         try:
             children = Path(f"/proc/{unshare.pid}/task/{unshare.pid}/children")
             [first] = wait_until(lambda: children.read_text().split(), "process 1")

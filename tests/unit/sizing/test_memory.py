@@ -43,8 +43,8 @@ def test_what_vllm_said_of_its_memory_is_met_and_never_overestimated(row: Memory
 
 def test_an_embedding_is_whole_on_every_rank_of_an_engine_that_does_not_divide_it() -> None:
     layout = Layout(8, expert_parallel=8)
-    more = weights_bytes(BF16, layout, whole_embedding=True) - weights_bytes(BF16, layout)
-    assert more == pytest.approx(BF16.vocabulary * BF16.hidden * 2 * 7 / 8, rel=1e-6)
+    difference = weights_bytes(BF16, layout, whole_embedding=True) - weights_bytes(BF16, layout)
+    assert difference == pytest.approx(BF16.vocabulary * BF16.hidden * 2 * 7 / 8, rel=1e-6)
     tied = catalogue.get("SmolLM2-135M-Instruct")
     assert weights_bytes(tied, Layout(3), whole_embedding=True) == weights_bytes(tied, Layout(3))
 
@@ -78,8 +78,8 @@ def test_a_stage_of_a_pipeline_holds_its_layers_and_one_end() -> None:
     ids=lambda value: getattr(value, "name", None),
 )
 def test_divisions_that_the_numbers_forbid(layout: Layout, reason: str | None) -> None:
-    found = misfit(FP8, layout)
-    assert found is None if reason is None else reason in str(found)
+    refusal = misfit(FP8, layout)
+    assert refusal is None if reason is None else reason in str(refusal)
 
 
 def test_blocks_are_whole_where_matrices_are_merged() -> None:

@@ -11,18 +11,18 @@ from qwen_runtime.engine.transformers.refusals import Refusal
 LIMITS = Limits(context_tokens=64, pages=4, page_tokens=16, waiting=2)
 
 
-@pytest.mark.parametrize(("prompt", "wanted", "tokens"), [(62, 2, 2), (62, None, 2), (63, None, 1), (1, 63, 63)])
-def test_prompt_and_answer_may_fill_the_context(prompt: int, wanted: int | None, tokens: int) -> None:
-    assert LIMITS.answer_tokens(prompt, wanted, "prompt", "max_tokens") == tokens
+@pytest.mark.parametrize(("prompt", "max_tokens", "tokens"), [(62, 2, 2), (62, None, 2), (63, None, 1), (1, 63, 63)])
+def test_prompt_and_answer_may_fill_the_context(prompt: int, max_tokens: int | None, tokens: int) -> None:
+    assert LIMITS.answer_tokens(prompt, max_tokens, "prompt", "max_tokens") == tokens
 
 
 @pytest.mark.parametrize(
-    ("prompt", "wanted", "field"),
+    ("prompt", "max_tokens", "field"),
     [(64, None, "messages"), (65, 1, "messages"), (63, 2, "max_completion_tokens"), (1, 64, "max_completion_tokens")],
 )
-def test_beyond_the_context_the_field_at_fault_is_named(prompt: int, wanted: int | None, field: str) -> None:
+def test_beyond_the_context_the_field_at_fault_is_named(prompt: int, max_tokens: int | None, field: str) -> None:
     with pytest.raises(Refusal, match="context length is 64 tokens") as refused:
-        LIMITS.answer_tokens(prompt, wanted, "messages", "max_completion_tokens")
+        LIMITS.answer_tokens(prompt, max_tokens, "messages", "max_completion_tokens")
     assert (refused.value.status, refused.value.param) == (400, field)
 
 

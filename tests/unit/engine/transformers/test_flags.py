@@ -35,8 +35,8 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Write:
-    def call(*more: str) -> Path:
-        assert main(["plan", "--context", "2048", "--engine", "transformers", "--json", *more]) == 0
+    def call(*flags_of_plan: str) -> Path:
+        assert main(["plan", "--context", "2048", "--engine", "transformers", "--json", *flags_of_plan]) == 0
         path = tmp_path / "plan.json"
         path.write_text(capsys.readouterr().out)
         return path
@@ -75,7 +75,7 @@ def test_what_stands_after_the_border_wins(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("argv", "message"),
     [
         (["--pp-size", "2", "--tp-size", "2"], "--pp-size 2 with --tp-size 2\nneeded: one of the two"),
         (["--tp-size", "4", "--ep-size", "2"], "--ep-size 2 with --tp-size 4\nneeded: 1, or as many ranks"),
@@ -84,9 +84,9 @@ def test_what_stands_after_the_border_wins(write: Write) -> None:
         (["--pp-size", "2", "--quantization", "int8"], "--quantization int8 over 2 ranks\nneeded: one of the two"),
     ],
 )
-def test_ranks_that_cannot_work_together_are_refused(words: list[str], message: str) -> None:
+def test_ranks_that_cannot_work_together_are_refused(argv: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        flags.parse([*OWN, *words])
+        flags.parse([*OWN, *argv])
 
 
 def test_a_planned_group_of_ranks_is_started_as_planned(write: Write, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_planned_group_of_ranks_is_started_as_planned(write: Write, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("words", "change", "message"),
+    ("argv", "change", "message"),
     [
         (("--tp-size", "3"), {}, "over 3 ranks: transformers repeats no key/value heads: 4 are not divisible by TP 3"),
         (("--tp-size", "4"), {"vocab_size": 1002}, "pads no vocabulary: 1002 tokens are not divisible by TP 4"),
@@ -112,11 +112,11 @@ def test_a_planned_group_of_ranks_is_started_as_planned(write: Write, tmp_path: 
     ],
 )
 def test_a_model_that_ranks_cannot_share_is_refused_before_it_is_loaded(
-    tmp_path: Path, words: tuple[str, ...], change: dict[str, object], message: str
+    tmp_path: Path, argv: tuple[str, ...], change: dict[str, object], message: str
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps(MOE | change))
     with pytest.raises(UsageError, match=message):
-        transformers.ranks(spec(planned.Settings(2048, "float32"), tmp_path, *words))
+        transformers.ranks(spec(planned.Settings(2048, "float32"), tmp_path, *argv))
 
 
 def test_stages_are_ranks_too(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ def test_what_a_request_says_stands_over_the_models_defaults() -> None:
     defaults = {"temperature": 0.7, "top_p": 0.8, "top_k": 20, "repetition_penalty": 1.05}
     silent = CompletionRequest(prompt="x").sampling(defaults)
     assert (silent.temperature, silent.top_p, silent.top_k, silent.repetition_penalty) == (0.7, 0.8, 20, 1.05)
-    said = CompletionRequest(prompt="x", temperature=0.0, top_k=-1, seed=3).sampling(defaults)
-    assert (said.temperature, said.top_k, said.top_p, said.seed) == (0, 0, 0.8, 3)
+    sampling = CompletionRequest(prompt="x", temperature=0.0, top_k=-1, seed=3).sampling(defaults)
+    assert (sampling.temperature, sampling.top_k, sampling.top_p, sampling.seed) == (0, 0, 0.8, 3)
     assert CompletionRequest(prompt="x").sampling({}).temperature == 1
 
 

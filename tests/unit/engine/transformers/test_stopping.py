@@ -11,9 +11,9 @@ LETTERS = st.text("ab", min_size=1, max_size=4)
 
 
 def shown(pieces: list[str], stops: list[str]) -> tuple[str, str | None]:
-    found = StopStrings(stops)
-    text = "".join([found.feed(piece) for piece in pieces])
-    return text + found.flush(), found.found
+    strings = StopStrings(stops)
+    text = "".join([strings.feed(piece) for piece in pieces])
+    return text + strings.flush(), strings.found
 
 
 @pytest.mark.parametrize("pieces", [["one END two"], ["one E", "N", "D two"], list("one END two")])
@@ -44,11 +44,11 @@ def test_nothing_follows_a_stop_string() -> None:
 @given(st.lists(st.text("ab", max_size=3)), st.lists(LETTERS, max_size=3))
 def test_pieces_make_no_difference(pieces: list[str], stops: list[str]) -> None:
     whole = "".join(pieces)
-    text, found = shown(pieces, stops)
+    text, stop = shown(pieces, stops)
     hits = [whole.find(stop) for stop in stops if stop in whole]
-    if found is None:
+    if stop is None:
         assert (text, hits) == (whole, [])
     else:
-        assert found in stops
-        assert whole.startswith(text + found)
+        assert stop in stops
+        assert whole.startswith(text + stop)
         assert not any(stop in text for stop in stops)
