@@ -22,6 +22,7 @@ from lab.shell import logged, output
 CONTAINER = "qwen-lab-mirror"
 IMAGE = "localhost/qwen-lab/mirror"
 MODELS = MIRROR_DATA / "models"
+APT_KEY = LAB / "mirror/apt-key.asc"  # inventory/local reads it
 BLOBS = MIRROR_DATA / "registry/docker/registry/v2/blobs/sha256"
 
 REMEDY = f"look at `podman logs {CONTAINER}` and `podman exec {CONTAINER} systemctl --failed`"
@@ -94,7 +95,7 @@ def ensure() -> str | None:
 def _publish_trust(repository: Path) -> None:
     """Write what the lab's hosts need: the packages' key, the authority's certificate and the registry's login."""
     (LAB / "mirror").mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(repository / "key.asc", LAB / "mirror/apt-key.asc")
+    shutil.copyfile(repository / "key.asc", APT_KEY)
     shutil.copyfile(authority.ensure() / "ca.crt", authority.CERTIFICATE)
     client.ensure_login()
 
@@ -147,7 +148,7 @@ def drop_damaged_blobs() -> None:
 def push_base(tar: Path) -> bool:
     """Push the base of all images, which has the site's apt source; returns whether that was necessary."""
     tag = f"{client.REGISTRY_ADDRESS}/debian:bookworm-slim"
-    label = store.key(tar.with_name(store.SUMS), LAB / "mirror/apt-key.asc", SOURCES)
+    label = store.key(tar.with_name(store.SUMS), APT_KEY, SOURCES)
     marker = MIRROR_DATA / "registry/base-image"
     if marker.exists() and marker.read_text() == label:
         return False
@@ -157,7 +158,7 @@ def push_base(tar: Path) -> bool:
         sources = LAB / "mirror/site.sources"
         sources.write_text(SOURCES)
         output("buildah", "copy", "--quiet", container, sources, "/etc/apt/sources.list.d/site.sources")
-        output("buildah", "copy", "--quiet", container, LAB / "mirror/apt-key.asc", "/etc/apt/keyrings/site.asc")
+        output("buildah", "copy", "--quiet", container, APT_KEY, "/etc/apt/keyrings/site.asc")
         # With a fixed time the same files give the same digest, and no image on this base is built again.
         output("buildah", "commit", "--quiet", "--timestamp", "0", container, tag)
         logged("images", "buildah", "push", "--compression-format", "zstd", tag, env=client.environment())

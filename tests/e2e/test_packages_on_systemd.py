@@ -10,8 +10,8 @@ import pytest
 
 from lab.hosts.rack import PREFIX
 from lab.machine import services
-from lab.mirror.server import SOURCES
-from lab.paths import LAB, REPO
+from lab.mirror.server import APT_KEY, SOURCES
+from lab.paths import REPO
 
 HOST = "packages1"
 INSTALL = "from pathlib import Path; from lab.machine import bootstrap; bootstrap.packages(Path('/opt/packages.txt'))"
@@ -25,7 +25,7 @@ def host() -> Iterator[str]:
     subprocess.run([*scratch, "up", HOST], cwd=REPO, check=True, capture_output=True)
     try:
         put("/etc/apt/sources.list.d/site.sources", SOURCES)
-        put("/etc/apt/keyrings/site.asc", (LAB / "mirror/apt-key.asc").read_text())
+        put("/etc/apt/keyrings/site.asc", APT_KEY.read_text())
         put("/opt/packages.txt", "\n".join(services.ENABLED))
         subprocess.run(["podman", "cp", REPO / "lab", f"{PREFIX}{HOST}:/opt/lab"], check=True, capture_output=True)
         yield HOST

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from lab.gpu import slots
-from lab.hosts import inventory
 from lab.paths import REPO
 
 SOURCES = REPO / "lab/gpu/nvidia"
@@ -76,11 +75,6 @@ def smi(libraries: Path, rack: Path) -> SMI:
 
 def set_reading(rack: Path, gpu: int, name: str, value: int) -> None:
     (rack / f"opt/rack/gpus/{gpu}/{name}").write_text(f"{value}\n")
-
-
-def test_only_hosts_of_the_gpu_group_have_gpus() -> None:
-    assert set(inventory.hosts("gpu")) < set(inventory.hosts())
-    assert inventory.hosts("no such group") == {}
 
 
 def test_slots_hold_eight_gpus_and_four_switches_by_pci_id(tmp_path: Path) -> None:
