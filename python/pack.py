@@ -1,6 +1,6 @@
-"""Packs the package into one file that runs wherever there is a python3, and nothing else: `python3 python/pack.py`.
+"""Packs the package into one file that needs nothing but a python3: `python3 python/pack.py`.
 
-The result, python/dist/qwen-runtime, is the same for the same sources, whoever packs them and when.
+The result, python/dist/qwen-runtime, is the same for the same sources, on any machine and at any time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
 def pack() -> bytes:
-    """The executable: an interpreter line and a zip archive of the sources, which Python runs as it is."""
+    """The executable: an interpreter line and a zip archive of the sources, which Python runs directly."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         sources = PACKAGE / "src"

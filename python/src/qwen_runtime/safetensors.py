@@ -1,4 +1,4 @@
-"""Reads what a safetensors file says of itself, without loading it.
+"""Reads the header of a safetensors file, without loading the file.
 
 Format: 8 bytes little-endian header length, a JSON header {tensor: {dtype, shape, data_offsets}}, then the data, which
 the tensors fill without holes. Source: https://github.com/huggingface/safetensors#format
@@ -33,7 +33,7 @@ JSON_ERRORS = (ValueError, KeyError, IndexError, TypeError, AttributeError, Recu
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """dtype in safetensors' spelling (BF16, F8_E4M3, ...), shape in elements."""
+    """Form of one tensor: dtype in safetensors' spelling (BF16, F8_E4M3, ...), shape in elements."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -47,7 +47,7 @@ class Tensor:
 
 
 def read_header(path: Path) -> dict[str, Tensor]:
-    """Tensors of the file by name. ValueError says what is wrong with it, OSError that it cannot be read."""
+    """Tensors of the file by name. Raises ValueError with what is wrong, or OSError when it cannot be read."""
     with path.open("rb") as file:
         size_bytes = os.fstat(file.fileno()).st_size
         header_bytes = int.from_bytes(file.read(8), "little")
@@ -57,7 +57,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
 
 
 def parse_header(header: bytes, data_bytes: int) -> dict[str, Tensor]:
-    """Tensors that a header describes, which must fill data_bytes exactly. ValueError says what is wrong."""
+    """Tensors that a header describes; they must fill data_bytes exactly. Raises ValueError with what is wrong."""
     try:
         table = json.loads(header.decode(), object_pairs_hook=_without_duplicates)
         metadata = table.pop("__metadata__", {})
@@ -79,7 +79,7 @@ def parse_header(header: bytes, data_bytes: int) -> dict[str, Tensor]:
 
 
 def read_index(path: Path) -> dict[str, str]:
-    """Tensor name to shard file name. ValueError where the file is not such an index."""
+    """Shard file of each tensor. Raises ValueError when the file is no such index."""
     if path.stat().st_size > MAX_INDEX_BYTES:
         raise ValueError(f"more than {MAX_INDEX_BYTES} bytes")
     return parse_index(path.read_bytes())
@@ -97,7 +97,7 @@ def parse_index(content: bytes) -> dict[str, str]:
 
 
 def parse_tensor(entry: Mapping[str, object]) -> Tensor:
-    """Tensor of {dtype, shape}. ValueError, KeyError or TypeError where it is none."""
+    """Tensor of {dtype, shape}. Raises ValueError, KeyError or TypeError when the entry is none."""
     dtype, shape = entry["dtype"], entry["shape"]
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         raise ValueError(f"dtype {reprlib.repr(dtype)}")
@@ -133,5 +133,5 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _reason(error: Exception) -> str:
-    """Not repr(): that of a UnicodeDecodeError holds the whole file."""
+    """Type and text of the error; the repr() of a UnicodeDecodeError would hold the whole file."""
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Sizes as people read them. Bytes are whole numbers everywhere; only text is rounded."""
+"""Sizes as text for people. Bytes are whole numbers everywhere; only text is rounded."""
 
 GIB = 2**30
 TERA = 10**12
@@ -6,7 +6,7 @@ GIGA = 10**9
 
 
 def gib(size_bytes: float) -> str:
-    """In GiB with one digit, as engines and nvidia-smi count memory."""
+    """Memory in GiB with one digit, as engines and nvidia-smi count it."""
     return f"{size_bytes / GIB:.1f} GiB"
 
 

@@ -18,7 +18,7 @@ from qwen_runtime.errors import Error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    # The kernel keeps from process 1 of a container each signal that it has no handler for.
+    # The kernel does not deliver a signal to process 1 of a container unless there is a handler for it.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     arguments = list(sys.argv[1:] if argv is None else argv)
     extra: list[str] = []
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # `... | head` has seen enough; nothing may be written to it at the end either
+    except BrokenPipeError:  # the reader, such as `head`, is gone; the flush at exit must not write to it either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Error as error:
         print(error, file=sys.stderr)

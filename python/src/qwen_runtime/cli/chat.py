@@ -74,7 +74,7 @@ def _read() -> str | None:
 
 
 def _answer(client: Client, model: str, messages: list[Message], max_tokens: int | None) -> str:
-    """Print the answer as it arrives; returns as much of it as was waited for."""
+    """Prints the answer as it arrives and returns it, or the part before Ctrl-C."""
     pieces: list[str] = []
     stream = client.stream_chat(model, messages, max_tokens=max_tokens)
     with contextlib.closing(stream), contextlib.suppress(KeyboardInterrupt):

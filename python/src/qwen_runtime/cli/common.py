@@ -1,4 +1,4 @@
-"""What the commands share: how one is added to the parser, and the types of its options."""
+"""Shared parts of the commands: how one is added to the parser, and the types of its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`qwen-runtime weights distribute`: who gets a model from whom when many hosts need it."""
+"""`qwen-runtime weights distribute`: schedules the transfers of a model to many hosts."""
 
 from __future__ import annotations
 

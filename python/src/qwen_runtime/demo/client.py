@@ -1,4 +1,4 @@
-"""Asks an OpenAI-compatible endpoint, over HTTP alone, so that a host without any Python package can."""
+"""Client of an OpenAI-compatible endpoint, for hosts that have the standard library alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Message = dict[str, str]
 
 class Client:
     def __init__(self, endpoint: str, api_key: str, *, timeout_s: float = 600.0) -> None:
-        """endpoint: up to and with /v1; timeout_s: the longest silence, not the longest answer."""
+        """endpoint: URL up to and including /v1; timeout_s: the longest silence, not the longest answer."""
         if not endpoint.startswith(("http://", "https://")):
             raise UsageError(f"endpoint {endpoint!r}", "http://HOST:PORT/v1 or https://HOST/v1", "Correct the address.")
         self._endpoint, self._api_key, self._timeout_s = endpoint.rstrip("/"), api_key, timeout_s
@@ -37,7 +37,7 @@ class Client:
     def stream_chat(
         self, model: str, messages: list[Message], *, max_tokens: int | None = None
     ) -> Generator[str, None, None]:
-        """Pieces of the answer as they arrive. HostError where it breaks off before its end."""
+        """Pieces of the answer as they arrive. Raises HostError when it breaks off before its end."""
         question: dict[str, Any] = {"model": model, "messages": messages, "stream": True}
         if max_tokens is not None:
             question["max_tokens"] = max_tokens

@@ -1,6 +1,6 @@
-"""GGUF to what engines load: bfloat16 safetensors in shards, tokenizer with chat template, generation config, manifest.
+"""Converts GGUF to what engines load: bfloat16 shards, tokenizer, chat template, generation config, manifest.
 
-The result appears under its final name whole or not at all: it is made in a directory beside the target and renamed.
+The result appears under its final name whole or not at all: it is built in a directory beside the target, then renamed.
 """
 
 from __future__ import annotations

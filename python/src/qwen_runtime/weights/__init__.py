@@ -1,6 +1,6 @@
 """Model directories: described by a manifest, verified against it, staged from a mirror or from neighbours.
 
-manifest.json is written once, where the files are known to be good, and travels with them.
+manifest.json is written once, where the files are known to be good, and is copied with them.
 """
 
 from qwen_runtime.weights.files import MANIFEST_NAME, STAGE_AGAIN

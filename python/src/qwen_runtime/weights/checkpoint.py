@@ -1,4 +1,4 @@
-"""What the files of a model are to each other: shards and their index, and what serving needs beside them."""
+"""Relations between the files of a model: shards and their index, and the parts that serving needs beside them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NEEDED = ("configuration", "tokenizer", "chat_template", "generation_config")
 CONFIGURATION = "config.json"
 GENERATION_CONFIG = "generation_config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-# Any one of these sets makes a tokenizer; the first file of a set stands for it.
+# Any one of these sets is a tokenizer; messages name the first file of a set.
 TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
 CHAT_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 COMPLETE = "Add the file, as the model's publisher offers it."
 
 
 def coverage(directory: Path, paths: Iterable[str]) -> tuple[dict[str, str], list[Fault]]:
-    """The file that holds each of NEEDED, and a fault for each that no file holds."""
+    """File for each part in NEEDED, and a fault for each part that no file holds."""
     present = set(paths)
     tokenizers = [names[0] for names in TOKENIZERS if present.issuperset(names)]
     templates = [name for name in CHAT_TEMPLATES if name in present]
@@ -48,11 +48,11 @@ def coverage(directory: Path, paths: Iterable[str]) -> tuple[dict[str, str], lis
         for name in (CONFIGURATION, GENERATION_CONFIG)
         if name in present and not _object(directory / name)
     ]
-    return {part: found[0] for part, found in holders.items() if found}, faults
+    return {part: names[0] for part, names in holders.items() if names}, faults
 
 
 def _object(path: Path) -> Mapping[str, object]:
-    """The JSON object in the file; empty where there is none."""
+    """The JSON object in the file; empty when the file holds none."""
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
@@ -61,10 +61,10 @@ def _object(path: Path) -> Mapping[str, object]:
 
 
 def read_headers(directory: Path, paths: Iterable[str]) -> tuple[dict[str, dict[str, Tensor]], list[Fault]]:
-    """Tensors of each safetensors file among the paths, and a fault for each whose header is wrong."""
-    read = {path: _read_header(directory, path) for path in sorted(paths) if path.endswith(SUFFIX)}
-    tensors = {path: found for path, found in read.items() if not isinstance(found, Fault)}
-    return tensors, [found for found in read.values() if isinstance(found, Fault)]
+    """Tensors of each safetensors file among the paths, and a fault for each wrong header."""
+    headers = {path: _read_header(directory, path) for path in sorted(paths) if path.endswith(SUFFIX)}
+    tensors = {path: header for path, header in headers.items() if not isinstance(header, Fault)}
+    return tensors, [header for header in headers.values() if isinstance(header, Fault)]
 
 
 def _read_header(directory: Path, path: str) -> dict[str, Tensor] | Fault:
@@ -75,7 +75,7 @@ def _read_header(directory: Path, path: str) -> dict[str, Tensor] | Fault:
 
 
 def tensor_faults(directory: Path, tensors: Mapping[str, Mapping[str, Tensor]], *, indexed: bool) -> list[Fault]:
-    """Shards, given as their tensors by file, against each other and, if there is one, against the index."""
+    """Compares the shards, given as tensors by file, with each other and with the index if there is one."""
     if not tensors:
         return [Fault(f"*{SUFFIX}", "nothing", "the model's weights", COMPLETE)]
     faults, holders = _holders(tensors)
@@ -91,7 +91,7 @@ def tensor_faults(directory: Path, tensors: Mapping[str, Mapping[str, Tensor]], 
 
 
 def _holders(tensors: Mapping[str, Mapping[str, Tensor]]) -> tuple[list[Fault], dict[str, str]]:
-    """Which file holds each tensor; a tensor in two files is a fault."""
+    """Faults of tensors that are in two files, and the file that holds each tensor."""
     faults: list[Fault] = []
     holders: dict[str, str] = {}
     for shard, names in tensors.items():

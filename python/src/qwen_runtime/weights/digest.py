@@ -16,7 +16,7 @@ from typing import TypeVar
 from qwen_runtime.weights.passing import Passing
 from qwen_runtime.weights.progress import Progress
 
-# Small enough to stay in a core's own cache between the read and the digest, which costs less than a larger read saves.
+# It stays in a core's own cache between the read and the digest, which saves more than a larger read would.
 CHUNK_BYTES = 128 << 10
 
 Item = TypeVar("Item")
@@ -29,16 +29,16 @@ def cores() -> int:
 
 
 def sha256_of(path: Path, progress: Progress | None = None) -> str:
-    """Hexadecimal digest of a file as it is on the disk; OSError where it cannot be read."""
+    """Hexadecimal digest of a file as it is on the disk. Raises OSError when it cannot be read."""
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # not from memory, where it may still lie
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # read the disk, not the kernel's cache
         feed(digest, file.fileno(), progress)
     return digest.hexdigest()
 
 
 def feed(digest: hashlib._Hash, descriptor: int, progress: Progress | None = None) -> int:
-    """Updates the digest with a whole file, at whose begin the descriptor has to stand; returns its length in bytes."""
+    """Updates the digest with a whole file and returns its length in bytes. The descriptor must be at its beginning."""
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     block = memoryview(bytearray(CHUNK_BYTES))
     passing = Passing(descriptor)
@@ -56,7 +56,7 @@ def feed(digest: hashlib._Hash, descriptor: int, progress: Progress | None = Non
 def in_parallel(
     task: Callable[[Item], Result], items: Iterable[Item], workers: int, progress: Progress
 ) -> dict[Item, Result]:
-    """Result of the task for each item. The first exception, an interrupt too, cancels the rest and is raised."""
+    """Result of the task for each item. The first exception, also an interrupt, cancels the rest and is raised."""
     pool = ThreadPoolExecutor(max_workers=workers)
     try:
         futures: dict[Future[Result], Item] = {pool.submit(task, item): item for item in items}
@@ -69,9 +69,9 @@ def in_parallel(
 
 
 def sums(directory: Path, sizes: Mapping[str, int], progress: Progress) -> dict[str, str | OSError]:
-    """Digest of each file below the directory, or why it cannot be read.
+    """Digest of each file below the directory, or the error that kept it from being read.
 
-    sizes in bytes: the largest files are begun first, so that all cores end at about the same time.
+    sizes: in bytes. The largest files start first, so that all cores end at about the same time.
     """
 
     def attempt(path: str) -> str | OSError:

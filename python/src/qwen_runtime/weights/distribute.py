@@ -1,9 +1,9 @@
 """Schedules transfers of a model to many hosts, so that the mirror's link is not the limit.
 
-The mirror feeds the first `mirror_fan_out` hosts and no other, since nothing would make later ones wait for it. Then
-every host that has the model feeds `fan_out` others: with each round those that have it grow by the factor
-1 + fan_out. `qwen-runtime weights share` holds a host to its fan-out, and `qwen-runtime weights stage --neighbour`
-waits for the host that the schedule names, so nothing else keeps the order.
+The mirror feeds the first `mirror_fan_out` hosts and no other, because nothing would make later ones wait for it. Then
+every host that has the model feeds `fan_out` others, so their number grows by the factor 1 + fan_out with each round.
+Nothing else has to keep the order: `qwen-runtime weights share` holds a host to its fan-out, and
+`qwen-runtime weights stage --neighbour` waits for the host that the schedule names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Schedule:
         return tuple(transfer for round_ in self.rounds for transfer in round_)
 
     def neighbours(self) -> dict[str, list[str]]:
-        """For each host the hosts to ask before the mirror: its giver, then its giver's giver and so on."""
+        """Hosts that each host asks before the mirror: its giver, then its giver's giver and so on."""
         chains: dict[str, list[str]] = {}
         for transfer in self.transfers:
             above = [] if transfer.giver == MIRROR else [transfer.giver, *chains[transfer.giver]]
@@ -42,7 +42,7 @@ class Schedule:
 
 
 def schedule(hosts: Sequence[str], fan_out: int, mirror_fan_out: int) -> Schedule:
-    """Rounds in which every host gets the model once, from one that had it before the round; hosts in their order."""
+    """Rounds in which every host, in the given order, gets the model once from a giver that had it before the round."""
     waiting = iter(hosts)
     complete: list[str] = []
     rounds: list[tuple[Transfer, ...]] = []
@@ -50,13 +50,15 @@ def schedule(hosts: Sequence[str], fan_out: int, mirror_fan_out: int) -> Schedul
     while takers := list(islice(waiting, len(givers))):
         rounds.append(tuple(Transfer(giver, taker) for giver, taker in zip(givers, takers, strict=False)))
         complete += takers
-        givers = complete * fan_out  # everyone's first taker before anyone's second: a short round is spread evenly
+        givers = (
+            complete * fan_out
+        )  # each giver's first taker before any second one, so that a short round is spread evenly
     return Schedule(tuple(rounds), fan_out, mirror_fan_out)
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Links carry this many bytes per second each way at once; the network between them is no limit."""
+    """Rates of the links, in each direction at once. The network between them is assumed to be no limit."""
 
     size_bytes: float
     host_bytes_per_s: float
@@ -66,9 +68,9 @@ class Site:
 @dataclass(slots=True)
 class Outcome:
     finished_s: dict[str, float] = field(default_factory=dict)
-    """By host: seconds from the beginning until it has the model."""
+    """Seconds from the beginning until a host has the model, by host."""
     most_uploads: Counter[str] = field(default_factory=Counter)
-    """By giver: how many it fed at the same time, at most."""
+    """Largest number of hosts that a giver fed at the same time, by giver."""
     mirror_bytes: float = 0
 
     @property
@@ -79,7 +81,7 @@ class Outcome:
 def simulate(schedule: Schedule, site: Site) -> Outcome:
     """Plays the schedule: a transfer begins when its giver has the model and a free slot, whatever the round.
 
-    Each giver's link is shared evenly by those that it feeds; a taker takes at most what its own link carries.
+    The hosts that a giver feeds share its link evenly; a taker takes at most what its own link carries.
     """
     outcome = Outcome()
     queued = list(schedule.transfers)

@@ -19,7 +19,7 @@ def listing(faults: list[Fault]) -> str:
 
 
 def is_inside(path: str) -> bool:
-    """Whether a manifest may list the path: relative, in its shortest form, staying below the directory, printable."""
+    """Whether a manifest may list the path: relative, in its shortest form, below the directory, printable."""
     pure = PurePosixPath(path)
     return (
         path == str(pure)
@@ -33,7 +33,7 @@ def is_inside(path: str) -> bool:
 
 
 def files_in(directory: Path) -> set[str]:
-    """Every file and link below the directory but the manifest, relative, with forward slashes."""
+    """Every file and link below the directory except the manifest, as relative paths with forward slashes."""
 
     def walk() -> Iterator[str]:
         for parent, folders, names in os.walk(directory):
@@ -45,18 +45,21 @@ def files_in(directory: Path) -> set[str]:
 
 
 def shape_fault(directory: Path, path: str, size_bytes: int | None = None) -> Fault | None:
-    """Whether the path is a regular file, reached through no link, of that size."""
+    """A fault unless the path is a regular file of that size that no link leads to."""
     needed = "a regular file" if size_bytes is None else f"{size_bytes} bytes"
     for step in (*reversed(PurePosixPath(path).parents), PurePosixPath(path)):
-        place = directory / step
-        if step.name and place.is_symlink():
+        current = directory / step
+        if step.name and current.is_symlink():
             return Fault(
-                path, f"a link to {place.readlink()}", "a regular file", "Put the file itself there (cp --dereference)."
+                path,
+                f"a link to {current.readlink()}",
+                "a regular file",
+                "Put the file itself there (cp --dereference).",
             )
-    place = directory / path
-    if not place.is_file():
-        return Fault(path, "no regular file" if place.exists() else "nothing", needed, STAGE_AGAIN)
-    found_bytes = place.stat().st_size
+    file = directory / path
+    if not file.is_file():
+        return Fault(path, "no regular file" if file.exists() else "nothing", needed, STAGE_AGAIN)
+    found_bytes = file.stat().st_size
     if size_bytes is not None and found_bytes != size_bytes:
         return Fault(path, f"{found_bytes} bytes", needed, STAGE_AGAIN)
     return None

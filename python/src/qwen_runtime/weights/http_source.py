@@ -1,4 +1,4 @@
-"""A model's directory behind HTTP: a mirror's, or one that a neighbour shares.
+"""A source over HTTP: a model's directory of a mirror, or one that a neighbour shares.
 
 Redirects are not followed, and no proxy, cookie or password is used: a mirror is named by the URL that has the files.
 """
@@ -21,7 +21,7 @@ BUSY = (http.client.TOO_MANY_REQUESTS, http.client.SERVICE_UNAVAILABLE)
 
 
 class HttpSource:
-    """`timeout_s` is how long the server may be silent. Connections are kept open, one for each thread that asks."""
+    """Keeps its connections open, one for each thread that asks. `timeout_s`: longest silence of the server."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
         try:
@@ -53,14 +53,14 @@ class HttpSource:
     def open(self, entry: FileEntry, offset: int) -> Body:
         connection, response = self._get(entry.path, {"Range": f"bytes={offset}-"} if offset else {})
         try:
-            begins_at = _where_it_begins(response, entry.size, offset)
+            begins_at = _offset_of_answer(response, entry.size, offset)
         except SourceFault:
             self.discard(connection)
             raise
         return _HttpBody(self, connection, response, begins_at, entry.size - begins_at, self._timeout_s)
 
     def close(self) -> None:
-        """Ends every connection, those too on which other threads wait or are about to."""
+        """Ends every connection, also those that other threads wait for or are about to use."""
         self._closed = True
         while self._idle:
             self.discard(self._idle.pop())
@@ -125,7 +125,7 @@ class _HttpBody:
         if not self._left_bytes:
             return 0
         with reachable(self._timeout_s):
-            # One receive, where the response's own readinto would wait until the view is full.
+            # One receive; the response's own readinto would wait until the view is full.
             count = self._response.fp.readinto1(view[: self._left_bytes])
         if not count:
             raise Unreachable(f"a connection that closed {self._left_bytes} bytes too early", "the whole file")
@@ -143,7 +143,7 @@ class _HttpBody:
 
 @contextmanager
 def reachable(timeout_s: float) -> Iterator[None]:
-    """Says what went wrong with a connection as a fault of the source."""
+    """Raises what goes wrong with a connection as a fault of the source."""
     try:
         yield
     except TimeoutError as error:
@@ -164,14 +164,14 @@ def _check_status(response: http.client.HTTPResponse, *expected: int) -> None:
     if status in BUSY:
         raise NotYet(f"status {status} ({response.reason})", "a source that has it and is not busy")
     if 300 <= status < 400:
-        where = response.getheader("Location")
-        raise SourceFault(f"a redirect to {where}", "the file itself; redirects are not followed")
+        target = response.getheader("Location")
+        raise SourceFault(f"a redirect to {target}", "the file itself; redirects are not followed")
     kind = Unreachable if status >= 500 else SourceFault
     raise kind(f"status {status} ({response.reason})", " or ".join(map(str, expected)))
 
 
-def _where_it_begins(response: http.client.HTTPResponse, size_bytes: int, offset: int) -> int:
-    """Offset of the answer's first byte; a fault where its length is not that of the rest of the file."""
+def _offset_of_answer(response: http.client.HTTPResponse, size_bytes: int, offset: int) -> int:
+    """Offset of the answer's first byte. Raises SourceFault unless the answer is as long as the rest of the file."""
     _check_status(response, http.client.OK, http.client.PARTIAL_CONTENT)
     begins_at = 0
     if response.status == http.client.PARTIAL_CONTENT:

@@ -1,10 +1,10 @@
-"""manifest.json: what a model directory holds, written where the files are good, checked wherever they are copied to.
+"""manifest.json: the list of a model directory's files, written at their good source and checked at every copy.
 
     {"format": 2, "model", "revision",
      "covers": {"configuration": PATH, "tokenizer": PATH, "chat_template": PATH, "generation_config": PATH},
      "files": [{"path", "size", "sha256", "tensors": {NAME: {"dtype", "shape"}}}, ...]}
 
-Every file of the directory but the manifest itself, sorted by path, one a line; tensors for safetensors files only.
+It lists every file of the directory except itself, sorted by path, one a line; only safetensors files have tensors.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ Refuse = Callable[[str, str], WeightsError]
 class FileEntry:
     path: str
     size: int
-    """Bytes."""
+    """Size in bytes."""
     sha256: str
     tensors: Mapping[str, Tensor] = field(default_factory=dict, hash=False)
-    """By name; empty for files that are no safetensors."""
+    """Tensors by name; empty for files of other formats than safetensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Manifest:
     model: str
     revision: str
     covers: Mapping[str, str] = field(hash=False)
-    """What serving needs beside the weights, and the file that holds it: see checkpoint.NEEDED."""
+    """File for each part that serving needs beside the weights: see checkpoint.NEEDED."""
     files: tuple[FileEntry, ...]
 
     @property
@@ -54,14 +54,14 @@ class Manifest:
 
     @property
     def tensors(self) -> dict[str, Mapping[str, Tensor]]:
-        """By safetensors file."""
+        """Tensors of each safetensors file."""
         return {entry.path: entry.tensors for entry in self.files if entry.path.endswith(safetensors.SUFFIX)}
 
 
 def write_manifest(directory: Path, model: str, revision: str, *, report: bool = False) -> Manifest:
-    """Digests every file and writes the manifest, whole or not at all; with its progress on stderr if `report`.
+    """Digests every file and writes the manifest, whole or not at all. `report`: progress on stderr.
 
-    WeightsError names everything that keeps the model from being served; then nothing is written.
+    Raises WeightsError with every reason why the model cannot be served; then nothing is written.
     """
     manifest = _describe(directory, model, revision, report)
     partial = directory / PARTIAL_NAME
@@ -79,7 +79,7 @@ def write_manifest(directory: Path, model: str, revision: str, *, report: bool =
 def _describe(directory: Path, model: str, revision: str, report: bool) -> Manifest:
     if not directory.is_dir():
         raise WeightsError(f"{directory} is not a directory", "a model's files", "Name the directory of the model.")
-    paths = sorted(files_in(directory) - {PARTIAL_NAME})  # what a run that was cut off left
+    paths = sorted(files_in(directory) - {PARTIAL_NAME})  # an interrupted run may have left it
     faults = [fault for path in paths if (fault := shape_fault(directory, path))]
     if not faults:
         covers, faults = checkpoint.coverage(directory, paths)
@@ -91,14 +91,14 @@ def _describe(directory: Path, model: str, revision: str, report: bool) -> Manif
     size_bytes = sum(sizes.values())
     with on_stderr("manifest", size_bytes) if report else Progress("", size_bytes) as progress:
         sums = digest.sums(directory, sizes, progress)
-    entries = [FileEntry(path, sizes[path], _proven(path, sums[path]), tensors.get(path, {})) for path in paths]
+    entries = [FileEntry(path, sizes[path], _readable(path, sums[path]), tensors.get(path, {})) for path in paths]
     return Manifest(model, revision, covers, tuple(entries))
 
 
-def _proven(path: str, found: str | OSError) -> str:
-    if isinstance(found, OSError):
-        raise WeightsError(f"{path} cannot be read ({found.strerror})", "a readable file", "Look at the disk (dmesg).")
-    return found
+def _readable(path: str, sha256: str | OSError) -> str:
+    if isinstance(sha256, OSError):
+        raise WeightsError(f"{path} cannot be read ({sha256.strerror})", "a readable file", "Look at the disk (dmesg).")
+    return sha256
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -115,7 +115,7 @@ def _plain(entry: FileEntry) -> dict[str, object]:
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Parses and checks the manifest itself; nothing that it names is opened."""
+    """Parses and checks the manifest alone; the files that it names are not opened."""
     path = directory / MANIFEST_NAME
     if not directory.is_dir():
         raise WeightsError(
@@ -133,7 +133,7 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def parse(content: bytes, where: str) -> Manifest:
-    """The manifest in the content; `where` names it in messages."""
+    """The manifest in the content; messages name it by `where`."""
 
     def refuse(found: str, needed: str) -> WeightsError:
         return WeightsError(f"{where}: {found}", needed, STAGE_AGAIN)

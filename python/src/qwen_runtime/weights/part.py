@@ -1,4 +1,4 @@
-"""The bytes of one file that have arrived so far, on the disk, with their digest."""
+"""The part of one file that has arrived so far: its bytes on the disk, and their digest."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ EARLIER_RUN = "an earlier run"
 
 
 class Part:
-    """Takes up what an earlier run left at the path; those bytes are digested again, and none is trusted."""
+    """Continues the bytes that an earlier run left at the path. They are digested again; none is trusted."""
 
     def __init__(self, path: Path, expected_bytes: int, progress: Progress) -> None:
         self.path, self._progress = path, progress
         self.givers: set[str] = set()
-        """Labels of the sources whose bytes are in it."""
+        """Labels of the sources whose bytes the part holds."""
         self.size_bytes = 0
         self._digest = hashlib.sha256()
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -39,9 +39,9 @@ class Part:
         return self._digest.hexdigest()
 
     def take(self, body: Body, giver: str, stall_s: float) -> None:
-        """Appends a body to its end. A source that breaks off raises SourceFault; what it brought until then is kept.
+        """Appends a whole body. When the source breaks off, raises SourceFault and keeps the bytes that have arrived.
 
-        A thread of its own digests one block while the next one arrives.
+        A second thread digests one block while the next one arrives.
         """
         if body.begins_at != self.size_bytes:
             self.restart()
@@ -72,7 +72,7 @@ class Part:
         self.givers.clear()
 
     def keep_as(self, path: Path) -> None:
-        """Puts the whole file under its name, readable by all; it is on the disk before it has the name."""
+        """Gives the whole file its name, readable by all. Its bytes are on the disk before it has the name."""
         os.fchmod(self._descriptor, 0o644)
         os.fsync(self._descriptor)
         Passing(self._descriptor, self.size_bytes).let_go()
@@ -87,7 +87,10 @@ class Part:
 
 
 def _fill(block: memoryview, body: Body, stall_s: float) -> tuple[int, SourceFault | None]:
-    """Bytes put into the block: fewer than it holds at the end, or where the source breaks off or is next to silent."""
+    """Number of bytes put into the block, and the fault that ended it early.
+
+    It is less than the block holds at the end of the file, or when the source breaks off or is almost silent.
+    """
     filled = 0
     deadline = time.monotonic() + stall_s
     while filled < len(block):

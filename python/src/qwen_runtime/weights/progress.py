@@ -1,4 +1,4 @@
-"""How far a long piece of work is: on a terminal one line that moves, elsewhere a line now and then."""
+"""Progress of long work: one line that moves on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Offers the verified models below a directory to neighbours, by HTTP and for reading only.
+"""Offers the verified models below a directory to neighbours, over HTTP and read-only.
 
-Only what manifests list is offered, at /MODEL/PATH, and only once the model agrees with its manifest (fast). Files go
-out from the kernel's cache without passing through this process. `fan_out` hosts are fed at a time: another one is told
-to come back, so that a host's link and disk are never shared by more than was planned.
+Only files that a manifest lists are offered, at /MODEL/PATH, and only once the model agrees with its manifest (fast
+verification). Files go from the kernel's cache to the network without passing through this process. `fan_out` hosts are
+fed at a time. Another host is told to come back, so that no more hosts than planned share a host's link and disk.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model as its manifest was when it was verified: `stamp` changes when another one is put in its place."""
+    """A model as its manifest was when it was verified. `stamp` changes when another manifest replaces it."""
 
     stamp: tuple[int, int]
     sizes: dict[str, int]
 
 
 class Shelf:
-    """What is offered: models appear, change and go while the server runs."""
+    """The offered models, which appear, change and go while the server runs."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -51,7 +51,7 @@ class Shelf:
         self._lock = threading.Lock()
 
     def open(self, path: str) -> io.FileIO:
-        """The file at /MODEL/PATH; Refused where that is not offered, or not yet."""
+        """The file at /MODEL/PATH. Raises Refused when it is not offered, or not yet."""
         model, _, name = path.removeprefix("/").partition("/")
         if not model or model.startswith("."):
             raise Refused(HTTPStatus.NOT_FOUND, "no model of that name")
@@ -66,8 +66,8 @@ class Shelf:
     def _offer(self, model: str, directory: Path) -> Offer:
         with self._lock:
             try:
-                found = (directory / MANIFEST_NAME).stat()
-                stamp = (found.st_ino, found.st_mtime_ns)
+                status = (directory / MANIFEST_NAME).stat()
+                stamp = (status.st_ino, status.st_mtime_ns)
                 offer = self._offers.get(model)
                 if offer is None or offer.stamp != stamp:
                     manifest = verify(directory, full=False)
@@ -79,7 +79,7 @@ class Shelf:
 
 
 class Slots:
-    """Hosts that are being fed. A host keeps its place while one of its connections is open."""
+    """Slots for hosts that are fed. A host keeps its slot while one of its connections is open."""
 
     def __init__(self, hosts: int) -> None:
         self._hosts = hosts
@@ -147,13 +147,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _send(self, file: io.FileIO) -> None:
         size_bytes = file.seek(0, io.SEEK_END)
-        asked = re.fullmatch(r"bytes=(\d{1,18})-(\d{1,18})?", self.headers.get("Range", ""))
-        first, last = (int(asked[1]), int(asked[2] or size_bytes - 1)) if asked else (0, size_bytes - 1)
+        wanted = re.fullmatch(r"bytes=(\d{1,18})-(\d{1,18})?", self.headers.get("Range", ""))
+        first, last = (int(wanted[1]), int(wanted[2] or size_bytes - 1)) if wanted else (0, size_bytes - 1)
         last = min(last, size_bytes - 1)
-        if asked and first > last:
+        if wanted and first > last:
             raise Refused(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"{size_bytes} bytes in all")
-        self.send_response(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK)
-        if asked:
+        self.send_response(HTTPStatus.PARTIAL_CONTENT if wanted else HTTPStatus.OK)
+        if wanted:
             self.send_header("Content-Range", f"bytes {first}-{last}/{size_bytes}")
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(last + 1 - first))
@@ -174,7 +174,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def bind(directory: Path, address: str, port: int, fan_out: int) -> Server:
-    """A server that is bound and not yet serving. HostError where the address cannot be had."""
+    """A server that is bound and not yet serving. Raises HostError when the address cannot be used."""
     if not directory.is_dir():
         raise UsageError(f"{directory} is not a directory", "the directory above the models", "Correct the path.")
     try:

@@ -1,6 +1,6 @@
-"""Where a model's files can be had: a directory here, a mirror or a neighbour by HTTP (http_source.py).
+"""Sources of a model's files: a directory on this host, or a mirror or a neighbour over HTTP (http_source.py).
 
-A source only brings bytes. Whether they are the right ones is for the manifest to say, and for whoever asked.
+A source only brings bytes. The caller checks them against the manifest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from qwen_runtime.weights.manifest import MAX_BYTES, FileEntry
 
 
 class SourceFault(Exception):
-    """A source did not do what it should; another one may, or the same one later."""
+    """A source failed; another one, or the same one later, may succeed."""
 
     def __init__(self, found: str, needed: str) -> None:
         self.found, self.needed = found, needed
@@ -26,16 +26,16 @@ class Unreachable(SourceFault):
 
 
 class NotYet(SourceFault):
-    """The source says that it will have the file, or time for it, later."""
+    """The source says that it has no file, or no time for it, yet."""
 
 
 class Body(Protocol):
-    """A file's bytes from `begins_at` to its end."""
+    """Bytes of a file from `begins_at` to its end."""
 
     begins_at: int
 
     def readinto(self, view: memoryview) -> int:
-        """Bytes put into the view, at least one; 0 once the whole file was read. SourceFault where it breaks off."""
+        """Number of bytes put into the view; 0 only at the end of the file. Raises SourceFault when it breaks off."""
         ...
 
     def close(self) -> None: ...
@@ -45,11 +45,11 @@ class Source(Protocol):
     label: str
 
     def manifest(self) -> bytes:
-        """The source's manifest.json. SourceFault where it has none."""
+        """The source's manifest.json. Raises SourceFault when it has none."""
         ...
 
     def open(self, entry: FileEntry, offset: int) -> Body:
-        """The file from `offset` on, or from the beginning where the source cannot do that. SourceFault otherwise."""
+        """The file from `offset` on, or from its beginning if the source has no ranges; or SourceFault."""
         ...
 
     def close(self) -> None: ...

@@ -131,7 +131,7 @@ class _Staging:
             )
 
     def _candidates(self, entry: FileEntry) -> list[Path]:
-        """Files here that may be the entry: an earlier run's, and the one of the directory that is to be replaced."""
+        """Files on this host that may be the entry: an earlier run's, and the one of the directory to be replaced."""
         roots = (self._area.files, self._target)
         return [root / entry.path for root in roots if not shape_fault(root, entry.path, entry.size)]
 
@@ -217,7 +217,7 @@ def _authority(sources: Sequence[Source], options: Options) -> tuple[bytes, Mani
         except SourceFault as fault:
             refusals.append(f"{source.label}/{MANIFEST_NAME}: {fault.found}")
             continue
-        # Before it is read: nothing that the site did not vouch for decides anything.
+        # Checked before it is parsed: a manifest that the site did not pin must decide nothing.
         _refuse_another_manifest(source, content, options.manifest_sha256)
         manifest = parse(content, f"{source.label}/{MANIFEST_NAME}")
         if options.model not in (None, manifest.model):
@@ -231,7 +231,7 @@ def _authority(sources: Sequence[Source], options: Options) -> tuple[bytes, Mani
 
 
 def _refuse_another_manifest(source: Source, content: bytes, pinned: str | None) -> None:
-    """A source that answers with another manifest is not passed over: somebody has to look at it."""
+    """Refuses a manifest other than the pinned one. The next source is not tried: a person has to look at this one."""
     sha256 = hashlib.sha256(content).hexdigest()
     if pinned not in (None, sha256):
         raise WeightsError(
@@ -255,12 +255,12 @@ def _refuse_what_is_no_model(target: Path) -> None:
 def _sum(path: Path, progress: Progress) -> str | None:
     try:
         return digest.sha256_of(path, progress)
-    except OSError:  # what cannot be read is fetched anew
+    except OSError:  # it is fetched again
         return None
 
 
 def _link(path: Path, destination: Path) -> None:
-    """The same bytes and no more space; owned and readable as if they had been fetched."""
+    """Links the same bytes, which takes no more space; owner and mode are those of a fetched file."""
     os.link(path, destination)
     os.chown(destination, os.geteuid(), os.getegid())
     os.chmod(destination, FILE_MODE)

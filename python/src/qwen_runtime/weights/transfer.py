@@ -1,4 +1,4 @@
-"""One file from whichever source brings it whole and right, in the order in which sources were given."""
+"""Fetches one file: asks the sources in their order until one brings it whole and right."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ GO_ON = "run again: what was fetched well is kept, a model in use is untouched."
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: `stall_s` without an answer or a block of it, `pause_s` between attempts, `neighbour_s` for a neighbour
-    that has nothing yet or is busy."""
+    """Longest waits, in seconds.
+
+    stall_s: for an answer, or for a block of it.
+    neighbour_s: for a neighbour that has nothing yet or is busy.
+    pause_s: between attempts.
+    """
 
     stall_s: float
     neighbour_s: float
@@ -33,7 +37,7 @@ class Patience:
 
 
 class Supplier:
-    """A source and what this run knows of it. A neighbour is waited for; anything else fails at once."""
+    """A source and this run's record of it. A neighbour is waited for; any other source fails at once."""
 
     def __init__(self, source: Source, *, neighbour: bool = False, proven: bool = False) -> None:
         self.source, self.neighbour = source, neighbour
@@ -51,7 +55,7 @@ class Supplier:
         return time.monotonic() < self._resting_until
 
     def prove(self, manifest: bytes) -> None:
-        """Once a run: raises NotYet where the source holds another revision."""
+        """Compares manifests once a run. Raises NotYet when the source holds another revision."""
         with self._lock:
             if not self._proven:
                 if self.source.manifest() != manifest:
@@ -65,7 +69,7 @@ class Supplier:
                 self._last_useful = time.monotonic()
 
     def failed(self) -> None:
-        """From now on others are asked first, for a while."""
+        """Puts the source behind the others for REST_S."""
         self._resting_until = time.monotonic() + REST_S
 
     def is_worth_waiting_for(self, patience: Patience) -> bool:
@@ -73,7 +77,7 @@ class Supplier:
 
 
 class Transfer:
-    """Brings files into `parts` until they are whole. Safe to use from many threads."""
+    """Fetches files into `parts` until they are whole. Safe to use from many threads."""
 
     def __init__(
         self, manifest: bytes, suppliers: Sequence[Supplier], parts: Path, patience: Patience, progress: Progress
@@ -82,9 +86,10 @@ class Transfer:
         self._patience, self._progress = patience, progress
 
     def fetch(self, entry: FileEntry, destination: Path) -> Fault | None:
-        """Puts the file at the destination, or says why no source has it right.
+        """Puts the file at the destination, or returns the fault of every source.
 
-        WeightsError where no source answers at all: other files would fare no better. OSError is this host's own.
+        Raises WeightsError when no source answers at all, because other files would fail too. Raises OSError when this
+        host fails.
         """
         part = Part(self._parts / hashlib.sha256(entry.path.encode()).hexdigest(), entry.size, self._progress)
         try:
@@ -110,7 +115,7 @@ class Transfer:
         return False
 
     def _try(self, supplier: Supplier, entry: FileEntry, part: Part, attempts: _Attempts) -> None:
-        if supplier.rests:  # so do all others
+        if supplier.rests:  # all others rest too
             self._progress.sleep(self._patience.pause_s * attempts.strikes[supplier])
         before = part.size_bytes
         try:
@@ -134,25 +139,25 @@ class Transfer:
 
 @dataclass(slots=True)
 class _Attempts:
-    """What was tried for one file. A source that failed ATTEMPTS times, or gave something wrong, is asked no more."""
+    """Attempts for one file. A source that failed ATTEMPTS times, or gave wrong bytes, is not asked again."""
 
     suppliers: Sequence[Supplier]
     strikes: Counter[Supplier] = field(default_factory=Counter)
     faults: dict[str, SourceFault] = field(default_factory=dict)
 
     def next(self) -> Supplier | None:
-        """The first source in order, those that failed lately last."""
+        """The next source: the first in order, but those that failed recently come last."""
         usable = [supplier for supplier in self.suppliers if self.strikes[supplier] < ATTEMPTS]
         return min(usable, key=lambda supplier: supplier.rests, default=None)
 
     def strike(self, supplier: Supplier, fault: SourceFault, count: int = 1) -> None:
-        """None counts against a source that broke off after some progress: it may go on from there."""
+        """Records a fault. `count` is 0 for a source that broke off after some progress: it may go on from there."""
         self.faults[supplier.label] = fault
         self.strikes[supplier] += count
         supplier.failed()
 
     def blame(self, part: Part, fault: SourceFault) -> None:
-        """The bytes are wrong: surely the fault of a single giver; of several, nobody knows whose."""
+        """Strikes the givers of wrong bytes. A single giver is certainly at fault; of several, any may be."""
         for supplier in self.suppliers:
             if supplier.label in part.givers:
                 self.strike(supplier, fault, ATTEMPTS if len(part.givers) == 1 else 1)

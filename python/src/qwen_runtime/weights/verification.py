@@ -1,4 +1,4 @@
-"""A model directory against its manifest."""
+"""Compares a model directory with its manifest."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CHECK_DISK = "Look at the disk (dmesg), then stage the model again."
 
 
 def verify(directory: Path, *, full: bool, report: bool = False) -> Manifest:
-    """Raises WeightsError that names every fault.
+    """Returns the manifest. Raises WeightsError with every fault.
 
-    Fast: presence, sizes, no other files and no links; safetensors headers against the manifest and the index. Full:
-    SHA-256 of every file as well, with its progress on stderr if `report`.
+    Fast: presence, sizes, no other files and no links; safetensors headers against the manifest and the index.
+    full: SHA-256 of every file as well. `report`: progress on stderr.
     """
     manifest = read_manifest(directory)
     with on_stderr("verify", manifest.size_bytes) if full and report else Progress("", 0) as progress:
@@ -53,22 +53,22 @@ def find_faults(directory: Path, manifest: Manifest, *, full: bool, progress: Pr
 
 
 def _header_faults(directory: Path, manifest: Manifest, broken: set[str]) -> list[Fault]:
-    """Headers and index against the tensors of the manifest. What is broken already is not told twice."""
+    """Compares headers and index with the tensors of the manifest. Files with a fault get no second one."""
     tensors, faults = checkpoint.read_headers(directory, manifest.tensors.keys() - broken)
-    for path, found in tensors.items():
-        faults += _tensor_differences(path, found, manifest.tensors[path])
+    for path, header in tensors.items():
+        faults += _tensor_differences(path, header, manifest.tensors[path])
     reported = broken | {fault.subject for fault in faults}
     indexed = any(entry.path == INDEX_NAME for entry in manifest.files) and INDEX_NAME not in broken
-    more = checkpoint.tensor_faults(directory, manifest.tensors, indexed=indexed)
-    return faults + [fault for fault in more if fault.subject not in reported]
+    between_files = checkpoint.tensor_faults(directory, manifest.tensors, indexed=indexed)
+    return faults + [fault for fault in between_files if fault.subject not in reported]
 
 
 def _tensor_differences(path: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[Fault]:
-    """One fault for the first tensor that is not as the manifest says."""
+    """One fault for the first tensor that differs from the manifest."""
     for name in sorted(found.keys() | expected.keys()):
         if found.get(name) != expected.get(name):
-            is_, should_be = found.get(name, "absent"), expected.get(name, "none of that name")
-            return [Fault(path, f"tensor {name!r}: {is_}", f"{should_be}", STAGE_AGAIN)]
+            tensor, needed = found.get(name, "absent"), expected.get(name, "none of that name")
+            return [Fault(path, f"tensor {name!r}: {tensor}", str(needed), STAGE_AGAIN)]
     return []
 
 
@@ -76,9 +76,9 @@ def _digest_faults(directory: Path, entries: list[FileEntry], progress: Progress
     sums = digest.sums(directory, {entry.path: entry.size for entry in entries}, progress)
     faults = []
     for entry in entries:
-        found = sums[entry.path]
-        if isinstance(found, OSError):
-            faults.append(Fault(entry.path, f"a read error ({found.strerror})", "a readable file", CHECK_DISK))
-        elif found != entry.sha256:
-            faults.append(Fault(entry.path, f"SHA-256 {found}", entry.sha256, STAGE_AGAIN))
+        sha256 = sums[entry.path]
+        if isinstance(sha256, OSError):
+            faults.append(Fault(entry.path, f"a read error ({sha256.strerror})", "a readable file", CHECK_DISK))
+        elif sha256 != entry.sha256:
+            faults.append(Fault(entry.path, f"SHA-256 {sha256}", entry.sha256, STAGE_AGAIN))
     return faults
