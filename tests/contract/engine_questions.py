@@ -1,4 +1,4 @@
-"""Asked of the serving environment, by its own Python: do the engines take what was planned?
+"""A program for the serving environment's Python: do the engines take what was planned?
 
     python engine_questions.py QUESTIONS
 
@@ -24,8 +24,8 @@ QUIET = {"VLLM_TARGET_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL
 
 
 def ask_vllm(arguments: Sequence[str], config: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What vLLM's own parser and checks make of `vllm serve DIR` with these arguments; with a config.json, what its
-    configuration of the model is too. That starts a process for each question, which takes seconds."""
+    """The result of vLLM's own parser and checks for `vllm serve DIR` with these arguments; with a config.json, its
+    configuration of the model too. That starts a process for each question, which takes seconds."""
     from vllm.config import CacheConfig
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
@@ -62,7 +62,7 @@ def ask_vllm(arguments: Sequence[str], config: dict[str, Any] | None = None) -> 
 
 
 def ask_transformers(arguments: Sequence[str]) -> dict[str, Any]:
-    """Which owner knows each keyword; the configuration is made with its values, so that it checks them."""
+    """The owner that knows each keyword; the configuration is made with its values, so that it checks them."""
     from transformers import ContinuousBatchingConfig, PreTrainedModel
 
     given = {name: int(value) if value.isdigit() else value for name, value in keywords(arguments).items()}
@@ -75,7 +75,7 @@ def ask_transformers(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def ask_environment(names: Sequence[str]) -> dict[str, bool]:
-    """Which environment variables vLLM reads."""
+    """The environment variables that vLLM reads, of those named."""
     from vllm import envs
 
     return {name: name in envs.environment_variables for name in names}

@@ -1,4 +1,4 @@
-"""What is planned is what the engines of the locked serving environment take, said by their own parsers."""
+"""Plans are taken by the engines of the locked serving environment: their own parsers say so."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def rank_of(plan: Plan) -> Rank | None:
 
 
 def command(plan_of_site: Plan, rank: Rank | None) -> list[str]:
-    """What `qwen-runtime serve --plan` runs on one node, without the program and the model's directory."""
+    """The command that `qwen-runtime serve --plan` runs on one node, without the program and the model's directory."""
     wishes, planned = plan_of_site.request.wishes, tuple(plan_of_site.launch["vllm"])
     return vllm.command(
         EngineSpec(Path("m"), "coder", 8080, wishes.context_tokens, "bfloat16", planned=planned, rank=rank)
@@ -94,7 +94,7 @@ def config_of(plan_of_site: Plan) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
-    """One process answers everything: vLLM alone takes half a minute to import."""
+    """Answers to all questions, by one process: vLLM alone takes half a minute to import."""
     plans = {name: drawn(name) for name in PLANS}
     of_vllm: dict[str, dict[str, Any]] = {
         name: {"config": config_of(plan_of_site), "arguments": plan_of_site.launch["vllm"]}

@@ -1,4 +1,4 @@
-"""What a client gets for the tool calls that Qwen3-Coder writes, made by the server code of the pinned vLLM.
+"""Clients get the tool calls that Qwen3-Coder writes, from the server code of the pinned vLLM.
 
 Streams are cut at every border between two bytes. What that code gets wrong stands in LIMITS and, for people, in
 docs/engines-vllm.md: a version of vLLM that mends one fails here, and then both lines go.

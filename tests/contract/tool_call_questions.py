@@ -1,4 +1,4 @@
-"""Asked of the serving environment, by its own Python: what does a client get for what a model wrote?
+"""A program for the serving environment's Python: what does a client get for what a model wrote?
 
     python tool_call_questions.py QUESTIONS
 
@@ -113,7 +113,7 @@ class Server:
 
 
 async def accumulate(stream: AsyncIterator[str]) -> View:
-    """What clients do with the events: text and arguments are joined, a call is known by its index."""
+    """Joins events as clients do: text and arguments are joined, a call is known by its index."""
     content, calls, finish = "", {}, None
     async for line in stream:
         data = line.removeprefix("data: ").strip()

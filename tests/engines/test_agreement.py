@@ -1,6 +1,6 @@
 """Engines vllm and transformers on the same weights in float32: what must be equal, and the list of what is not.
 
-docs/engines.md tells the differences to people; those that a request can show are held here, so that the list is true.
+docs/engines.md lists the differences. Those that a request can show are held here, so that the list is true.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ DIFFERENT: list[tuple[str, Json, int, int]] = [
 
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Client]]:
-    """One start of each, side by side."""
+    """Both engines, started once, side by side."""
     manifests = sorted((CACHE / "models" / MODEL).glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
     if not PYTHON.exists() or not manifests:
         pytest.skip("needs the serving environment (`make contract`) and the converted model (`make up`)")

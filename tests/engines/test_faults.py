@@ -56,7 +56,7 @@ def test_a_process_of_the_engine_that_fails_ends_the_pod(
 
 @pytest.mark.parametrize("engine", OWN)
 def test_a_supervisor_that_is_stopped_and_then_killed_takes_its_engine_with_it(start: Start, engine: str) -> None:
-    """As Kubernetes kills it after its probes: until then the engine answers, and nothing is left afterwards."""
+    """Kubernetes kills it so after its probes. Until then the engine answers, and nothing is left afterwards."""
     process, api, health = start(engine=engine)
     process.wait_ready(health)
     family = process.family()

@@ -1,4 +1,4 @@
-"""Writes a Qwen3-MoE of random weights in fp32, with a tokenizer of bytes, into the directory that is given."""
+"""Writes a Qwen3-MoE of random weights in fp32, with a tokenizer of bytes, into the directory of its argument."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def gateway(pods: Pods) -> Client:
 
 @pytest.fixture(scope="session")
 def schema(pods: Pods) -> dict[str, Any]:
-    """What the served engine documents of its API."""
+    """The API as the served engine documents it."""
     return json.loads(pods.read(pods.names()[0], "/openapi.json"))
 
 

@@ -1,4 +1,4 @@
-"""What the served engine's own schema allows and what it does not, through the gateway: all of it gets an answer.
+"""Requests that the served engine's own schema allows, and others, all get an answer through the gateway.
 
 Fewer examples than tests/engines/vllm/test_contract.py asks an engine by itself for, and none of its own findings.
 """

@@ -57,7 +57,7 @@ def test_what_the_model_writes_arrives_as_calls_streamed_and_not(served: Client,
 
 @pytest.mark.parametrize("choice", [ADD, "required"], ids=["named", "required"])
 def test_a_call_that_is_demanded_is_made(served: Client, choice: object) -> None:
-    """Its arguments are what the small model makes of it: its answer is cut before they end."""
+    """The small model makes up the arguments: its answer is cut before they end."""
     status, answer = served.ask(
         CHAT, {**BODIES[CHAT], "tools": [TOOL], "tool_choice": choice, "temperature": 0, "max_tokens": 64}
     )

@@ -1,4 +1,4 @@
-"""What tests/engines/vllm asks an engine of the environment for, asked of the served image through the gateway."""
+"""The bad requests and clients of tests/engines/vllm, sent to the served image through the gateway."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_client_that_leaves_before_it_has_asked_is_forgotten(served: Client, s
 
 
 def test_a_client_that_leaves_a_stream_takes_its_answer_with_it(served: Client, pods: Pods) -> None:
-    """One that does not stream leaves unseen: the gateway hands its request on and waits for the whole answer."""
+    """A client that does not stream leaves unseen: the gateway hands its request on and waits for the whole answer."""
     before = pods.metric(TOKENS)
     connection = send(served, COMPLETIONS, {**LONG, "stream": True})
     wait_for_engine(lambda: pods.metric(RUNNING) == 1, "the request's begin")

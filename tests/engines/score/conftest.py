@@ -1,4 +1,4 @@
-"""Tiny models of the families, what a plain pass says of a few lines, and the command that scores them."""
+"""Tiny models of the families, their plain scores of a few lines, and the command that scores them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 
 @pytest.fixture
 def start(models: Models, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """The command on its way, with LINES as its input and tmp_path/output.json as its output."""
+    """Starts the command, with LINES as its input and tmp_path/output.json as its output."""
     source, output = tmp_path / "input.jsonl", tmp_path / "output.json"
     source.write_text("".join(json.dumps(line) + "\n" for line in LINES))
 

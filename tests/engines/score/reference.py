@@ -1,4 +1,4 @@
-"""Run by the serving environment's Python: makes a tiny model of each family and scores lines the plainest way.
+"""A program for the serving environment's Python: makes a tiny model of each family and scores lines the plainest way.
 
     python reference.py DIR LINES
 

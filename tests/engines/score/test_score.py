@@ -1,4 +1,4 @@
-"""A pipeline of stages says what one process says, both say what the model says, and a stage that dies ends all."""
+"""A pipeline of stages and one process give the model's own scores, and a stage that dies ends all."""
 
 from __future__ import annotations
 

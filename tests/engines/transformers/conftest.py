@@ -18,7 +18,7 @@ PAGE_TOKENS, PAGES, WAITING, TIMEOUT_S = 32, 64, 4, 120
 
 @pytest.fixture(scope="session")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
-    """The tiny model's directory, and what transformers' own `generate` answers with it."""
+    """The tiny model's directory, and the answers of transformers' own `generate` with it."""
     return make_oracle(tmp_path_factory.mktemp("tiny"), "llama")
 
 
@@ -58,7 +58,7 @@ def client(serve: Serve) -> Client:
 
 @pytest.fixture
 def idle(client: Client) -> Iterator[Client]:
-    """A server that is asked for nothing before and after the test."""
+    """A server that has no request before and after the test."""
     running = "transformers:num_requests_running"
     wait_for_engine(lambda: client.metric(running) == 0, "an idle server")
     yield client

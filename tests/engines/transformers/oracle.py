@@ -1,4 +1,4 @@
-"""Run by the serving environment's Python: makes a tiny model and says what transformers' own `generate` answers.
+"""A program for the serving environment's Python: makes a tiny model and writes the answers of its own `generate`.
 
     python oracle.py DIR llama|llama_tied|qwen3_moe
 

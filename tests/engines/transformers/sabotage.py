@@ -1,4 +1,4 @@
-"""The engine's own server, except that a request with the seed 666 kills its worker as an error of the model would."""
+"""The engine's own server, except that a request with the seed 666 kills its worker like an error of the model."""
 
 from __future__ import annotations
 

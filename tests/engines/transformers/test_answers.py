@@ -1,4 +1,4 @@
-"""What a client gets is what the model says, whatever else the server answers at the same time."""
+"""A client gets what the model says, whatever else the server answers at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the contract allows is answered, whatever it does not is refused in its shape, and nothing is a 500."""
+"""A request that the contract allows is answered, any other is refused in its shape, and none gets a 500."""
 
 from __future__ import annotations
 

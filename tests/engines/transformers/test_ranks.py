@@ -1,4 +1,4 @@
-"""One model over several ranks: one process's tokens, and one end for all."""
+"""A model over several ranks: the tokens of one process, and one end for all."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def group(
 
 
 def ranks(process: Process) -> list[int]:
-    """Process ids, as the log has them."""
+    """Process ids, from the log."""
     [pids] = re.findall(r"the engine runs as processes ([\d, ]+)", process.log())
     return [int(pid) for pid in pids.split(", ")]
 

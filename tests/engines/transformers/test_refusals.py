@@ -1,4 +1,4 @@
-"""What can't be done is refused with a 400 that names the field; nothing is ignored and nothing breaks the server."""
+"""A request that can't be done gets a 400 that names the field; nothing is ignored and nothing breaks the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One vLLM of a tiny model for all tests that leave it as it was."""
+"""A vLLM of a tiny model for all tests that leave it as it was."""
 
 from __future__ import annotations
 

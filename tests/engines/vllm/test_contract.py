@@ -1,6 +1,6 @@
-"""Over vLLM's own server: what its schema allows and what it does not gets an answer, and the next good request too.
+"""Requests that vLLM's own schema allows, and others, all get an answer, and the next good request too.
 
-Asked are the paths that the gateway hands on. What vLLM is known to answer with a 500 stands in test_trouble.py.
+The paths are those that the gateway hands on. test_trouble.py has what vLLM is known to answer with a 500.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two real processes of vLLM as a group: one process's tokens, and one process's end."""
+"""A group of two real processes of vLLM: the tokens of one process, and one end for both."""
 
 from __future__ import annotations
 

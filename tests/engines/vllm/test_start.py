@@ -1,4 +1,4 @@
-"""A second start of vLLM that finds what the first one compiled."""
+"""A second start of vLLM finds what the first one compiled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.engines import TINY, engines
 
 
 def start_and_ask(model: Path, logs: Path) -> None:
-    """With graphs; all else in these tests is eager."""
+    """A vLLM with graphs; all others in these tests are eager."""
     logs.mkdir()
     with engines(model, logs) as make:
         process, api, health = make(own=("--no-enforce-eager",))

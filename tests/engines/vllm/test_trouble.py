@@ -1,5 +1,5 @@
-"""vLLM and bad company: requests that are none, clients that leave, read late or say nothing. It answers the next good
-request as it answered the first."""
+"""vLLM and bad clients: malformed requests, clients that disconnect, read late or send nothing. It answers the next
+good request as it answered the first."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def first_answer(client: Client) -> list[int]:
 
 @pytest.fixture
 def vllm(client: Client, first_answer: list[int]) -> Iterator[Client]:
-    """After each test nothing runs any more, and the next good request is answered as the first."""
+    """Checks that after each test nothing runs any more, and the next good request is answered as the first."""
     yield client
     wait_for_engine(lambda: client.metric(RUNNING) == 0, "the end of every request")
     assert answer(client) == first_answer
@@ -84,7 +84,7 @@ def test_strange_text_is_text(vllm: Client, path: str, body: Json) -> None:
 
 @pytest.mark.parametrize(("reason", "path", "body"), KNOWN_FAILURES, ids=lambda value: str(value)[:40])
 def test_a_known_failure_of_vllm_is_one_still(vllm: Client, reason: str, path: str, body: Json) -> None:
-    """Once a version mends it, its row and its line in the documentation go."""
+    """A version that mends it fails here: then remove its row, and its line in the documentation."""
     assert vllm.ask(path, {**body, "max_tokens": 1})[0] == 500, reason
 
 

@@ -1,4 +1,4 @@
-"""What is refused before a weight is read, with the reason."""
+"""Refusals before a weight is read, each with its reason."""
 
 from __future__ import annotations
 

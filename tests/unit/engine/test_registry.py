@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -21,6 +22,12 @@ from tests.support.processes import SOURCE
 from tests.support.waiting import wait_until
 
 REPO = SOURCE.parents[1]
+ELSEWHERE = [
+    path
+    for folder in (SOURCE / "qwen_runtime", REPO / "pulumi/qwen_stack")
+    for path in sorted(folder.rglob("*.py"))
+    if SOURCE / "qwen_runtime/engine" not in path.parents
+]
 
 
 @pytest.fixture
@@ -69,6 +76,13 @@ def test_an_engine_of_the_registry_is_served(tmp_path: Path, model_dir: Path) ->
         finally:
             server.kill()
             server.wait()
+
+
+@pytest.mark.parametrize("path", ELSEWHERE, ids=lambda path: str(path.relative_to(REPO)))
+def test_no_module_outside_the_engines_names_one(path: Path) -> None:
+    """A module that compares names has to be found and changed for each new engine."""
+    texts = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    assert not texts & registry.ENGINES.keys()
 
 
 def is_ready(health_port: int) -> bool:

@@ -1,4 +1,4 @@
-"""What is scored, how it is divided, and what is refused before a model is loaded."""
+"""Texts are scored whole, divided into batches, or refused before a model is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What vLLM is started with, and what is read from it."""
+"""The command line and environment of vLLM, and the counters that are read from it."""
 
 from __future__ import annotations
 

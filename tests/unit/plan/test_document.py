@@ -1,4 +1,4 @@
-"""What other programs read: the surface that is promised, and one message for whoever meets a plan without a fit."""
+"""Programs read the promised keys of a plan, and get the same message where it does not fit."""
 
 from __future__ import annotations
 

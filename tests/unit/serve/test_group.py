@@ -155,7 +155,7 @@ def test_a_supervisor_that_is_stopped_ends_the_group_and_itself_once_it_runs_aga
 
 
 def test_supervisors_that_all_stood_still_blame_nobody(pair: list[Runtime]) -> None:
-    """As on hosts that are paused, or so busy that nobody runs."""
+    """This happens on hosts that are paused, or so busy that no process runs."""
     for number, pause_s in ((signal.SIGSTOP, 5.0), (signal.SIGCONT, 2.0)):
         for runtime in pair:
             runtime.signal(number)

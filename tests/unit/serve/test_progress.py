@@ -1,4 +1,4 @@
-"""Stalled is an engine that has requests and moves no token; busy, idle and untold are not stalled."""
+"""An engine has stalled when it has requests and moves no token. A busy, idle or silent one has not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor in bad surroundings: what it needs it says, and what it can't notice it does not claim."""
+"""The supervisor on a bad host: it says what it needs, and does not claim to notice what it can't."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOT_OF_ITS_OWN = ("unshare", "--user", "--map-root-user", "--mount")
 
 
 def surrounding(*mounts: str, user: int = 0) -> tuple[str, ...]:
-    """A command's own mounts, which need no rights outside, and then its user."""
+    """A namespace with mounts of its own, which needs no rights outside it, and then the user again."""
     become = f"exec unshare --user --map-user={user}" if user else "exec"
     return (*ROOT_OF_ITS_OWN, "sh", "-ec", " && ".join([*mounts, f'{become} "$@"']), "sh")
 
@@ -113,7 +113,7 @@ def test_weights_that_change_while_they_are_loaded_are_never_served(
 
 
 def test_weights_that_change_under_a_server_that_has_loaded_them_do_not_end_it(start: Start, model_dir: Path) -> None:
-    """Nothing watches them: the next start does, and looks into the bytes only with --verify full."""
+    """Nothing watches the files. The next start checks them, and reads their bytes only with --verify full."""
     runtime = start()
     runtime.wait_ready()
     (model_dir / SHARDS[0]).touch()

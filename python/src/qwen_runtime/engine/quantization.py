@@ -42,7 +42,7 @@ def _torchao_int8() -> Any:
 def _bitsandbytes_int8() -> Any:
     from transformers import BitsAndBytesConfig
 
-    # It says in every layer of every step that inputs become float16 for the product.
+    # bitsandbytes logs in every layer of every step that inputs become float16 for the product.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     return BitsAndBytesConfig(load_in_8bit=True)
 

@@ -9,7 +9,7 @@ from typing import IO
 
 from qwen_runtime.serve import journal
 
-# As Python writes an exception: its class, perhaps with its module, and what it says; a logger may write first.
+# An exception as Python writes it: its class, perhaps with its module, and its text; a logger may write first.
 EXCEPTION = re.compile(r"(?:^|\s|\])(?:[a-z_]\w*\.)*([A-Z]\w*(?:Error|Exception|Failure|Exhausted)): (.+)$")
 LEVEL = re.compile(r"(?:^|\s|\[)(?:ERROR|CRITICAL|FATAL)\b\W*(?:\d\d-\d\d [\d:]+ )?(?:\[[^]]*\] )?(\w.*)$")
 # Lines that only follow from a failure, whose cause was written before.

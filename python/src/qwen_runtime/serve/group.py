@@ -201,7 +201,7 @@ class Follower(Group):
         def ask() -> None:
             if 0 in self._peers:
                 _send(self._peers[0], {"drain": f"rank {self._rank}: {reason}"})
-            else:  # nothing runs yet that could be waited for
+            else:  # no request runs yet
                 self._report(Kind.END, reason)
 
         self._loop.call_soon_threadsafe(ask)
@@ -223,7 +223,7 @@ class Follower(Group):
     async def _join(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Message]:
         """The connection, and the leader's first message on it. Without that message it tries again."""
         while True:
-            # Not there yet, or its name is not, or strangers hold all of its places.
+            # The leader is not there yet, or its name is not, or strangers hold all of its places.
             with contextlib.suppress(OSError, Lost):
                 reader, writer = await asyncio.open_connection(self._address, self._port, limit=MAX_LINE_BYTES)
                 with contextlib.ExitStack() as stack:

@@ -45,7 +45,7 @@ def write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Write:
 
 
 def server_words(settings: planned.Settings, *extra: str) -> list[str]:
-    """What the server is started with, after the interpreter and the module."""
+    """The arguments of the server, after the interpreter and the module."""
     return transformers.command(spec(settings, Path("m"), *extra))[3:]
 
 
