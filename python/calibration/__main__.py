@@ -6,8 +6,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from python.calibration.fit import fit
-from python.calibration.tables import written_anew
+from .fit import fit
+from .tables import written_anew
 
 for argument in sys.argv[1:]:
     path = Path(argument)

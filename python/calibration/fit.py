@@ -10,7 +10,7 @@ from qwen_runtime.plan.roofline import Efficiency, Prediction, Roofline
 from qwen_runtime.sizing import gpus
 from qwen_runtime.sizing.memory import MAX_SEQUENCES, account
 
-from python.calibration.measurements import MEASUREMENTS, Measurement, shape_of
+from .measurements import MEASUREMENTS, Measurement, shape_of
 
 # Where the search begins, and what no share may pass.
 _START = Efficiency(0.8, 0.5, 0.5, 0.3, 0.2, 40e-6, 40e-6, 30e-6, 500e-6, 20e-3, 1.5, 2.0)

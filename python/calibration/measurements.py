@@ -75,7 +75,7 @@ def _coder(gpu: str, users: float, tokens: tuple[int, int], tpot_ms: float, ttft
 
 
 def _single(model: str, layout: Layout, rate: float, *, fit: bool = False) -> Measurement:
-    """One stream of 2,048 tokens on H20 96 GB; the source states tokens per second."""
+    """A stream of 2,048 tokens on H20 96 GB; the source states tokens per second."""
     return Measurement(
         f"SGLang, {layout.gpus} x h20-96gb, {layout.name}", model, "h20-96gb", layout, 1, 1, 2048, _QWEN, 1 / rate,
         fit=fit,
@@ -140,7 +140,7 @@ MEASUREMENTS = (
 
 @dataclass(frozen=True, slots=True)
 class MemoryAccount:
-    """What vLLM said of the memory of one GPU, in bytes or tokens; what it did not say is None."""
+    """vLLM's own account of the memory of one GPU, in GiB. A number that it did not print is None."""
 
     name: str
     model: str

@@ -9,8 +9,8 @@ from qwen_runtime.sizing import gpus
 from qwen_runtime.sizing.memory import account
 from qwen_runtime.units import GIB
 
-from python.calibration.fit import compare
-from python.calibration.measurements import MEMORY_ACCOUNTS, shape_of
+from .fit import compare
+from .measurements import MEMORY_ACCOUNTS, shape_of
 
 
 def written_anew(text: str) -> str:

@@ -101,8 +101,8 @@ def known() -> dict[str, Shape]:
 
 def find(name: str) -> Shape | None:
     """A catalogue entry whatever the case of the name, with or without `Qwen/` before it, or by its short name."""
-    wanted = full_name(name.lower()).rpartition("/")[2]
-    return next((shape for key, shape in known().items() if key.lower() == wanted), None)
+    plain = full_name(name.lower()).rpartition("/")[2]
+    return next((shape for key, shape in known().items() if key.lower() == plain), None)
 
 
 def get(name: str) -> Shape:
