@@ -10,7 +10,7 @@ from qwen_stack.components.kubernetes import label_everything, pull_with_login
 from qwen_stack.components.model_server import ModelServer, ModelServerArgs
 from qwen_stack.components.monitoring import Monitoring, MonitoringArgs
 from qwen_stack.components.namespace import Namespace
-from qwen_stack.specs.gateway import haproxy_config, route
+from qwen_stack.specs import haproxy
 
 
 def run() -> None:
@@ -43,7 +43,7 @@ def run() -> None:
             namespace=namespace.name,
             gateway=settings.gateway,
             image=settings.images.gateway,
-            configuration=haproxy_config(settings.gateway, route(settings)),
+            configuration=haproxy.configuration(settings.gateway, haproxy.route(settings)),
             api_keys=config.api_keys(settings),
         ),
     )

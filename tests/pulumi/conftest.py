@@ -11,6 +11,7 @@ import yaml
 from qwen_stack import config
 from qwen_stack.settings import GatewayTimeouts
 from qwen_stack.specs import gateway as specs
+from qwen_stack.specs import haproxy
 
 from . import gateway_site
 
@@ -50,10 +51,10 @@ def settings(local: dict[str, Any]) -> Any:
 @pytest.fixture
 def site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
     here = gateway_site.Site(tmp_path)
-    route = specs.Route(
+    route = haproxy.Route(
         (
-            specs.Upstream("model-server", "tiny", "models.test", 2048),
-            specs.Upstream("model-server-second", "tiny-second", "variant.test", 1024),
+            haproxy.Upstream("model-server", "tiny", "models.test", 2048),
+            haproxy.Upstream("model-server-second", "tiny-second", "variant.test", 1024),
         ),
         upstream_port=here.model_port,
         health_port=here.health_port,
@@ -62,7 +63,7 @@ def site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
         keys_dir=str(tmp_path),
     )
     gateway = settings.gateway.model_copy(update={"timeouts": GatewayTimeouts(request_seconds=3)})
-    text = specs.haproxy_config(gateway, route)
+    text = haproxy.configuration(gateway, route)
     assert "parse-resolv-conf" in text
     text = text.replace("parse-resolv-conf", f"nameserver fake 127.0.0.1:{here.dns_port}")
     (tmp_path / "haproxy.cfg").write_text(text)

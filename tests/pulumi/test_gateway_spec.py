@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from qwen_stack.specs import gateway, model_server
+from qwen_stack.specs import gateway, haproxy, model_server
 
 MIB = 2**20
 
 
 @pytest.mark.parametrize("body", [4096, 262_144, 1_000_000, 16_777_216])
 def test_a_buffer_holds_the_largest_body_and_its_headers(settings: Any, body: int) -> None:
-    size = gateway.buffer_bytes(settings.gateway.model_copy(update={"max_body_bytes": body}))
+    size = haproxy.buffer_bytes(settings.gateway.model_copy(update={"max_body_bytes": body}))
     assert size >= body + 16_384 + 4096
     assert size % 16_384 == 0
     assert size < 256 * MIB
@@ -22,17 +22,17 @@ def test_a_buffer_holds_the_largest_body_and_its_headers(settings: Any, body: in
 
 def test_the_memory_limit_covers_every_connection_with_both_buffers(settings: Any) -> None:
     g = settings.gateway
-    assert gateway.memory_mib(g) * MIB > 2 * g.max_connections * gateway.buffer_bytes(g)
+    assert gateway.memory_mib(g) * MIB > 2 * g.max_connections * haproxy.buffer_bytes(g)
 
 
 def test_the_upstream_is_the_model_servers_discovery_service(settings: Any) -> None:
-    config = gateway.haproxy_config(settings.gateway, gateway.route(settings))
+    config = haproxy.configuration(settings.gateway, haproxy.route(settings))
     name = model_server.discovery(settings.models[0])["metadata"]["name"]
     assert f" {name}.qwen.svc.cluster.local:8080 check port 8081 " in config
 
 
 def test_every_error_body_is_json_in_the_shape_of_openai(settings: Any) -> None:
-    config = gateway.haproxy_config(settings.gateway, gateway.route(settings))
+    config = haproxy.configuration(settings.gateway, haproxy.route(settings))
     bodies = re.findall(r" string '([^']*)'", config)
     errors = [json.loads(body)["error"] for body in bodies if "error" in body]
     assert len(errors) > 8
@@ -40,7 +40,7 @@ def test_every_error_body_is_json_in_the_shape_of_openai(settings: Any) -> None:
 
 
 def test_retries_are_as_configured_and_never_for_slow_answers(settings: Any) -> None:
-    config = gateway.haproxy_config(settings.gateway.model_copy(update={"retries": 1}), gateway.route(settings))
+    config = haproxy.configuration(settings.gateway.model_copy(update={"retries": 1}), haproxy.route(settings))
     assert "\n    retries 1\n" in config
     rules = re.findall(r"retry-on (.*)", config)
     assert len(rules) == len(settings.models)
