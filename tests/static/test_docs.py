@@ -19,12 +19,12 @@ NAMED_PATH = re.compile(
 COMMAND = re.compile(r"(?:`|^    )make ([a-z-]+)(?: SCENARIO=(\w+-[\w-]+))?(?: BENCH=(\w+))?", re.MULTILINE)
 
 
-def pages() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+def tracked(pattern: str) -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", pattern], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return [ROOT / name for name in listed.split() if (ROOT / name).is_file()]
 
 
-PAGES = pages()
+PAGES = tracked("*.md")
 DECISIONS = sorted((ROOT / "docs/adr").glob("[0-9]*.md"))
 # Decisions are history: they name the tree as it was.
 LIVING = [page for page in PAGES if page not in DECISIONS]
@@ -60,6 +60,12 @@ def named(page: Path) -> set[tuple[str, str]]:
     return {(match[1], match[2] or "") for match in matches if not match[1].startswith(OWN_SITE)}
 
 
+def ends_of(path: str) -> list[str]:
+    """A path, and what is left of it without its first folders: a page names a file as its readers look for it."""
+    parts = path.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
 def listed(index: Path) -> list[Path]:
     """Files that an index links to, in its order."""
     return [(index.parent / file).resolve() for file, _ in links(index) if file]
@@ -78,6 +84,17 @@ def test_every_link_leads_to_a_file_and_a_heading() -> None:
 def test_every_path_named_exists() -> None:
     missing = [
         f"{page.relative_to(ROOT)}: {path}" for page in LIVING for path, _ in named(page) if not (ROOT / path).exists()
+    ]
+    assert missing == []
+
+
+def test_every_python_file_named_by_the_end_of_its_path_exists() -> None:
+    ends = {part for path in tracked("*.py") for part in ends_of(path.relative_to(ROOT).as_posix())}
+    missing = [
+        f"{page.relative_to(ROOT)}: {name}"
+        for page in LIVING
+        for name in re.findall(r"`([\w./-]+\.py)`", prose(page))
+        if name not in ends
     ]
     assert missing == []
 
