@@ -15,8 +15,8 @@ import pytest
 from lab.cluster.ask import ENDPOINT
 from lab.paths import API_KEY, BIN, KUBECONFIG, SUMMARY
 
-# As in a terminal, also where the tests themselves were started in the background, which hands an ignored Ctrl-C on to
-# every process that they start.
+# A shell ignores Ctrl-C for commands in the background, and every process that these start inherits that. Tests need it
+# as in a terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def summary() -> dict[str, Any]:
-    """What the last `make up` found out."""
+    """Summary of the last `make up`."""
     return json.loads(SUMMARY.read_text())
 
 

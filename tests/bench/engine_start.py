@@ -30,7 +30,7 @@ EXPECTED_ADDED_S, EXPECTED_SHARE = 2.0, 0.5
 
 
 class Timed:
-    """A start of a server, and when what happened in it."""
+    """One start of a server, and the times of its events."""
 
     def __init__(self, log: Path, cache: Path, *command: object) -> None:
         self.port, self._started = free_port(), time.perf_counter()

@@ -29,7 +29,7 @@ from tests.support.ports import free_port
 
 STREAMS = (1, 4, 16, 64)
 COMMON = ("--max-model-len", model.CONTEXT, "--dtype", "bfloat16")
-# Who is held against whom: ours first. A share above 1 is better, in every column.
+# Pairs that are compared, ours first. A share above 1 is better in every column.
 COMPARED = (
     ("vllm", "vllm serve"),
     ("transformers", "transformers serve"),
@@ -71,9 +71,9 @@ ARMS: dict[str, Callable[[Path, Path], Arm]] = {
 
 
 def measure(running: dict[str, Arm], streams: int, rounds: int, numbers: Iterator[int]) -> dict[str, Figures]:
-    """The median of each figure. Every round has prompts of its own, the same for all: no cache knows them.
+    """The median of each figure. Each round has new prompts, the same for all engines, so that no cache knows them.
 
-    Each round goes the other way round than the last one, so that nobody always follows the same neighbour.
+    Rounds alternate the order of the engines, so that none always follows the same one.
     """
     measured: dict[str, list[Figures]] = {name: [] for name in running}
     order = list(running.items())
@@ -118,7 +118,7 @@ def collect(engines: list[str], streams: list[int], rounds: int, bandwidth: floa
 
 
 def gains(results: Results, streams: list[int]) -> dict[str, dict[str, Figures]]:
-    """How many times better, by pair and streams: more tokens, fewer seconds."""
+    """Factor by which ours is better, by pair and streams: more tokens, fewer seconds."""
 
     def gain(key: str, ours: float, other: float) -> float:
         return round(ours / other if key == "tokens_per_s" else other / ours, 2)

@@ -1,4 +1,4 @@
-"""How soon a failure ends the pod, so that Kubernetes starts another, beside what plain `vllm serve` tells of it.
+"""Seconds until a failure ends the pod, so that Kubernetes starts another, beside the signs that plain vLLM gives.
 
     make contract                                # installs the serving environment once; `make up` converts the model
     make bench BENCH=failure_detection [ARGS="--rounds 2"]
@@ -35,14 +35,14 @@ from tests.support.waiting import wait_until
 CORE = "VLLM::EngineCore"
 STALL_S = 2
 LOOKED_S = 10.0
-"""How long plain vLLM's /health is asked."""
+"""Longest time that plain vLLM's /health is asked."""
 EXPECTED_S = {"stalled, above the limit": 2.0, "rank killed": 5.0, "rank stopped": 5.0, "engine core stopped": 5.0}
 
 
 def stall(directory: Path, scratch: Path) -> float:
-    place = Path(tempfile.mkdtemp(dir=scratch))  # of each round
-    write_vllm_site(place / "site")
-    runtime = Runtime(place / "site", directory, place / "log", "--stall-seconds", str(STALL_S))
+    folder = Path(tempfile.mkdtemp(dir=scratch))  # a new one for each round
+    write_vllm_site(folder / "site")
+    runtime = Runtime(folder / "site", directory, folder / "log", "--stall-seconds", str(STALL_S))
     runtime.wait_ready()
     address = f"http://127.0.0.1:{runtime.port}/stream?seconds=60"
     stream = subprocess.Popen(["curl", "-sN", address], stdout=subprocess.DEVNULL)
@@ -79,7 +79,7 @@ def core(directory: Path, scratch: Path) -> float:
 
 
 def plain(directory: Path, scratch: Path) -> float:
-    """For how long /health of a vLLM by itself goes on saying 200 with a stopped engine core; LOOKED_S at most."""
+    """Seconds that /health of plain vLLM still says 200 after its engine core was stopped; LOOKED_S at most."""
     server = plain_vllm(directory, scratch)
     try:
         victim, client = server.process.titled(CORE), Client(server.port)

@@ -1,4 +1,4 @@
-"""How long a process takes to import the planner and plan the 480B, beside one that does nothing.
+"""Time of a process that imports the planner and plans the 480B, beside one that does nothing.
 
     python -m tests.bench.plan_480b
 
@@ -39,7 +39,7 @@ def start_ms(code: str) -> float:
 def main() -> None:
     print(f"expected: `plan` at most {EXPECTED_MS:.0f} ms above `bare`")
     for code in CODES.values():
-        start_ms(code)  # bytecode and file cache
+        start_ms(code)  # fills the bytecode and file caches
     fastest = dict.fromkeys(CODES, float("inf"))
     for _ in range(ROUNDS):
         for name, code in CODES.items():

@@ -1,4 +1,4 @@
-"""site.yml against the bare commands that it wraps, its second run, and how it scales with hosts.
+"""site.yml beside the bare commands that it wraps, its second run, and its growth with the number of hosts.
 
     python3 -m lab run python -m tests.bench.site_yml          after `make up` and `make down`
 
@@ -33,7 +33,7 @@ from tests.bench.arms import machine
 
 EXPECTED = {"site_over_commands": 1.5, "second_run_s": 30, "hosts_16_over_2": 3}
 WITHOUT_CLUSTER = "hosts"  # the phase: every role that needs no cluster
-# What tells the installed programs of this site; the bare arm gets it as files, as an operator would have it at hand.
+# Configuration of the installed programs for this site; the bare arm gets it as files, as an operator has it at hand.
 SITE_FILES = (
     *("etc/apt/keyrings/site.asc", "etc/apt/sources.list.d/site.sources", "etc/apt/apt.conf.d/60-site"),
     "etc/containerd",
@@ -42,7 +42,7 @@ SITE_FILES = (
 AUDIT_LOG = "var/log/kubernetes/audit"  # a directory that the API server asks for
 DISCOVERY = "/root/discovery.conf"
 BARE = "bench-bare"
-# The settings that are at hand stay: dpkg would ask.
+# Keeps the settings that are there: dpkg would ask.
 INSTALL = (
     "DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends -o Dpkg::Options::=--force-confold"
 )
@@ -52,11 +52,11 @@ OF_A_CLUSTER = ("*.conf", "pki", "manifests", "tmp*")
 class Run(NamedTuple):
     seconds: float
     changed: int
-    """tasks"""
+    """Tasks."""
     busy: float
-    """share of all cores: near 1, it is they that hosts wait for"""
+    """Share of all cores; near 1, hosts wait for the processors."""
     controller_s: float
-    """processor seconds of Ansible itself, what a rack whose hosts have their own processors would wait for"""
+    """Processor seconds of Ansible itself, which remain on a rack whose hosts have their own processors."""
 
 
 def main() -> None:
@@ -111,7 +111,7 @@ def measure_scaling() -> dict[str, float]:
 
 
 def boot_bare(names: list[str], with_gpus: list[str]) -> dict[str, str]:
-    """Without what a run that was killed has left on them; returns their addresses."""
+    """Makes new hosts and returns their addresses; what a killed run has left on them is removed."""
     rack.remove_scratch(names)
     return rack.ensure_scratch(names, dict.fromkeys(with_gpus, "h100"))
 
@@ -126,7 +126,7 @@ def play(addresses: dict[str, str], control: list[str], gpu: list[str], *options
         inventory = Path(folder)
         (inventory / "hosts.yml").write_text(yaml.safe_dump({"cluster": {"children": groups}}))
         (inventory / "group_vars").symlink_to(REPO / "inventory/local/group_vars")
-        # On a disk that goes with the host, and there for the second run: what that changed would count.
+        # It is on a disk that goes with the host, and there for the second run, whose changes would count.
         kubeconfig = rack.DISKS / control[0] / "root/kubeconfig"
         extra: dict[str, Any] = {"site_root": str(REPO), "kubernetes_kubeconfig_path": str(kubeconfig)}
         begun, before, children_s = time.monotonic(), machine.busy_cores_seconds(), ended_children_s()
@@ -160,7 +160,7 @@ def ended_children_s() -> float:
 
 
 def list_new_packages(name: str) -> list[str]:
-    """package=version of all that site.yml brought to a host."""
+    """Packages, as package=version, that site.yml brought to a host."""
     boot_bare([BARE], [])
     bare = set(read_packages(rack.DISKS / BARE))
     rack.remove_scratch([BARE])
@@ -173,7 +173,7 @@ def read_packages(disk: Path) -> list[str]:
 
 
 def run_bare_commands(models: list[str], names: list[str], packages: list[list[str]]) -> tuple[float, float]:
-    """Do by hand on bare hosts what site.yml did on its own; returns wall-clock seconds and the sum over commands."""
+    """Repeat the work of site.yml by hand on bare hosts; returns wall-clock seconds and the sum over commands."""
     addresses = boot_bare(names, [])
     for model, name in zip(models, names, strict=True):
         copy_site_files(model, name, addresses[name])
@@ -203,10 +203,10 @@ def run_bare_commands(models: list[str], names: list[str], packages: list[list[s
 
 
 def write_discovery(control: str, worker: str, server: str, token: str) -> None:
-    """How a host finds the cluster: with its authority and a name, since the API tells nobody without one."""
+    """Kubeconfig with the cluster's authority and a name, because the API refuses anonymous requests."""
     authority = (rack.DISKS / control / "etc/kubernetes/pki/ca.crt").read_bytes()
     cluster = {"server": server, "certificate-authority-data": base64.b64encode(authority).decode()}
-    found = {
+    kubeconfig = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "bench", "cluster": cluster}],
@@ -214,11 +214,11 @@ def write_discovery(control: str, worker: str, server: str, token: str) -> None:
         "contexts": [{"name": "join", "context": {"cluster": "bench", "user": "joining"}}],
         "current-context": "join",
     }
-    (rack.DISKS / worker / DISCOVERY.lstrip("/")).write_text(yaml.safe_dump(found))
+    (rack.DISKS / worker / DISCOVERY.lstrip("/")).write_text(yaml.safe_dump(kubeconfig))
 
 
 def copy_site_files(model: str, name: str, address: str) -> None:
-    """Lay the settings that Ansible wrote on one host onto a bare one, with that one's name and address in them."""
+    """Copy the settings that Ansible wrote on one host to a bare one, with the name and address of the latter."""
     source, target = rack.DISKS / model, rack.DISKS / name
     for path in SITE_FILES:
         (target / path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the supervisor costs an engine: the same process with its supervisor at work, and with it stopped by SIGSTOP.
+"""Cost of the supervisor for an engine: the same process with its supervisor at work, and stopped by SIGSTOP.
 
     make contract                                # installs the serving environment once; `make up` converts the model
     make bench BENCH=supervisor [ARGS="--streams 1 --rounds 24 --engine transformers"]
@@ -36,13 +36,13 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def spread(found: list[float]) -> float:
-    """How far rounds lie apart, as a share of their median: the middle half of them."""
+    """Spread of the middle half of the rounds, as a share of their median."""
     lower, middle, upper = statistics.quantiles(found, n=4)
     return (upper - lower) / middle
 
 
 def compare(server: Server, numbers: Iterator[int], streams: int, rounds: int) -> Figures:
-    """How many times better with the supervisor at work: more tokens, fewer seconds; and how far rounds lie apart."""
+    """Factor by which the engine is better with the supervisor at work, and the spread of the rounds."""
     measured: dict[str, list[Figures]] = {"at work": [], "stopped": []}
     order: list[tuple[str, Callable[[int], AbstractContextManager[object]]]]
     order = [("at work", nullcontext), ("stopped", stopped)]

@@ -1,4 +1,4 @@
-"""Memory to load a sharded checkpoint as transformers does it, beside torch's own one-file form.
+"""Memory to load a sharded checkpoint as transformers does it, beside torch's one-file format.
 
     make contract                                   # installs the serving environment once
     python -m tests.bench.weights_load [--size-gb 2]
@@ -22,7 +22,7 @@ EXPECTED_RATIO = 1.1
 MAKE = """
 import sys, torch, transformers
 place, size_bytes, shards = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
-# Embedding, head and layers of a Qwen2: as many layers as the size asks for, 12 h^2 parameters each, near enough.
+# Embedding, head and layers of a Qwen2: enough layers of about 12 h^2 parameters each for the size.
 hidden, vocabulary = 1024, 32768
 layers = max(int((size_bytes / 2 - 2 * hidden * vocabulary) / (12 * hidden**2)), 1)
 config = transformers.Qwen2Config(

@@ -37,7 +37,7 @@ def sharing(directory: Path) -> Iterator[str]:
     )
     try:
         assert process.stdout
-        process.stdout.readline()  # it says that it shares
+        process.stdout.readline()  # its line says that it shares
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -81,7 +81,7 @@ def main() -> None:
                 arm()
                 seconds[name] = min(time.perf_counter() - started, seconds.get(name, float("inf")))
                 shutil.rmtree(target)
-                os.sync()  # nobody pays for what another one wrote
+                os.sync()  # no run pays for the writes of the one before
     print(f"{size_bytes / 1e9:.1f} GB in {options.shards} shards, {len(os.sched_getaffinity(0))} cores")
     for name, taken_s in seconds.items():
         print(f"{name:18} {taken_s:7.2f} s  {size_bytes / taken_s / 1e9:6.2f} GB/s")

@@ -25,7 +25,7 @@ HASHED_BYTES = 1 << 30
 
 
 def read(path: Path) -> None:
-    """Into one buffer, as fast as the disk and the kernel give it."""
+    """Seconds to read the files into one buffer, as fast as the disk and the kernel give them."""
     buffer = bytearray(READ_BYTES)
     with path.open("rb", buffering=0) as file:
         while file.readinto(buffer):
@@ -33,7 +33,7 @@ def read(path: Path) -> None:
 
 
 def digest_seconds(size_bytes: int, cores: int) -> float:
-    """To digest so much on all cores if nothing had to be read: measured on a part of it."""
+    """Seconds to digest that size on all cores without reading it; measured on a part of it."""
     block = bytes(64 << 10)
 
     def work(_: int) -> None:

@@ -1,4 +1,4 @@
-"""Hosts have no way out: shown from tables and a refused name, not by sending anything anywhere."""
+"""Hosts have no way out: routing tables and a refused name show it; nothing is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user of the endpoint sees, through the client that users have."""
+"""The endpoint as its users see it, through the client that they use."""
 
 from __future__ import annotations
 

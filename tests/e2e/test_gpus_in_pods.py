@@ -1,4 +1,4 @@
-"""A pod on two GPUs: the runtime class brings these two and the host's driver in; without the class nothing does.
+"""A pod on two GPUs: the runtime class brings in these two and the host's driver; without it, nothing does.
 
 The runtime and the CDI specification that it reads are NVIDIA's own programs' work; the driver's files are the lab's.
 """
@@ -21,7 +21,7 @@ from lab.versions import versions
 NAME = "look-at-gpus"
 CHECKPOINT = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint"
 LIBRARIES = ("libcuda.so.1", "libnvidia-ml.so.1")
-# What runs in the pod: libraries that load and their files, what the driver and nvidia-smi list, nodes that are there.
+# The script in the pod: libraries that load and their files, GPUs of the driver and of nvidia-smi, device nodes.
 LOOK = f"""
 import ctypes, glob, json, shutil, subprocess
 loaded, count = {{}}, ctypes.c_int(0)
@@ -93,7 +93,7 @@ def without_class(spec: dict[str, Any]) -> None:
 
 
 def with_no_gpu_asked_for(spec: dict[str, Any]) -> None:
-    """Stands for the container that verifies weights."""
+    """Stand-in for the container that verifies weights."""
     [container] = spec["containers"]
     container |= {"resources": {}, "env": [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}]}
 

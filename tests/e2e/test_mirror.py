@@ -1,4 +1,4 @@
-"""The mirror is as strict as a site's: without the authority and the login nothing comes from it."""
+"""The mirror is as strict as a site's: it gives nothing without the authority and the login."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""On a machine with systemd, what `make up` installs runs no service: tried on a host of its own beside the rack."""
+"""Packages that `make up` installs start no service on a machine with systemd: tried on a host beside the rack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN_LEVEL_1 = "DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q -
 
 @pytest.fixture
 def host() -> Iterator[str]:
-    """A bare host that installs from the mirror, with the lab's code and the list of what brings services."""
+    """A bare host that installs from the mirror, with the lab's code and the list of packages with services."""
     scratch = [sys.executable, "-m", "lab", "scratch"]
     subprocess.run([*scratch, "up", HOST], cwd=REPO, check=True, capture_output=True)
     try:
@@ -63,6 +63,6 @@ def test_installed_packages_start_nothing_now_or_at_boot() -> None:
     assert set(ask(f"systemctl is-enabled {' '.join(services.ENABLED)} || true").split()) == {"disabled"}
     ask(f"test ! -e {services.POLICY}")
 
-    # What systemd's packages do not heed: it would not have been enough.
+    # systemd's packages do not heed this variable, so it would not have been enough.
     ask(f"apt-get purge -y -q {' '.join(services.ENABLED)} && {RUN_LEVEL_1} {' '.join(services.ENABLED)}")
     assert "*:9090" in listening() - before

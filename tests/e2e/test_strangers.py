@@ -28,7 +28,7 @@ Target = tuple[str, int]
 
 @pytest.fixture(params=inventory.hosts().values())
 def router(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A node as this machine's way to pods and services, one after the other."""
+    """Uses each node in turn as this machine's route to pods and services."""
     address: str = request.param
     for network in NETWORKS:
         output("ip", "route", "replace", network, "via", address)
@@ -38,7 +38,7 @@ def router(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def reachable(targets: list[Target]) -> list[Target]:
-    """Those of the targets that let a TCP connection in."""
+    """The targets that accept a TCP connection."""
 
     def connects(target: Target) -> bool:
         try:
@@ -52,7 +52,7 @@ def reachable(targets: list[Target]) -> list[Target]:
 
 
 def pods(kubectl: Callable[..., str]) -> list[Target]:
-    """Every port that a pod of the stack has on an address of its own."""
+    """Every port of the stack's pods at their own addresses."""
     items = json.loads(kubectl("get", "pods", "--namespace", "qwen", "--output", "json"))["items"]
     return [
         (pod["status"]["podIP"], port["containerPort"])

@@ -41,7 +41,7 @@ def test_hosts_of_the_lab_pass_but_for_what_is_waived(tmp_path: Path, kubectl: C
     assert code == 0, reports
     found = statuses(reports["gpu1"])
     waived = {name for name, status in found.items() if status == "waived"}
-    # There is no CUDA device here and no limit that can be raised, and the report must not say that there is.
+    # There is no CUDA device here and no limit that can be raised; the report must not claim them.
     assert waived == {"torch.cuda", "locked memory"}
     assert {found[name] for name in found.keys() - waived} == {"pass"}
     assert "driver in a container" in found

@@ -1,4 +1,4 @@
-"""What kubeadm itself asks for is what versions.yml tells a site to have."""
+"""The versions that kubeadm itself asks for are those that versions.yml tells a site to have."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def parser(description: str | None, size_gb: float) -> argparse.ArgumentParser:
 
 @contextmanager
 def room(directory: Path) -> Iterator[Path]:
-    """A folder for the benchmark's files, which are gone afterwards."""
+    """A folder for the benchmark's files; it is removed afterwards."""
     made = Path(tempfile.mkdtemp(prefix="qwen-bench-", dir=directory))
     try:
         yield made
@@ -47,7 +47,7 @@ def room(directory: Path) -> Iterator[Path]:
 
 
 def write_checkpoint(directory: Path, size_bytes: int, shards: int) -> list[Path]:
-    """Shards of random bytes with a tensor each, and the rest of a model; returns the shards."""
+    """Writes shards of random bytes with one tensor each, and the rest of a model; returns the shards."""
     write_model(directory)
     for path in directory.glob("*.safetensors"):
         path.unlink()
@@ -60,7 +60,7 @@ def write_checkpoint(directory: Path, size_bytes: int, shards: int) -> list[Path
         with path.open("wb") as file:
             file.write(len(header).to_bytes(8, "little") + header)
             for turn in range(count):
-                at = (turn * 4099 + number) % BLOCK_BYTES  # no two blocks are alike
+                at = (turn * 4099 + number) % BLOCK_BYTES  # all blocks differ
                 file.write(block[at:])
                 file.write(block[:at])
             os.fsync(file.fileno())
@@ -69,14 +69,14 @@ def write_checkpoint(directory: Path, size_bytes: int, shards: int) -> list[Path
 
 
 def forget(paths: Sequence[Path]) -> None:
-    """Takes the files out of the kernel's cache, so that they are read from the disk."""
+    """Drops the files from the kernel's cache, so that the disk is read."""
     for path in paths:
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def measure(*command: str | Path) -> Measured:
-    """Runs the command, which must end with 0: its time and the most memory that it held at once."""
+    """Runs the command, which must end with 0; returns its seconds and its peak memory."""
     started = time.perf_counter()
     process = subprocess.Popen(
         [str(word) for word in command], stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(SOURCE)}

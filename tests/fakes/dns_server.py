@@ -16,7 +16,7 @@ NO_SUCH_NAME = 3
 
 
 def question(query: bytes) -> tuple[bytes, int]:
-    """The question section of a query, and the record type that it asks for."""
+    """The question section of a query, and its record type."""
     end = query.index(b"\0", 12) + 5
     return query[12:end], struct.unpack("!H", query[end - 4 : end - 2])[0]
 

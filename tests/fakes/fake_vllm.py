@@ -1,4 +1,4 @@
-"""A stand-in for vLLM's server: the same paths, counters and signals as far as the supervisor looks at them.
+"""A stand-in for vLLM's server: the paths, counters and signals that the supervisor uses.
 
 Run as `... serve MODEL_DIR --served-model-name NAME --port PORT [...]`; unknown flags are taken as vLLM's. Its own:
 --fake-exit CODE (ends at once), --fake-words FILE (logs that first), --fake-wait FILE (listens once that is there),

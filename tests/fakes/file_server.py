@@ -1,4 +1,4 @@
-"""A mirror of files over HTTP, with the bad habits that real ones have shown."""
+"""A mirror of files over HTTP, with faults that real ones have shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PIECE_BYTES = 64 << 10
 
 @dataclass
 class Behaviour:
-    """What the server does wrong, for paths that end with `on`. Each habit stops after `times` answers."""
+    """Faults of the server for paths that end with `on`. Each stops after `times` answers."""
 
     on: str = ".safetensors"
     times: int = 1_000_000
@@ -25,16 +25,16 @@ class Behaviour:
     closes_after: int | None = None
     """Bytes of the body after which the connection is closed."""
     stalls_after: int | None = None
-    """Bytes of the body after which nothing comes any more."""
+    """Bytes of the body after which nothing more is sent."""
     drips: bool = False
-    """A byte now and then, for ever."""
+    """A byte now and then, without end."""
     adds_to_length: int = 0
-    """Content-Length is wrong by this."""
+    """Difference between Content-Length and the true length."""
     chunked: bool = False
     """No Content-Length."""
     ignores_ranges: bool = False
     wrong_range: bool = False
-    """Content-Range names other bytes than were asked for."""
+    """Content-Range names other bytes than the requested ones."""
     flips_byte: int | None = None
     """Position of a byte that arrives wrong."""
     redirects_to: str | None = None
@@ -54,7 +54,7 @@ class Mirror:
 def serve(
     directory: Path, behaviour: Behaviour | None = None, gate: Callable[[], bool] = lambda: True
 ) -> Iterator[Mirror]:
-    """Serves the directory's files at /; where `gate` says no, there is no such path."""
+    """Serves the directory's files at /; a path that `gate` refuses is not found."""
     habit = behaviour or Behaviour(times=0)
     ended = threading.Event()
     lock = threading.Lock()
@@ -126,7 +126,7 @@ def serve(
         daemon_threads = False
 
         def handle_error(self, *_: object) -> None:
-            pass  # the client left, as it should
+            pass  # the client closed the connection, as it should
 
     server = Server(("127.0.0.1", 0), Handler)
     Handler.timeout = 5  # type: ignore[assignment]

@@ -21,7 +21,7 @@ TENSORS = ("embed", "head")
 
 
 def write_model(directory: Path, tensor_bytes: int = 500) -> None:
-    """Two shards with a tensor each, their index and all that serving needs beside them; no manifest."""
+    """Writes two shards with one tensor each, their index and all that serving needs beside them; no manifest."""
     directory.mkdir(parents=True)
     for shard, tensor in zip(SHARDS, TENSORS, strict=True):
         write_safetensors(directory / shard, {tensor: (tensor.encode() * tensor_bytes)[:tensor_bytes]})

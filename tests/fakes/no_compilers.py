@@ -1,4 +1,4 @@
-"""A PATH with every program of this machine but its compilers, as the runtime image has none."""
+"""A PATH without compilers, like that of the runtime image, but with every other program of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stand-in for one serving pod, standard library only: the engine's API and the supervisor's health.
+"""A stand-in for one serving pod: the engine's API and the supervisor's health. Standard library only.
 
 `python openai_backend.py --address A --port P --health-port H [--delay S] [--tokens N] [--token-delay S]`
 It answers any POST with its own address and what it received; a body with `"stream": true` gets N tokens as

@@ -1,4 +1,4 @@
-"""Makes a folder for PYTHONPATH in which `vllm` is the stand-in of fake_vllm.py."""
+"""Makes a folder for PYTHONPATH whose `vllm` is the stand-in of fake_vllm.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host that belongs to somebody else's cluster is named and left as it is."""
+"""A host that belongs to another cluster is named and left as it is."""
 
 from __future__ import annotations
 

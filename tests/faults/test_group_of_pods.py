@@ -15,7 +15,8 @@ from lab.cluster import stack
 PATIENCE_S = 900
 PODS = tuple(f"model-server-group-0-{rank}" for rank in range(3))
 PROMPTS = ("def add(a, b):", "The capital of France is", "1, 2, 3,")
-# By its three KV heads: they can't be halved, and vLLM's CPU build splits no layers. Memory as the stack file says.
+# Three pods, because the model's three KV heads cannot be halved and vLLM's CPU build splits no layers. Memory is the
+# stack file's.
 SPLIT = {
     "variant": "group",
     "servedName": "group",
@@ -66,7 +67,7 @@ def wait_ready(kubectl: Callable[..., str]) -> None:
 
 
 def restarts(kubectl: Callable[..., str]) -> dict[str, tuple[str, int, bool]]:
-    """Of each pod of the group: its id, how often its server was started again, and whether it is ready."""
+    """Id, number of restarts and readiness of each pod of the group."""
     pods = json.loads(kubectl("get", "pods", "-n", "qwen", "-l", "qwen-onprem/replica", "-o", "json"))["items"]
     return {
         pod["metadata"]["name"]: (pod["metadata"]["uid"], status["restartCount"], status["ready"])

@@ -1,4 +1,4 @@
-"""A GPU host joins a cluster that serves, loses its power, is replaced and leaves; nobody else is touched.
+"""A GPU host joins a cluster that serves, loses its power, is replaced and leaves; other hosts are not touched.
 
 The commands are those of docs/operate/hosts.md.
 """
@@ -26,25 +26,25 @@ Kubectl = Callable[..., str]
 
 
 def power_on(inventory: Path) -> None:
-    """Have the host up, on the disk that it had or as a new one, and write where it is."""
+    """Boot the host, on its old disk or as a new one, and write its address to the inventory."""
     address = rack.ensure_scratch([NAME], with_gpus={NAME: "h100"})[NAME]
     inventory.write_text(json.dumps({"gpu": {"hosts": {NAME: {"ansible_host": address}}}}))
 
 
 @pytest.fixture(scope="module")
 def inventory(tmp_path_factory: pytest.TempPathFactory, kubectl: Kubectl) -> Iterator[Path]:
-    """What the operator adds to the rack's inventory: one more GPU host."""
+    """Inventory file that the operator adds to the rack's: one more GPU host."""
     file = tmp_path_factory.mktemp("site") / "more.yml"
     power_on(file)
     yield file
     rack.remove_scratch([NAME])
     kubectl("delete", "node", NAME, "--ignore-not-found")
-    # The others no longer let its address in.
+    # The other hosts no longer let its address in.
     play(None, "site.yml", "--tags", "hardening")
 
 
 def play(more: Path | None, book: str, *arguments: str) -> tuple[int, str, dict[str, int]]:
-    """Run a playbook; returns its exit code, what it said, and how many tasks changed each host of the run."""
+    """Run a playbook; returns its exit code, its output, and the number of changed tasks by host."""
     done = attempt(
         *(CONTROLLER_ENV / "bin/ansible-playbook", "-i", "inventory/local", *(("-i", more) if more else ())),
         *(f"ansible/{book}", *arguments),

@@ -27,7 +27,7 @@ KUBECTL = ("podman", "exec", rack.PREFIX + CONTROL_PLANE, "kubectl", "--kubeconf
 
 
 def boot() -> list[dict[str, Any]]:
-    """Have both hosts up, each on the disk that it had; returns how they are reached."""
+    """Boot both hosts on their old disks; returns their addresses."""
     reach: list[dict[str, Any]] = json.loads(output(*SCRATCH, "up", CONTROL_PLANE, WORKER, cwd=REPO))
     return reach
 
@@ -44,7 +44,7 @@ def inventory(tmp_path: Path) -> Iterator[Path]:
 
 
 def converge(inventory: Path) -> subprocess.Popen[bytes]:
-    """Begin the cluster's part of site.yml; its output goes to `log` beside the inventory."""
+    """Start the cluster's part of site.yml; its output goes to `log` beside the inventory."""
     extra = json.dumps({"kubernetes_kubeconfig_path": str(inventory / "kubeconfig")})
     path = f"{CONTROLLER_ENV}/bin:{os.environ['PATH']}"
     with (inventory / "log").open("wb") as log:

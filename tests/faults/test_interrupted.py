@@ -1,4 +1,4 @@
-"""Somebody presses Ctrl-C in the middle of `make up`."""
+"""Ctrl-C in the middle of `make up`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lab.paths import REPO
 
 
 def interrupt_up() -> tuple[int, str]:
-    """Run `make up` into its playbook and press Ctrl-C; returns its exit code and what it said from then on."""
+    """Run `make up` until its playbook runs, press Ctrl-C; returns the exit code and the output after it."""
     with subprocess.Popen(
         ["make", "up"],
         cwd=REPO,

@@ -17,7 +17,7 @@ from lab.cluster import stack
 from tests.support.load import Load, repeated
 
 LABEL = "app.kubernetes.io/name=model-server"
-# Each stream is there when a replica is told to end, and over within the lab's drain of 30 s.
+# Long enough that a stream runs when a replica is told to end, and short enough for the lab's drain of 30 s.
 STREAMED_TOKENS = 48
 STREAMERS, ASKERS = 2, 1
 Kubectl = Callable[..., str]
@@ -45,11 +45,11 @@ class People:
 
 @dataclass
 class Replicas:
-    """Numbers of pods, looked at again and again while the stack changes."""
+    """Numbers of pods, sampled while the stack changes."""
 
     kubectl: Kubectl
     most: int = 0
-    """Pods that are not on their way out."""
+    """Most pods at once that were not being deleted."""
     fewest_ready: int = 99
 
     def look(self) -> None:
@@ -69,7 +69,7 @@ def is_ready(pod: dict[str, Any]) -> bool:
 
 @pytest.fixture(scope="module")
 def committed() -> Iterator[str]:
-    """The stack's file as it was, and is again afterwards."""
+    """The stack's file, which is restored afterwards."""
     kept = stack.CONFIG.read_text()
     yield kept
     stack.CONFIG.write_text(kept)
@@ -77,7 +77,7 @@ def committed() -> Iterator[str]:
 
 
 def in_place(kept: str) -> str:
-    """The stack with another environment for its first model, to be changed in place."""
+    """The stack with another environment for its first model, which is changed in place."""
     settings = yaml.safe_load(kept)
     first = settings["config"]["qwen-onprem:models"][0]
     first |= {"rollout": "in-place", "env": {**first["env"], "CHANGED": "in-place"}}

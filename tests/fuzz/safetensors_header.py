@@ -23,7 +23,7 @@ def check(data: bytes) -> None:
     provider = atheris.FuzzedDataProvider(data)
     data_bytes = SEED_DATA_BYTES if provider.ConsumeBool() else provider.ConsumeIntInRange(0, 64)
     before, after = b"", b""
-    if provider.ConsumeBool():  # from a right header, which random bytes would hardly ever find
+    if provider.ConsumeBool():  # start from a valid header, which random bytes hardly ever form
         at = provider.ConsumeIntInRange(0, len(SEED))
         before, after = SEED[:at], SEED[at + provider.ConsumeIntInRange(0, 40) :]
     header = before + provider.ConsumeBytes(provider.remaining_bytes()) + after

@@ -31,7 +31,7 @@ class Client:
         }
 
     def ask(self, path: str, body: object = None, *, raw: bytes | None = None) -> tuple[int, Any]:
-        """Status and JSON; a body makes it a POST."""
+        """Status and JSON of an answer; a request with a body is a POST."""
         status, _, text = self.exchange(path, body, raw=raw)
         return status, json.loads(text)
 
@@ -44,7 +44,7 @@ class Client:
             return response.status, response.headers, response.read()
 
     def stream(self, path: str, body: Json) -> Iterator[Json | str]:
-        """Events as they come: JSON, and "[DONE]". Closing the iterator closes the connection."""
+        """Events as they arrive: JSON, and "[DONE]". Closing the iterator closes the connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ENGINE_PATIENCE_S)
         with contextlib.closing(connection):
             connection.request("POST", path, json.dumps({**body, "stream": True}), self.headers)

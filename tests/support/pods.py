@@ -13,7 +13,7 @@ GOOD: Json = {"prompt": "1, 2, 3, 4,", "max_tokens": 8, "temperature": 0}
 
 
 class Pods:
-    """The model servers as the cluster's API shows them, each by itself."""
+    """The model servers, each reached through the cluster's API."""
 
     def __init__(self, api: Client) -> None:
         self._api = api
@@ -29,15 +29,15 @@ class Pods:
         return text.decode()
 
     def metric(self, name: str) -> float:
-        """Sum over all of them."""
+        """Sum over all model servers."""
         return sum(_samples(self.read(pod, "/metrics"), name) for pod in self.names())
 
     def engines(self) -> dict[str, float]:
-        """When the engine of each began, to a hundredth of a second: another time is another process."""
+        """Start of each pod's engine, to a hundredth of a second; another time means another process."""
         return {pod: _samples(self.read(pod, "/metrics"), "process_start_time_seconds") for pod in self.names()}
 
     def find_engines(self) -> dict[str, float] | None:
-        """The same; None while one of them does not answer."""
+        """Like engines(), but None while one of them does not answer."""
         with contextlib.suppress(AssertionError):
             return self.engines()
         return None

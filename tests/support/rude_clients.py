@@ -14,14 +14,14 @@ from tests.support.waiting import ENGINE_PATIENCE_S
 
 
 def send(client: Client, path: str, body: Json) -> http.client.HTTPConnection:
-    """A request whose answer nobody reads yet."""
+    """Sends a request; the caller reads the answer, or leaves it."""
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=ENGINE_PATIENCE_S)
     connection.request("POST", path, json.dumps(body), client.headers)
     return connection
 
 
 def send_part(client: Client, path: str, body: Json, share: float) -> None:
-    """So much of a request's bytes, and then the end of the connection."""
+    """Sends this share of a request's bytes, then closes the connection."""
     data = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
     whole = head.encode() + data
@@ -30,7 +30,7 @@ def send_part(client: Client, path: str, body: Json, share: float) -> None:
 
 
 def read_late(client: Client, path: str, body: Json, wait: Callable[[], object]) -> bytes:
-    """The bytes of a stream of which nothing is read before `wait` returns, through a small buffer."""
+    """The bytes of a stream, read through a small buffer and only after `wait` has returned."""
     connection = socket.socket()
     with contextlib.closing(connection):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -45,7 +45,7 @@ def read_late(client: Client, path: str, body: Json, wait: Callable[[], object])
 
 @contextlib.contextmanager
 def silent(client: Client, count: int) -> Iterator[None]:
-    """So many connections that say nothing."""
+    """Holds connections that send nothing."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with contextlib.ExitStack() as opened:

@@ -22,7 +22,7 @@ class Models:
     folder: Path
     """Holds a directory for each family."""
     log_likelihoods: dict[str, list[float]]
-    """By family, for each of LINES."""
+    """Log-likelihood of each of LINES, by family."""
 
 
 @dataclass(frozen=True, slots=True)

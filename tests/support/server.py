@@ -21,17 +21,17 @@ PYTHON = ENVIRONMENT / "bin/python"
 class Process:
     """A server with this tree's package, in the serving environment's Python unless another program is named.
 
-    It finds no compiler, as in the runtime image: what needs one must be off there, or fail here too.
+    It finds no compiler, as in the runtime image, so that a part that needs one fails here too unless it is off.
     """
 
     def __init__(self, log: Path, command: Sequence[object], program: Path = PYTHON, **environment: str) -> None:
         self._log = log
         own = {"PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", "PATH": no_compilers.path()}
         with log.open("wb") as out:
-            words = [str(word) for word in (program, *command)]
-            # In a session of its own: Linux shares the processors out by session before it does so by process.
+            argv = [str(argument) for argument in (program, *command)]
+            # It gets its own session: Linux divides the processors among sessions first, then among processes.
             self.process = subprocess.Popen(
-                words,
+                argv,
                 env={**os.environ, **own, **environment},
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -46,21 +46,21 @@ class Process:
         assert self.process.poll() is None, self.log()
 
     def family(self) -> list[int]:
-        """It and all below it, in the order of their starts: the supervisor, the engine, what that has started."""
+        """This process and all below it in the order of their starts: the supervisor, the engine, its children."""
         listed = subprocess.run(["ps", "-eo", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
         parents = dict(map(int, line.split()) for line in listed.splitlines())
-        found = {self.process.pid}
-        while more := {pid for pid, parent in parents.items() if parent in found} - found:
-            found |= more
-        return sorted(found)
+        family = {self.process.pid}
+        while children := {pid for pid, parent in parents.items() if parent in family} - family:
+            family |= children
+        return sorted(family)
 
     def titled(self, title: str) -> int:
-        """The one of its family whose title begins so."""
-        [found] = [pid for pid in self.family() if Path(f"/proc/{pid}/cmdline").read_text().startswith(title)]
-        return found
+        """The process of the family whose title begins with `title`."""
+        [match] = [pid for pid in self.family() if Path(f"/proc/{pid}/cmdline").read_text().startswith(title)]
+        return match
 
     def end(self) -> int:
-        """SIGTERM, and a second one that waits for nothing."""
+        """Sends SIGTERM, then a second one, which ends the server at once; returns the exit code."""
         for _ in range(2):
             if self.process.poll() is None:
                 self.process.send_signal(signal.SIGTERM)

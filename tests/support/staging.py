@@ -1,4 +1,4 @@
-"""What staging leaves at its target, and another revision at its source."""
+"""Checks of a staged target, and a new revision at its source."""
 
 from __future__ import annotations
 

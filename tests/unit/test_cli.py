@@ -1,4 +1,4 @@
-"""Every wrong command ends with one clear message and the exit code of whoever must act."""
+"""Every wrong command ends with one clear message and the exit code that says who must act."""
 
 from __future__ import annotations
 

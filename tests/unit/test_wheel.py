@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "python"
-# What every command imports before it knows which one it is; then what is not in the standard library.
+# Imports what every command imports at its start, then prints the modules that are not in the standard library.
 FOREIGN = """
 import sys, qwen_runtime.cli
 qwen_runtime.cli.build_parser()
@@ -25,14 +25,14 @@ Run = Callable[..., str]
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the environment's commands."""
-    place = tmp_path_factory.mktemp("wheel")
-    # A copy: building leaves folders beside the sources.
-    shutil.copytree(PACKAGE, place / "source", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
-    build = f"from setuptools import build_meta; build_meta.build_wheel({str(place)!r})"
-    subprocess.run([sys.executable, "-c", build], cwd=place / "source", check=True, stdout=subprocess.DEVNULL)
-    environment = place / "environment"
+    folder = tmp_path_factory.mktemp("wheel")
+    # Builds in a copy, because building leaves folders beside the sources.
+    shutil.copytree(PACKAGE, folder / "source", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    build = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=folder / "source", check=True, stdout=subprocess.DEVNULL)
+    environment = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
-    [wheel] = place.glob("*.whl")
+    [wheel] = folder.glob("*.whl")
     pip = (sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "--python", environment / "bin/python")
     subprocess.run([*pip, "install", "--no-index", "--no-compile", wheel], check=True)
     return environment / "bin"
@@ -40,7 +40,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(installed: Path, tmp_path: Path) -> Run:
-    """Call a command of the environment, from a folder that holds none of the sources."""
+    """Calls a command of the environment, from a folder that holds none of the sources."""
     return lambda name, *arguments: (
         subprocess.run(
             [installed / name, *map(str, arguments)],

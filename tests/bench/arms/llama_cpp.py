@@ -25,7 +25,7 @@ SOURCE_LOCK = REPO / "locks/bench-source.txt"
 PIP = (sys.executable, "-m", "pip", "-q")
 HASHED = ("--no-deps", "--require-hashes")
 OPTIONS = ("CMAKE_BUILD_TYPE=Release", "BUILD_SHARED_LIBS=OFF", "LLAMA_BUILD_TESTS=OFF", "LLAMA_BUILD_EXAMPLES=OFF")
-# What would fetch from elsewhere while it is built, or needs a library only to fetch models.
+# Parts that would download during the build, or need a library only to fetch models.
 OFFLINE = ("LLAMA_USE_PREBUILT_UI=OFF", "LLAMA_CURL=OFF", "LLAMA_OPENSSL=OFF")
 SLOT_TOKENS = 256
 
@@ -42,12 +42,12 @@ def weights(model: str) -> Path:
         models.fetch(lock, into)
 
     folder, _ = store.obtain("bench/gguf", store.key(lock), fetch)
-    [file] = folder.glob("*.gguf")  # a model of one part, which is as llama.cpp reads it
+    [file] = folder.glob("*.gguf")  # llama.cpp reads the file of a one-part model directly
     return file
 
 
 def start(name: str, model: str, streams: int, log: Path) -> Server:
-    """With a place for each of so many streams at once."""
+    """Starts the server with one slot for each stream."""
     port = free_port()
     options = ["--model", weights(model), "--port", port, "--threads", 1, "--threads-batch", 1, "--no-webui"]
     options += ["--parallel", streams, "--ctx-size", streams * SLOT_TOKENS]

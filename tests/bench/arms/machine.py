@@ -1,4 +1,4 @@
-"""What the machine is, how fast it reads memory, and what processes take of it."""
+"""The machine: its processor, its rate of reading memory, and the resources that processes take."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def describe() -> str:
 
 
 def bandwidth_bytes_per_s() -> float:
-    """Of one thread: read and written by the fastest of a few copies that no cache holds."""
+    """Bytes per second of one thread: read and written by the fastest of a few copies that no cache holds."""
     source, target = bytearray(COPIED_BYTES), bytearray(COPIED_BYTES)
     source_view, target_view = memoryview(source), memoryview(target)
     fastest_s = float("inf")
@@ -35,13 +35,13 @@ def bandwidth_bytes_per_s() -> float:
 
 
 def rss_bytes(root: int) -> int:
-    """Of a process and all below it; what they share counts for each."""
+    """Memory of a process and all below it; shared pages count for each of them."""
     parents, sizes = {}, {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             fields = dict(line.split(":", 1) for line in (entry / "status").read_text().splitlines() if ":" in line)
         except OSError:
-            continue  # ended while we looked
+            continue  # it has ended meanwhile
         parents[int(entry.name)] = int(fields["PPid"])
         sizes[int(entry.name)] = int(fields.get("VmRSS", "0 kB").split()[0]) * 1024
 
@@ -52,12 +52,12 @@ def rss_bytes(root: int) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """That this process has used until now, without those below it."""
+    """Processor seconds of this process so far, without those below it."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def busy_cores_seconds() -> float:
-    """That all cores together have worked until now, whoever they worked for; proc(5), /proc/stat."""
+    """Seconds of work of all cores together so far, for any process; proc(5), /proc/stat."""
     user, nice, system, _idle, _iowait, irq, softirq = map(int, Path("/proc/stat").read_text().split()[1:8])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""An engine behind OpenAI's API, asked for greedy answers and timed as its clients see it."""
+"""An engine with OpenAI's API: greedy answers, timed as its clients see them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.waiting import wait_for_engine
 
 TOKENS = 64
 PROMPT = "Write a long story about a lighthouse keeper and the sea. Begin with the weather. Story number {}."
-# One thread for each engine: the other core is left to its server and to the clients.
+# One thread for each engine leaves the other core to its server and to the clients.
 ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "HF_HUB_OFFLINE": "1"}
 Figures = dict[str, float]
 
@@ -24,7 +24,7 @@ class Server:
     def __init__(
         self, name: str, log: Path, port: int, model: str, command: Sequence[object], program: Path = PYTHON
     ) -> None:
-        """model: its name in the API. command: what the program is given."""
+        """model: its name in the API; command: arguments of the program."""
         started = time.perf_counter()
         self.process = Process(log, command, program, **ENVIRONMENT)
         self._client, self.port, self.name, self._model = Client(port), port, name, model
@@ -36,7 +36,7 @@ class Server:
         self.start_s = time.perf_counter() - started
 
     def measure(self, numbers: Sequence[int]) -> Figures:
-        """One stream for each number, all at once."""
+        """Runs one stream for each number, all at once."""
         started = time.perf_counter()
         with ThreadPoolExecutor(len(numbers)) as threads:
             arrivals = list(threads.map(self._ask, numbers))
@@ -51,7 +51,7 @@ class Server:
         }
 
     def _ask(self, number: int) -> list[float]:
-        """When the request was sent and when each piece of text came."""
+        """Times of the request and of each piece of text."""
         messages = [{"role": "user", "content": PROMPT.format(number)}]
         body = {"messages": messages, "max_tokens": TOKENS, "temperature": 0, "model": self._model}
         times, reason = [time.perf_counter()], None

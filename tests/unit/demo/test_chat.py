@@ -1,4 +1,4 @@
-"""`qwen-runtime chat` as a person at a terminal meets it."""
+"""`qwen-runtime chat` as a person at a terminal uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model at its source, a place to stage it to, and staging with patience for tests."""
+"""A model at its source, a target for it, and staging with short waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.staging import TENSOR_BYTES, Stage
 
 @pytest.fixture
 def source_dir(tmp_path: Path) -> Path:
-    """Shards of more than one block, as a mirror would offer them."""
+    """Shards of more than one block, as a mirror offers them."""
     directory = tmp_path / "source"
     write_model(directory, TENSOR_BYTES)
     weights.write_manifest(directory, "tiny", "1")

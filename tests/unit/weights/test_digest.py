@@ -1,4 +1,4 @@
-"""Digests are of whole files, and neither they nor what is fetched fills the kernel's cache."""
+"""Digests cover whole files, and neither digesting nor fetching fills the kernel's cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qwen_runtime.weights.sources import DirectorySource
 
 @pytest.fixture(params=["disk", "memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk's file system, and on one that has no disk."""
+    """A folder on a file system with a disk, and one on a file system without."""
     if request.param == "disk":
         yield tmp_path
     else:
@@ -37,13 +37,13 @@ def test_the_digest_is_of_the_whole_file(place: Path, size: int) -> None:
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
-    """A folder that lies on a disk wherever /tmp lies in memory, too."""
+    """A folder on a disk, even when /tmp is in memory."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         yield Path(folder)
 
 
 def cached_bytes(path: Path) -> int:
-    """Of the file, in the kernel's cache."""
+    """Bytes of the file that are in the kernel's cache."""
     words = ("fincore", "--bytes", "--noheadings", "--output", "RES", path)
     return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 

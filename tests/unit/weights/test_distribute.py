@@ -1,4 +1,4 @@
-"""Any number of hosts: all end complete, nobody feeds more than planned, and rounds grow with the logarithm."""
+"""All hosts end complete, none feeds more than its fan-out, and rounds grow with the logarithm of their number."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_played_out_every_host_ends_complete_and_no_link_is_shared_by_more_than_
 
 
 def test_one_round_takes_what_its_links_allow() -> None:
-    """Two from the mirror at 5 Gbit/s each; then each feeds two at 12.5 Gbit/s each."""
+    """The mirror feeds two at 5 Gbit/s each; then each of them feeds two at 12.5 Gbit/s each."""
     outcome = distribute.simulate(distribute.schedule(names(6), 2, 2), SITE)
     assert outcome.seconds == pytest.approx(482 / (5 / 8) + 482 / (12.5 / 8))
     assert distribute.from_mirror_seconds(6, SITE) == pytest.approx(6 * 482 / (10 / 8))

@@ -1,4 +1,4 @@
-"""Parsers of what a mirror sends: right on what is right, and an error with a reason on everything else."""
+"""Parsers of a mirror's files read valid ones rightly and refuse everything else with a reason."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ tensors = st.dictionaries(
 
 
 def attempt(parse: Callable[..., Any], *arguments: object) -> tuple[Any, str]:
-    """What the parser gives, or its reason for giving nothing; any other exception is a defect."""
+    """The parser's result, or its reason for refusing; any other exception is a defect."""
     try:
         return parse(*arguments), ""
     except (ValueError, WeightsError) as error:
@@ -42,7 +42,7 @@ def attempt(parse: Callable[..., Any], *arguments: object) -> tuple[Any, str]:
 
 
 def header_of(tensors: dict[str, Tensor]) -> tuple[bytes, int]:
-    """A right header, and the bytes of data that it describes."""
+    """A valid header, and the number of data bytes that it describes."""
     table: dict[str, object] = {"__metadata__": {"format": "pt"}}
     position = 0
     for name, tensor in tensors.items():

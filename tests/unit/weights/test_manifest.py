@@ -19,7 +19,7 @@ INDEX = "model.safetensors.index.json"
 
 
 def refusal(directory: Path) -> str:
-    """Of writing a manifest, which leaves the one that is there as it was."""
+    """Message of a refusal to write a manifest; an existing manifest stays as it was."""
     before = (directory / "manifest.json").read_bytes()
     with pytest.raises(WeightsError) as caught:
         weights.write_manifest(directory, "tiny", "2")

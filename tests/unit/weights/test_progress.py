@@ -1,4 +1,4 @@
-"""Long work says how far it is, once in place on a terminal and as lines elsewhere, and can be cancelled."""
+"""Long work reports its progress, on one line of a terminal and as lines elsewhere, and can be cancelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host offers its neighbours what its manifests list, and nothing else; they get it whole from whoever has it."""
+"""A host offers its neighbours the files of its manifests and nothing else; they get them whole from any giver."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def url(server: Server, model: str = "tiny") -> str:
 
 
 def connect(server: Server, host: str = "127.0.0.1") -> http.client.HTTPConnection:
-    """As the host of that address: all of 127.0.0.0/8 is this machine."""
+    """Asks as the host of that address: all of 127.0.0.0/8 is this machine."""
     return http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30, source_address=(host, 0))
 
 

@@ -1,4 +1,4 @@
-"""Whatever cuts a run off, the target is whole or not there, and the next run goes on."""
+"""An interrupted run leaves the target whole or not there, and the next run continues it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -25,11 +25,11 @@ from tests.support.staging import Stage, change, whole
 from tests.support.waiting import wait_until
 
 SHARD = SHARDS[0]
-BEGUN = 1 << 20  # bytes of a shard that have arrived when a run is cut off
+BEGUN = 1 << 20  # bytes of a shard that have arrived when a run is interrupted
 
 
 def begin(target: Path, url: str) -> subprocess.Popen[bytes]:
-    """`qwen-runtime weights stage` as a process of its own."""
+    """`qwen-runtime weights stage` as a separate process."""
     command = [sys.executable, "-m", "qwen_runtime", "weights", "stage", str(target), "--from", url]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     return subprocess.Popen(
@@ -38,12 +38,16 @@ def begin(target: Path, url: str) -> subprocess.Popen[bytes]:
 
 
 def begun_bytes(target: Path) -> int:
-    return sum(path.stat().st_size for path in target.parent.glob(".tiny.*.partial/parts/*"))
+    total = 0
+    for path in target.parent.glob(".tiny.*.partial/parts/*"):
+        with suppress(FileNotFoundError):  # a small file is whole and moved before its size is read
+            total += path.stat().st_size
+    return total
 
 
 @contextmanager
 def running(target: Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A run that has the beginning of both shards and waits for the rest."""
+    """A run that has the beginnings of both shards and waits for the rest."""
     process = begin(target, url)
     try:
         wait_until(
@@ -125,7 +129,7 @@ def remove(target: Path) -> None:
 
 
 def forget(target: Path) -> None:
-    """Not the whole manifest."""
+    """Leaves a manifest without its content."""
     (target / "manifest.json").write_text("{}")
 
 
@@ -182,7 +186,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_fetched(
 
 @contextmanager
 def files_no_larger_than(size_bytes: int) -> Iterator[None]:
-    """Like a quota: a write beyond it fails, for root too."""
+    """Limits the size of files, like a quota: a write beyond it fails, for root too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:
@@ -218,7 +222,7 @@ def test_a_disk_that_fills_up_meanwhile_stops_the_run_and_the_next_one_goes_on(
         filler = target.parent / "filler"
 
         class Filling(staging.DirectorySource):
-            """Something else takes the space once the run has begun."""
+            """Takes the space, as another program would, once the run has begun."""
 
             def open(self, *arguments: object) -> object:
                 if not filler.exists():

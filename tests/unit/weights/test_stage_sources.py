@@ -149,7 +149,7 @@ def test_a_range_that_is_not_the_one_asked_for_is_refused(stage: Stage, source_d
 def test_half_a_file_of_a_wrong_source_does_not_spoil_the_right_one(
     stage: Stage, source_dir: Path, target: Path
 ) -> None:
-    """The first half comes wrong and breaks off, the second half comes right: the sum of both is nobody's file."""
+    """A wrong first half that breaks off and a right second half do not make the file."""
     with serve(source_dir, Behaviour(closes_after=HALF, flips_byte=500)) as bad, serve(source_dir) as good:
         stage(bad.url, good.url)
     assert whole(source_dir, target)

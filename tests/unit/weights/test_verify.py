@@ -1,4 +1,4 @@
-"""Every way in which a copied model directory can be wrong is named, with file, found and expected."""
+"""Every fault of a copied model directory is named, with file, found, needed and remedy."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_every_fault_is_reported_at_once(model_dir: Path) -> None:
 
 
 def rewrite_header(path: Path, old: bytes, new: bytes) -> None:
-    """In place: neither the length of the header nor the size of the file changes."""
+    """Replaces bytes; neither the length of the header nor the size of the file changes."""
     assert len(old) == len(new)
     path.write_bytes(path.read_bytes().replace(old, new, 1))
 
