@@ -1,8 +1,8 @@
 """Print the Debian packages that the roles install on a group of hosts, one a line, for the site's apt mirror.
 
-They are computed from the roles' own tasks with the inventory's values, so a package that a role names anywhere is in
-the list. What is pinned has its version behind `=`. Packages that only some settings need are listed as well; what they
-depend on is not.
+The list is computed from the roles' tasks with the inventory's values, so it has every package that a role names. A
+pinned package has its version behind `=`. Packages that only some settings need are listed too, dependencies are
+not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ansible import constants
 
 HERE = Path(__file__).resolve().parent
 RELEASES = {"Debian-12": "bookworm", "Ubuntu-22.04": "jammy", "Ubuntu-24.04": "noble"}
-# What a package's name has in the place of one kernel's version, where it shall bring the newest.
+# Stands in a package's name instead of a kernel's version, where the package brings the newest kernel.
 KERNELS = {"Debian": "amd64", "Ubuntu": "generic"}
 ROLE_MODULES = ("ansible.builtin.import_role", "ansible.builtin.include_role")
 TASK_LISTS = ("pre_tasks", "tasks", "post_tasks", "block", "rescue", "always")
@@ -66,7 +66,7 @@ class Site:
             for play in self._read(playbook):
                 listed = [entry if isinstance(entry, str) else entry["role"] for entry in play.get("roles", [])]
                 calls = [task[m] for task in _tasks(play) for m in ROLE_MODULES if m in task]
-                # An entry point beside main works on hosts that main has been on.
+                # Another entry point runs on hosts that main has run on.
                 imported = [call["name"] for call in calls if "tasks_from" not in call]
                 yield from ((play["hosts"], role) for role in (*listed, *imported) if "{{" not in role)
 
@@ -108,13 +108,13 @@ def _tasks(parent: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _listed(value: Any) -> Iterator[str]:
-    """From names to versions (`*`: any), or from a name or a list of them."""
+    """Packages as `name` or `name=version`, from versions by name (`*`: any), a list of names, or one name."""
     if not isinstance(value, Mapping):
         value = dict.fromkeys([value] if isinstance(value, str) else value, "*")
     for name, version in value.items():
         if version == "*":
             yield str(name)
-        # Only a revision: the version is empty, which says that these hosts do not take the package.
+        # A version without anything before the revision: these hosts do not take the package.
         elif version and not str(version).startswith("-"):
             yield f"{name}={version}"
 

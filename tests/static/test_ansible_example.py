@@ -1,4 +1,4 @@
-"""The example is a site that Ansible can read, vault included, and every playbook holds on it and on the lab."""
+"""The example is a site that Ansible can read, vault included, and every playbook is valid on it."""
 
 from __future__ import annotations
 

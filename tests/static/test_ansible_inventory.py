@@ -1,4 +1,4 @@
-"""Inventories say what roles take: one file per role, and no variable that no role has."""
+"""Inventories set what roles take: one file per role, and no variable that no role has."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Scenarios are made of what the rack has."""
+"""Scenarios use the groups and tests that exist."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class PasswordSudo(SshBackend):
 
     def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
         user = f"--user={shlex.quote(sudo_user)} " if sudo_user else ""
-        # Asked anew each time: a sudo that remembers would leave the password to the command.
+        # --reset-timestamp: a sudo that remembers the login would leave the password to the command.
         return f"sudo --stdin --reset-timestamp --prompt= {user}/bin/sh -c {shlex.quote(command)}"
 
     def run_local(self, command: str, *args: str) -> CommandResult:

@@ -44,7 +44,7 @@ class Expected:
         loader, inventory, manager = _managers()
         self._variables = manager.get_vars(host=inventory.get_host(host))
         self._variables["hostvars"] = HostVars(inventory=inventory, variable_manager=manager, loader=loader)
-        # As in a run for this host alone.
+        # The same values as in a run for this host alone.
         self._variables |= {name: [host] for name in ("ansible_play_hosts", "ansible_play_hosts_all")}
         self._loader = loader
 
@@ -54,12 +54,12 @@ class Expected:
         return Templar(loader=self._loader, variables=self._variables).template(self._variables[name])
 
     def _add_role(self, name: str) -> None:
-        """Lay the defaults and the own variables of the role that takes this variable under what the site says."""
+        """Add the defaults and private variables of the role that owns this variable; the site's values win."""
         role = next(path for path in (ROOT / "ansible/roles").iterdir() if name.startswith(f"{path.name}_"))
         for part in ("defaults", "vars"):
             file = role / part / "main.yml"
-            found = self._loader.load_from_file(str(file), trusted_as_template=True) if file.exists() else {}
-            self._variables = {**found, **self._variables}
+            variables = self._loader.load_from_file(str(file), trusted_as_template=True) if file.exists() else {}
+            self._variables = {**variables, **self._variables}
 
     def get(self, name: str, otherwise: Any = None) -> Any:
         return self[name] if name in self._variables else otherwise

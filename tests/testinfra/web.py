@@ -1,4 +1,4 @@
-"""What a host is answered over HTTP, asked with the Python that every host has."""
+"""Asks over HTTP from a host, with the Python that every host has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host is still what preflight accepted: its own script and its own judgement, asked again."""
+"""The host is still what preflight accepted; preflight's own script and filters are asked again."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_the_api_answers_at_its_endpoint(host: Host, expected: Expected) -> None
 
 @pytest.mark.parametrize("credential", ["admin", "kubelet"])
 def test_reading_a_secret_is_logged_without_its_contents(host: Host, expected: Expected, credential: str) -> None:
-    """A node's credential, too: one that was stolen reads secrets as the node does."""
+    """A node's credential counts too: a thief reads secrets with it as the node does."""
     user = {"admin": "kubernetes-admin", "kubelet": f"system:node:{expected['kubernetes_node_name']}"}[credential]
     path = f"/api/v1/namespaces/kube-system/secrets/read-by-a-test-as-{credential}"
     # Asked of this host's own API, whose log is read.

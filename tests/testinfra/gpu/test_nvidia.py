@@ -25,7 +25,7 @@ def stack(expected: Expected) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def gpus(host: Host, expected: Expected) -> int:
-    """GPUs on the PCI bus, which no driver's word is needed for."""
+    """GPUs on the PCI bus, which are known without a driver."""
     kinds = host.check_output("cat %s/*/modalias", expected["nvidia_driver_pci_devices_dir"])
     return sum("v000010DE" in kind and "bc03sc02" in kind for kind in kinds.splitlines())
 
@@ -65,7 +65,7 @@ def test_the_fabric_manager_is_the_drivers_where_there_are_switches(
 
 
 def test_the_fabric_is_complete_where_gpus_can_tell(host: Host, gpus: int, switches: int) -> None:
-    """From Hopper on; an A100 says N/A for ever, and CUDA's start on it is what shows its fabric."""
+    """Hopper and newer GPUs report it. An A100 says N/A for ever; there the start of CUDA proves the fabric."""
     telling = switches and all(float(capability) >= 9 for capability in query(host, "compute_cap"))
     wanted = "Completed, Success" if telling else "[N/A], [N/A]"
     assert query(host, "fabric.state,fabric.status") == [wanted] * gpus

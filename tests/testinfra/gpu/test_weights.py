@@ -20,7 +20,7 @@ def folders(expected: Expected) -> dict[str, str]:
 
 
 def same_manifest(host: Host, url: str, folder: str) -> bool:
-    """Whether the host itself gets from the URL what it has in the folder."""
+    """Whether the host gets from the URL the manifest that it has in the folder."""
     offered = host.run("python3 -c %s %s", FETCH, f"{url}/manifest.json").stdout
     return hashlib.sha256(offered.encode()).hexdigest() == host.file(f"{folder}/manifest.json").sha256sum
 

@@ -1,4 +1,4 @@
-"""Has Ansible import its collections, as in a run: the tests import the plugins of one."""
+"""Lets Ansible import its collections as in a run, because tests import plugins of one."""
 
 from __future__ import annotations
 

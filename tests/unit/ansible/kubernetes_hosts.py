@@ -16,7 +16,7 @@ def kubernetes_files(found: dict[str, str]) -> list[dict[str, str]]:
 
 
 def seen(own: dict[str, str], **on_control_plane: dict[str, str] | None) -> dict[str, Any]:
-    """What a host has seen: its own files, and those of each host of the control plane; None is one that is silent."""
+    """Files that a host has seen: its own, and those of each control-plane host; None is a silent host."""
     asked = [
         {"item": name, **({} if files is not None else {"msg": "timed out"})}
         for name, files in on_control_plane.items()
@@ -31,6 +31,6 @@ def seen(own: dict[str, str], **on_control_plane: dict[str, str] | None) -> dict
 
 
 def refused(folder: Path, tasks_from: str, cases: refusals.Cases) -> dict[str, str]:
-    """Run one task file of the role; returns the message to each case that was refused."""
+    """Run one task file of the role; return the message to each case that was refused."""
     tasks = [{"ansible.builtin.import_role": {"name": "kubernetes", "tasks_from": tasks_from}}]
     return refusals.refused(folder, tasks, cases, others={name: {} for name in ("cp1", "cp2", "cp3")})

@@ -1,4 +1,4 @@
-"""Runs tasks of a role on this machine for many made-up hosts at once, and tells which of them it refused."""
+"""Runs tasks of a role on this machine for many made-up hosts at once, and reports which of them were refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A role's templates and variables, made by Ansible's own code from the role's defaults and what a case sets."""
+"""Renders a role's templates and variables by Ansible's own code, with the role's defaults and the values of a case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which state of a host passes, and that what is waived is never called passed."""
+"""A host passes in the right state only, and a waived check is never called passed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read from nvidia-smi, the kernel log, a disk and a pod, in the forms that they print."""
+"""Answers of nvidia-smi, the kernel log, a disk and a pod are read in the forms in which they are printed."""
 
 from __future__ import annotations
 

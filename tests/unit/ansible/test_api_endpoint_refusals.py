@@ -1,4 +1,4 @@
-"""What the role api_endpoint refuses before anything is installed, asked of the role itself on this machine."""
+"""Refusals of the role api_endpoint before anything is installed; the role itself runs on this machine."""
 
 from __future__ import annotations
 

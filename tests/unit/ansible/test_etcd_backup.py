@@ -1,4 +1,4 @@
-"""The script that takes etcd's snapshots, rendered as the role renders it, with a stub in the place of etcd's tools."""
+"""The script that takes etcd's snapshots, rendered as the role renders it, with a stub instead of etcd's tools."""
 
 from __future__ import annotations
 

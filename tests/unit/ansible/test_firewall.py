@@ -1,4 +1,4 @@
-"""What the firewall of a host lets in and passes on, as its rules say it."""
+"""The firewall's rules let in and pass on only what they should."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What remove_host.yml refuses, asked of the role kubernetes on this machine: nothing is reached."""
+"""Refusals of remove_host.yml; the role kubernetes runs on this machine and reaches nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from .kubernetes_hosts import NODE, WORKER, refused, seen
 
-# A host that shall leave the cluster of cp1 and dgx1: what it answers, and what the cluster says of it.
+# A host to remove from the cluster of cp1 and dgx1: its own answers, and what the cluster says about it.
 ANSWERS: dict[str, Any] = {"elapsed": 0}
 SILENT = {"msg": "timed out waiting for ping module test: No route to host"}
 
@@ -73,7 +73,7 @@ def member(number: int) -> str:
 
 
 UNSTARTED = "91bc3c398fb3c146, unstarted, , https://10.0.0.3:2380, , true"
-# Members of etcd, those of them that are well, and the member that shall leave.
+# Members of etcd, the healthy ones among them, and the member to remove.
 MAJORITIES = {
     "one of three": ([member(1), member(2), member(3)], [1, 2, 3], 3),
     "the lost one of three": ([member(1), member(2), member(3)], [1, 2], 3),

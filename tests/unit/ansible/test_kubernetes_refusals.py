@@ -1,4 +1,4 @@
-"""What the role kubernetes refuses, asked of the role itself on this machine: nothing is installed or reached.
+"""Refusals of the role kubernetes; the role itself runs on this machine and installs or reaches nothing.
 
 Each case is a host of a made-up inventory, so that one run of a task file answers for all cases.
 """
@@ -28,7 +28,7 @@ def test_a_control_plane_that_stops_with_one_host_is_refused(tmp_path: Path) -> 
     assert "Found 2 control-plane hosts (cp1, cp2); needed one or three different hosts" in messages["two"]
 
 
-# Versions that run, and the version that is wanted.
+# Running versions, and the wanted one.
 TAKEN = {
     "same": (["1.34.4", "1.34.4"], "1.34.4"),
     "patch": (["1.34.3", "1.34.3"], "1.34.4"),

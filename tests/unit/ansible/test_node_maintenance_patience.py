@@ -1,4 +1,4 @@
-"""A drain waits as long as what it sends away takes to start elsewhere."""
+"""A drain waits as long as its pods take to start elsewhere."""
 
 from __future__ import annotations
 

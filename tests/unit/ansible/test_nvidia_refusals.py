@@ -1,4 +1,4 @@
-"""What the NVIDIA roles refuse before anything is installed, asked of their first tasks on this machine.
+"""Refusals of the NVIDIA roles before anything is installed; their first tasks run on this machine.
 
 Each case is a host of a made-up inventory, so that one run of a task file answers for all cases.
 """
@@ -18,7 +18,7 @@ NEW, OLD = STACKS["cuda-13.0"], STACKS["cuda-12.2"]
 
 
 def refused(folder: Path, role: str, cases: refusals.Cases) -> dict[str, str]:
-    """Run a role's preflight; returns the message to each case that was refused."""
+    """Run a role's preflight; return the message to each case that was refused."""
     facts = {"distribution": "Debian", "distribution_major_version": "12"}
     tasks = [
         {"ansible.builtin.set_fact": {"ansible_facts": facts}},
@@ -55,7 +55,7 @@ def test_a_mixture_of_rows_a_foreign_torch_and_a_host_without_gpus_are_refused(t
 
 
 def test_an_unknown_row_is_named_before_anything_is_done_to_the_host(tmp_path: Path) -> None:
-    """Through the inventory's own line, which must not end in a Jinja error."""
+    """The inventory's own expression must not end in a Jinja error."""
     for site in ("example", "local"):
         variables = yaml.safe_load((ROOT / f"inventory/{site}/group_vars/all/site.yml").read_text())
         variables |= yaml.safe_load((ROOT / f"inventory/{site}/group_vars/gpu/preflight.yml").read_text())
@@ -80,7 +80,7 @@ def test_a_fabric_manager_that_differs_in_the_last_digit_is_refused(tmp_path: Pa
 
 
 def answers(folder: Path, name: str, fabric: str, *, service: str = "active") -> dict[str, Any]:
-    """A host on which nvidia-smi and systemctl answer so."""
+    """A host on which nvidia-smi and systemctl give these answers."""
     programs = folder / name
     programs.mkdir()
     for program, text in (("nvidia-smi", fabric), ("systemctl", f"     Active: {service} (running)")):

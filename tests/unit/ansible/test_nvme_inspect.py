@@ -1,4 +1,4 @@
-"""Which disks a list of names means, and why one of them cannot be taken."""
+"""A list of names means certain disks, and a disk that cannot be taken says why."""
 
 from __future__ import annotations
 

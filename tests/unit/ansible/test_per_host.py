@@ -1,4 +1,4 @@
-"""What differs from host to host and is found there, not said once for all: cards and name servers."""
+"""Cards and name servers differ from host to host, so they are read on each host."""
 
 from __future__ import annotations
 

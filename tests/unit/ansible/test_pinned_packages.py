@@ -109,7 +109,7 @@ class System:
 
 @pytest.fixture(scope="module")
 def new_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Path]]:
-    """Makes a signing key, each time another one."""
+    """Makes a new signing key at each call."""
     made: list[Path] = []
 
     def make() -> Path:

@@ -1,4 +1,4 @@
-"""What preflight makes of a host: every shortfall at once, each with what was found, what is needed and what to do."""
+"""preflight names every shortfall of a host at once, each with found, needed and remedy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def devices(product: str, count: int, kind: str = "0x030200") -> list[dict[str, 
 
 
 def dgx_h100() -> dict[str, Any]:
-    """As inspect_host.py answers on a machine that was just racked."""
+    """Answer of inspect_host.py on a machine that was just racked."""
     return {
         "nvidia_devices": devices("2330", 8) + devices("22a3", 4, "0x068000"),
         "memory_bytes": 2_164_000_000_000,

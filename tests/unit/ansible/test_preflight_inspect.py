@@ -1,4 +1,4 @@
-"""What is read from a bare host: PCI ids, drives, Secure Boot and who holds a port, without driver or package."""
+"""A bare host is read without driver or package: PCI ids, drives, Secure Boot and who holds a port."""
 
 from __future__ import annotations
 

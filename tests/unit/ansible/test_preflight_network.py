@@ -1,4 +1,4 @@
-"""What preflight makes of a host's name, address, networks, name servers and time."""
+"""preflight judges a host's name, address, networks, name servers and time."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ exec "$@"
 
 
 def test_a_host_tells_its_cards_and_who_has_an_address(tmp_path: Path) -> None:
-    """On two cards of its own that are joined by a cable."""
+    """The test has two cards of its own that are joined by a cable."""
     question = {"node_address": "10.20.0.11", "names": ["localhost"], "time_servers": ["127.0.0.1"]}
     question |= {"probed": ["10.20.0.10", "10.20.0.77", "control2.example.internal"]}
     script = ROLES / "preflight/files/inspect_network.py"

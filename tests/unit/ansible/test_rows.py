@@ -1,4 +1,4 @@
-"""What a user reads of the checks that a host failed."""
+"""A user reads each failed check of a host as one line."""
 
 from __future__ import annotations
 

@@ -49,8 +49,8 @@ def test_a_run_without_it_goes_on_and_ends_with_its_name(tmp_path: Path) -> None
     assert "This run was for control1, dgx1. Left out, and as they were before: dgx2." in output
 
 
-def told(folder: Path, role: str, expression: str, case: dict[str, Any]) -> str:
-    """What a role makes of an expression in a run for dgx1 alone, of a site that has dgx2 as well."""
+def evaluated(folder: Path, role: str, expression: str, case: dict[str, Any]) -> str:
+    """Value of a role's expression in a run for dgx1 alone, at a site that has dgx2 as well."""
     tasks = [
         {"ansible.builtin.import_role": {"name": role}, "when": False},
         {"ansible.builtin.fail": {"msg": f"{{{{ {expression} }}}}"}},
@@ -60,12 +60,12 @@ def told(folder: Path, role: str, expression: str, case: dict[str, Any]) -> str:
 
 def test_a_host_alone_reduces_with_nobody(tmp_path: Path) -> None:
     case = {"acceptance_all_reduce_hosts": ["dgx1", "dgx2"]}
-    assert told(tmp_path, "acceptance", "__acceptance_reduces | string", case) == "False"
+    assert evaluated(tmp_path, "acceptance", "__acceptance_reduces | string", case) == "False"
 
 
 def test_a_host_alone_takes_its_weights_from_the_mirror(tmp_path: Path) -> None:
     case = {"weights_neighbours": ["dgx1", "dgx2"]}
-    assert told(tmp_path, "weights", "__weights_neighbours | join(' ')", case) == "dgx1"
+    assert evaluated(tmp_path, "weights", "__weights_neighbours | join(' ')", case) == "dgx1"
 
 
 def test_a_run_for_one_role_refuses_a_row_of_nvidias_software_that_is_not_in_the_table(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tests of a site's hosts get past sudo with the password that Ansible has, which nobody sees."""
+"""Tests of a site's hosts use sudo with Ansible's password, and nobody sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a site is told of its certificate authority and of its registry's login before anything is changed."""
+"""A wrong certificate authority or registry login is named before anything is changed."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_registry_that_does_not_answer_is_named(signed: Path) -> None:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the role weights says before it asks a source."""
+    """Refusals of the role weights before it asks a source."""
     pin = {"weights_manifest_sha256": {"model": "0" * 64}}
     mirrors = {"http": "http://mirror", "https": "https://mirror", "disk": "/srv/models"}
     cases = {name: {"weights_sources": [source]} for name, source in mirrors.items()}

@@ -45,7 +45,7 @@ def run(*argv: str) -> subprocess.CompletedProcess[str]:
 
 
 def smi(*argv: str) -> str:
-    """What nvidia-smi answers, without its warnings."""
+    """Answer of nvidia-smi without its warnings."""
     return INFOROM_WARNING.sub("", run("nvidia-smi", *argv).stdout)
 
 
@@ -106,7 +106,7 @@ def read_services() -> dict[str, str]:
 
 
 def ask(question: Callable[[], Any]) -> tuple[Any, str]:
-    """The answer, empty where a program failed; and that program's words, empty where it did not."""
+    """Answer and error of a program; one of them is empty."""
     try:
         return question(), ""
     except Failed as error:

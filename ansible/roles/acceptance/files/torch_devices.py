@@ -1,4 +1,4 @@
-"""Print as JSON what a container that holds GPUs has of them: by the driver's library, by torch, and what it may lock.
+"""Print as JSON what a container with GPUs can use: devices of the driver and of torch, and memory to lock.
 
 Runs in the runtime image, with the host's GPUs given to the pod.
 """
@@ -12,7 +12,7 @@ import torch
 
 
 def driver() -> dict[str, Any]:
-    """The devices that libcuda.so.1 counts, or why it counts none."""
+    """Number of devices that libcuda.so.1 counts, or why it counts none."""
     count = ctypes.c_int(0)
     try:
         library = ctypes.CDLL("libcuda.so.1")
@@ -37,7 +37,7 @@ answer = {
     "cuda_build": torch.version.cuda,
 }
 if available:
-    # A fabric that is not up lets nvidia-smi answer and CUDA fail: only a kernel's result proves a device.
+    # nvidia-smi answers even when the fabric is down and CUDA fails, so only a kernel's result proves a device.
     answer["computed"] = all(
         (torch.ones(64, device=f"cuda:{n}").sum() == 64).item() for n in range(len(answer["devices"]))
     )

@@ -1,4 +1,4 @@
-"""Say what keeps a file from being the certificate authority of a site; say nothing when it is one.
+"""Print what keeps a file from being the certificate authority of a site; print nothing when it is one.
 
     python3 inspect_authority.py FILE
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def fault(path: Path) -> str:
-    """What is wrong with the file, or an empty text."""
+    """Fault of the file, or an empty text."""
     try:
         text = path.read_text("ascii", "ignore")  # comments between certificates may be in any language
     except OSError as error:

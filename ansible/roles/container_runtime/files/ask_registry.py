@@ -1,4 +1,4 @@
-"""Say what keeps a host from pulling from a registry; say nothing when it may.
+"""Print what keeps a host from pulling from a registry; print nothing when it may.
 
     python3 ask_registry.py <<< '{"url": "https://registry:5000", "ca": "", "user": "", "password": ""}'
 
@@ -16,7 +16,7 @@ SILENT_S = 15
 
 
 def fault(question: dict) -> str:
-    """What is wrong with the registry, its certificate or the login, or an empty text."""
+    """Fault of the registry, its certificate or the login, or an empty text."""
     user, password = question["user"], question["password"]
     login = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     trusted = ssl.create_default_context()
@@ -39,7 +39,7 @@ def fault(question: dict) -> str:
 
 
 def ask(url: str, headers: dict, trusted: ssl.SSLContext) -> tuple[int, str]:
-    """Status of the answer, and the kind of login that it asks for."""
+    """Status of the answer, and the kind of login that the registry asks for."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusted))
     try:
         with opener.open(urllib.request.Request(url, headers=headers), timeout=SILENT_S) as answer:

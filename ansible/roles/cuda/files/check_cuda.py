@@ -1,6 +1,6 @@
-"""Whether CUDA starts and memory keeps what is written on every GPU; prints how many there are.
+"""Check that CUDA starts and that the memory of every GPU keeps what is written; print the number of GPUs.
 
-nvidia-smi asks the driver alone: it looks fine where CUDA fails, as without the right fabric manager (error 802).
+nvidia-smi asks only the driver, so it looks fine where CUDA fails, as without the right fabric manager (error 802).
 """
 
 import ctypes

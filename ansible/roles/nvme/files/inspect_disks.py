@@ -3,7 +3,7 @@
     python3 inspect_disks.py '{"devices": ["/dev/disk/by-id/nvme-*"], "wipe": [], "array": "/dev/md/models",
                                "released": [], "label": "any:models"}'
 
-Signatures are read from the disks themselves (wipefs), not from udev's memory of them. It changes nothing.
+Signatures are read from the disks themselves (wipefs), not from udev's database. The script changes nothing.
 """
 
 import glob
@@ -48,7 +48,7 @@ def read_signatures(path: str) -> list[dict[str, str]]:
 
 
 def read_use(path: str) -> list[str]:
-    """What stands on a disk at this moment: mount points, arrays, volumes. A partition by itself is no use."""
+    """Current use of a disk: mount points, arrays, volumes. A partition by itself is no use."""
     listed = subprocess.run(
         ["lsblk", "--json", "--paths", "--output", "NAME,TYPE,MOUNTPOINTS", path],
         check=True,
@@ -72,7 +72,7 @@ def read_members(array: str) -> list[str]:
 
 
 def read_array(path: str) -> dict:
-    """An array that is to be let go: the whole disks that it is made of, and where it is mounted."""
+    """An array to release: the whole disks that it is made of, and where it is mounted."""
     members = [Path("/sys/class/block", os.path.basename(member)) for member in read_members(path)]
     disks = {(m.resolve().parent if (m / "partition").exists() else m).name for m in members}
     use = read_use(path)
@@ -99,7 +99,7 @@ def read_stale_mounts() -> list[dict[str, str]]:
 
 
 def describe(path: str, name: str, may_be_wiped: bool, released: set[str], label: str) -> dict:
-    """One disk; `obstacle` says why it cannot be taken, and is empty when it can. Arrays in `released` are let go."""
+    """One disk; `obstacle` says why it cannot be taken, and is empty when it can. Arrays in `released` are none."""
     signatures = read_signatures(path)
     contents = sorted({" ".join(filter(None, (s["type"], s.get("label")))) for s in signatures})
     own = bool(signatures) and {(s["type"], s.get("label")) for s in signatures} == {("linux_raid_member", label)}

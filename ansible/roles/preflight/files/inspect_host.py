@@ -3,7 +3,7 @@
     python3 inspect_host.py '{"pci_devices_dir": "...", "ports": ["6443"], "mounts": [], "filesystems": ["/var/lib"],
                               "packages": ["docker-ce*"], "controller_time_s": 1.7e9}'
 
-Runs on the bare host: Python's standard library, no driver, no package. It reads and changes nothing.
+Runs on the bare host: Python's standard library, no driver, no package. It only reads.
 """
 
 import contextlib

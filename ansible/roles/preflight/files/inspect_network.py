@@ -3,7 +3,7 @@
     python3 inspect_network.py '{"node_address": "10.20.0.11", "names": ["mirror.example.internal"],
                                  "time_servers": ["ntp1.example.internal"], "probed": ["10.20.0.10"]}'
 
-Runs on the bare host: Python's standard library and iproute2. It asks and changes nothing.
+Runs on the bare host: Python's standard library and iproute2. It changes nothing.
 """
 
 import ipaddress
@@ -63,7 +63,7 @@ def resolve(name: str) -> list[str]:
 
 
 def ask_time(server: str, port: int = 123) -> str:
-    """Empty where the server answers with a time that it stands by; else why not."""
+    """Fault of a time server, empty when it answers with a time that it vouches for."""
     for address in resolve(server):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as asking:

@@ -1,4 +1,4 @@
-"""What a container gets of the host, against what production needs: the driver, and memory that it may lock."""
+"""Judges what a container gets from the host: the driver, and memory that it may lock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NO_ANSWER = "the pod ended without an answer"
 
 
 def assess_containers(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
-    """Rows {name, ok, found, needed, remedy}; none where no pod was run.
+    """Rows of the container's checks; none where no pod was run.
 
     found:  under `torch` the answer of torch_devices.py
     needed: __acceptance_needed of vars/main.yml
@@ -47,7 +47,7 @@ def _amount(size_bytes: int) -> str:
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"acceptance_assess_containers": assess_containers}

@@ -1,4 +1,4 @@
-"""The NVSwitch fabric of a host: whether its GPUs are registered with it, and whether somebody looks after it."""
+"""Judges the NVSwitch fabric of a host: the registration of its GPUs, and the services that run it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from ..plugin_utils.rows import Row, row
 
-HOPPER = 9.0  # compute capability from which GPUs register with the fabric; those before say N/A for ever
+HOPPER = 9.0  # compute capability from which GPUs register with the fabric; older ones say N/A for ever
 
 
 def assess_fabric(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
-    """Rows {name, ok, found, needed, remedy}; none for a host without GPUs or without NVSwitches.
+    """Rows of the fabric's checks; none for a host without GPUs or without NVSwitches.
 
     found:  answer of inspect_gpus.py
     needed: __acceptance_needed of vars/main.yml
@@ -56,7 +56,7 @@ def _service_remedy(service: str) -> str:
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"acceptance_assess_fabric": assess_fabric}

@@ -1,4 +1,4 @@
-"""The GPUs of a host against what production needs, check by check."""
+"""Judges the GPUs of a host, check by check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..plugin_utils.rows import Row, row
 
 
 def assess_gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
-    """Rows {name, ok, found, needed, remedy}; none for a host without GPUs. A program that failed speaks for itself.
+    """Rows of the GPUs' checks; none for a host without GPUs. Where a program failed, its error is what was found.
 
     found:  answer of inspect_gpus.py, and under `torch` that of torch_devices.py where it was run
     needed: __acceptance_needed of vars/main.yml
@@ -109,7 +109,7 @@ def _torch(seen: Mapping[str, Any], count: int) -> Row:
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"acceptance_assess_gpus": assess_gpus}

@@ -1,4 +1,4 @@
-"""What a host is beside its GPUs, against what production needs: clock, disk, the network between hosts."""
+"""Judges a host apart from its GPUs: clock, disk, the network between hosts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..plugin_utils.rows import Row, row
 
 
 def assess_host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
-    """Rows {name, ok, found, needed, remedy}.
+    """Rows of the host's checks.
 
     found:  answer of inspect_gpus.py, and under `disk` and `all_reduce` those of the scripts that were run
     needed: __acceptance_needed of vars/main.yml
@@ -55,7 +55,7 @@ def _all_reduce(result: Mapping[str, Any], needed: Mapping[str, Any]) -> Row:
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"acceptance_assess_host": assess_host}

@@ -1,4 +1,4 @@
-"""Passed, failed or waived: what becomes of a row that was assessed."""
+"""Turns assessed rows into passed, failed or waived ones."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def judge(rows: list[dict[str, Any]], waived: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The rows with `status` in place of `ok`: pass, fail or, where the site says why, waived with that `waiver`.
+    """The rows with `status` instead of `ok`: pass, fail, or waived with the site's reason as `waiver`.
 
-    A waived check that passes is a pass; one that does not is never called so.
+    A waived check that passes is a pass; one that fails is never called a pass.
     """
     return [_judged(row, waived.get(row["name"])) for row in rows]
 
@@ -22,7 +22,7 @@ def _judged(row: Mapping[str, Any], waiver: str | None) -> dict[str, Any]:
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"acceptance_judge": judge}

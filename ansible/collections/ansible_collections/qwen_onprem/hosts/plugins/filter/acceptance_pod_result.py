@@ -1,4 +1,4 @@
-"""What a pod that runs one script has to say."""
+"""Reads the result of a pod that runs one script."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def pod_result(pod: str, log: str) -> dict[str, Any]:
-    """The JSON object in the pod's last line; {"error": why} of one that did not succeed; empty where it said nothing.
+    """The JSON object in the pod's last line, {"error": why} if the pod did not succeed, empty if it printed none.
 
     pod: the pod as kubectl prints it in JSON, empty where it could not be asked for
     log: what the pod printed
@@ -25,7 +25,7 @@ def pod_result(pod: str, log: str) -> dict[str, Any]:
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"acceptance_pod_result": pod_result}

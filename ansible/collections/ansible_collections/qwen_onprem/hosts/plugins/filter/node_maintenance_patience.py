@@ -1,4 +1,4 @@
-"""How long a drain may take: pods under a disruption budget go one by one, each after another one has started."""
+"""Computes how long a drain may take: a disruption budget lets pods leave one by one only."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Pod(NamedTuple):
 
 
 def drain_timeout_s(lines: Sequence[str], node: str, least_s: int) -> int:
-    """Seconds for the slowest pod of the cluster to end and to start, for each pod of the node and one before them.
+    """Seconds for the slowest pod of the cluster to end and to start, for each pod of the node and one more.
 
-    The one before is what was sent away from the host before this one and is still starting.
+    The one more has left the host that was drained before, and is still starting.
 
     lines:   answers to __node_maintenance_pods of vars/main.yml
     least_s: the result where the pods need less
@@ -36,7 +36,7 @@ def _pod(line: str) -> Pod:
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"node_maintenance_drain_timeout_s": drain_timeout_s}

@@ -1,4 +1,4 @@
-"""The GPUs of a host against what is needed, and against those of the other hosts."""
+"""Judges the GPUs of a host against what is needed, and against those of the other hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..plugin_utils.rows import Row, row
 
 
 def assess_gpus(found_everywhere: Mapping[str, Any], host: str, needed: Mapping[str, Any]) -> list[Row]:
-    """Rows {name, found, needed, remedy, ok}; none for a host that needs no GPU.
+    """Rows of the GPUs' checks; none for a host that needs no GPU.
 
     found_everywhere: host name to the answer of inspect_host.py, for all hosts of the play
     needed:           __preflight_needed of vars/main.yml
@@ -70,7 +70,7 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _same_model(pool: Mapping[str, Any], needed: Mapping[str, Any]) -> Row:
-    """One plan sizes every rank alike: hosts with different GPUs belong to different plans."""
+    """Hosts with different GPUs need different plans, because a plan sizes every rank alike."""
     hosts: dict[str, list[str]] = {}
     for host, found in pool.items():
         for gpu in set(gpu_ids(found)):
@@ -95,7 +95,7 @@ def _plain(name: str) -> str:
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"preflight_assess_gpus": assess_gpus}

@@ -1,4 +1,4 @@
-"""A host against what is needed, apart from its GPUs: memory, drives, kernel, Secure Boot, clock, mounts, ports."""
+"""Judges a host apart from its GPUs: memory, drives, kernel, Secure Boot, clock, mounts, ports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GB = 1e9
 
 
 def assess_host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
-    """Rows {name, found, needed, remedy, ok}, one per question, whether it passes or not.
+    """One row per question, whether it passes or not.
 
     found:  answer of inspect_host.py
     needed: __preflight_needed of vars/main.yml
@@ -62,7 +62,7 @@ def _host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _version(text: str) -> tuple[int, ...]:
-    """(6, 1, 0) of "6.1.0-50-amd64"."""
+    """Numbers of a version: (6, 1, 0) for "6.1.0-50-amd64"."""
     return tuple(int(part) for part in text.split("-")[0].split("+")[0].split(".") if part.isdigit())
 
 
@@ -111,7 +111,7 @@ def _ports(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"preflight_assess_host": assess_host}

@@ -1,4 +1,4 @@
-"""What a host asks others for, and whether it is answered: addresses of names, and the time."""
+"""Judges whether a host gets addresses of names, and the time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..plugin_utils.rows import Row, row
 
 
 def assess_names(found: Mapping[str, Any]) -> list[Row]:
-    """Rows {name, found, needed, remedy, ok}, one per question, whether it passes or not.
+    """One row per question, whether it passes or not.
 
     found: answer of inspect_network.py
     """
@@ -29,7 +29,7 @@ def _names(found: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _name_servers(found: Mapping[str, Any]) -> Iterator[Row]:
-    """The cluster's DNS asks the servers of the host it runs on, from a pod: there a loopback address is its own."""
+    """The cluster's DNS asks the host's name servers from inside a pod, where a loopback address is the pod's own."""
     servers = [server for file in found["name_servers"].values() for server in file]
     reachable = [server for server in servers if not ipaddress.ip_address(server.split("%")[0]).is_loopback]
     yield row(
@@ -42,7 +42,7 @@ def _name_servers(found: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _time(found: Mapping[str, Any]) -> Iterator[Row]:
-    """One that answers will do: a host can be installed while another is being mended."""
+    """One server that answers is enough: a host can be installed while another server is repaired."""
     if servers := found["time_servers"]:
         yield row(
             "time servers",
@@ -54,7 +54,7 @@ def _time(found: Mapping[str, Any]) -> Iterator[Row]:
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"preflight_assess_names": assess_names}

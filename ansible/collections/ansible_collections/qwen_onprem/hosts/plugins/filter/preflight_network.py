@@ -1,4 +1,4 @@
-"""How a host is connected against what a cluster needs: name, address, the cluster's networks, the API's address."""
+"""Judges how a host is connected: name, address, the cluster's networks, the API's address."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POD_NETWORK = re.compile(r"cni0|flannel[.]\d+")  # interfaces of a host that is 
 
 
 def assess_network(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
-    """Rows {name, found, needed, remedy, ok}, one per question, whether it passes or not.
+    """One row per question, whether it passes or not.
 
     found:  answer of inspect_network.py
     needed: __preflight_network_needed of vars/main.yml
@@ -58,7 +58,7 @@ def _on_host(found: Mapping[str, Any], address: str) -> str:
 
 
 def _internal_networks(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
-    """Addresses that the cluster gives to pods and services lead nowhere else from then on."""
+    """The cluster's pod and service addresses lead nowhere else on its hosts, so the site must not use them."""
     networks = {
         name: ipaddress.ip_network(text, strict=False) for name, text in needed["internal_networks"].items() if text
     }
@@ -85,7 +85,7 @@ def _lies_in(address: str, network: ipaddress.IPv4Network | ipaddress.IPv6Networ
 
 
 def _routes_in(found: Mapping[str, Any], network: ipaddress.IPv4Network) -> Iterator[str]:
-    """Routes of the host into a network. One behind a gateway counts if it lies inside: sites sum up theirs."""
+    """Routes of the host into a network. Behind a gateway only those inside it count: sites summarise theirs."""
     for route in found["routes"]:
         to = ipaddress.ip_network(route["to"])
         inside = to.overlaps(network) if route["connected"] else to.subnet_of(network)
@@ -124,7 +124,7 @@ def _virtual_address(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Ite
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"preflight_assess_network": assess_network}

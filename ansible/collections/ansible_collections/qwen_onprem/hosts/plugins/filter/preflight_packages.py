@@ -1,4 +1,4 @@
-"""What the installed system brought and this bundle's roles would push away, against what the site has decided."""
+"""Judges software of the installed system that the roles would replace: the site has to decide about each package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..plugin_utils.rows import Row, row
 
 
 def assess_packages(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[Row]:
-    """One row {name, found, needed, remedy, ok}.
+    """One row, which names all undecided packages.
 
     found:  answer of inspect_host.py
     needed: __preflight_needed of vars/main.yml
@@ -29,7 +29,7 @@ def assess_packages(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"preflight_assess_packages": assess_packages}

@@ -1,4 +1,4 @@
-"""Hosts against the plans that were made for them, which `qwen-runtime plan --read` has read."""
+"""Judges hosts against the plans that were made for them, which `qwen-runtime plan --read` has read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPLAN = "Correct the inventory, or plan anew for what the hosts have (qwen-runt
 
 
 def assess_plan(found_everywhere: Mapping[str, Any], host: str, needed: Mapping[str, Any]) -> list[Row]:
-    """Rows {name, found, needed, remedy, ok}. Plans that do not fit give only that, in their own words.
+    """Rows of the plans' checks. A plan that does not fit gives only the reader's refusal.
 
     found_everywhere: host name to the answer of inspect_host.py, for all hosts of the play
     needed:           __preflight_needed of vars/main.yml: "plans" are the reader's answers, "plan_files" the lists of
@@ -39,7 +39,7 @@ def _refusal(answer: Mapping[str, Any]) -> Row:
 
 
 def _gpus_row(name: str, plan: Mapping[str, Any], own: list[str], plans: int) -> Row:
-    """One plan takes all GPUs of a host; each of several may take a part."""
+    """A single plan takes all GPUs of a host; each of several plans may take a part."""
     hosts = plan["hosts"]
     wanted = [hosts["gpu"]] * hosts["gpus_per_node"]
     fits = own == wanted or (plans > 1 and set(own) == set(wanted) and len(wanted) < len(own))
@@ -59,7 +59,7 @@ def _hosts_row(plans: Mapping[str, Any], gpus: Mapping[str, list[str]], host: st
 
 
 def _size_rows(plans: Mapping[str, Any], found: Mapping[str, Any], gpus: int) -> Iterator[Row]:
-    """Weights of all plans lie on each host. Memory is that of the plans which share it, or of the largest one."""
+    """Each host stores the weights of all plans. Its memory must hold the plans that share it, or the largest one."""
     hosts = [plan["hosts"] for plan in plans.values()]
     memories = [each["memory_bytes"] for each in hosts]
     memory = max(memories) if any(each["gpus_per_node"] == gpus for each in hosts) else sum(memories)
@@ -87,7 +87,7 @@ def _gb(size_bytes: float) -> str:
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"preflight_assess_plan": assess_plan}

@@ -8,7 +8,7 @@ from ..plugin_utils.rows import render
 
 
 class FilterModule:
-    """Ansible's way of finding filters."""
+    """Names the filters of this file for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         return {"render_rows": render}

@@ -13,11 +13,11 @@ INSTALL = (
 )
 
 
-ANY = "*"  # in the place of a version: whichever the site's repository holds, and not held
+ANY = "*"  # instead of a version: any that the site's repository has, not held
 
 
 class Refused(Exception):
-    """The host stays as it is; the text says what was found, what is needed and what to do."""
+    """Ends the module with the host unchanged; the text has found, needed and remedy."""
 
 
 class Packages:
@@ -33,7 +33,7 @@ class Packages:
         ]
 
     def _read(self) -> dict[str, tuple[str, str]]:
-        """Package to its state (wanted and found, such as `hi` for held and installed) and its version."""
+        """State and version of each package; a state such as `hi` means held and installed."""
         _, listed, _ = self.run(["dpkg-query", "--show", "--showformat=${db:Status-Abbrev}\t${Package}\t${Version}\n"])
         rows = [line.split("\t") for line in listed.splitlines()]
         return {name: (state, version) for state, name, version in rows}
@@ -43,12 +43,12 @@ class Packages:
         return {name: self.states[name][1] for name in names if self.states.get(name, ("un", ""))[0][1] == "i"}
 
     def differing(self) -> dict[str, str]:
-        """What is not installed at its version."""
-        found = {name: version for name, (state, version) in self.states.items() if state[1] == "i"}
+        """Packages that are not installed at their version."""
+        installed = {name: version for name, (state, version) in self.states.items() if state[1] == "i"}
         return {
             name: version
             for name, version in self.wanted.items()
-            if name not in found or version not in (ANY, found[name])
+            if name not in installed or version not in (ANY, installed[name])
         }
 
     def pinned(self) -> list[str]:
@@ -59,7 +59,7 @@ class Packages:
         return [name for name in self.pinned() if self.states.get(name, ("un", ""))[0][0] != "h"]
 
     def missing(self) -> list[str]:
-        """What no package list of the host offers at its version, each with the versions that are on offer."""
+        """Packages that no list of the host offers at their version, each with the versions on offer."""
         differing = self.differing()
         if not differing:
             return []
@@ -91,19 +91,19 @@ class Packages:
                 "Copy them to the site's repository, or choose versions that it has."
             )
 
-    def asked(self) -> list[str]:
-        """What apt is asked for: packages to install, those that give way with a dash behind them."""
-        asked = [name if version == ANY else f"{name}={version}" for name, version in self.differing().items()]
-        return asked + [f"{name}-" for name in self.obsolete]
+    def apt_arguments(self) -> list[str]:
+        """Arguments for apt: packages to install, and with a dash behind them packages to remove."""
+        arguments = [name if version == ANY else f"{name}={version}" for name, version in self.differing().items()]
+        return arguments + [f"{name}-" for name in self.obsolete]
 
     def rehearse(self) -> None:
-        """Refuse what cannot be installed together, or would take anything away but what may give way."""
-        asked = self.asked()
-        code, out, err = self.run([*INSTALL, "--simulate", *asked])
+        """Refuse an installation that fails, or removes a package that is not obsolete."""
+        arguments = self.apt_arguments()
+        code, out, err = self.run([*INSTALL, "--simulate", *arguments])
         removed = set(re.findall(r"^Remv (\S+)", out, re.MULTILINE)) - set(self.obsolete)
         if code or removed:
             raise Refused(
-                f"Found that {' '.join(asked)} cannot be installed together "
+                f"Found that {' '.join(arguments)} cannot be installed together "
                 f"({_problems(out + err) if code else 'it would remove ' + ', '.join(sorted(removed))}), needed an "
                 "installation that takes nothing else away. Make the versions agree, or name what may give way in the "
                 "role's list of replaced packages (docs/operate/dgx-os.md)."
@@ -111,22 +111,22 @@ class Packages:
 
     def change(self) -> None:
         """Install in one transaction, with everything downloaded before."""
-        asked = self.asked()
-        code, out, err = self.run([*INSTALL, "--download-only", *asked])
+        arguments = self.apt_arguments()
+        code, out, err = self.run([*INSTALL, "--download-only", *arguments])
         if code:
             raise Refused(
                 f"Found packages that cannot be fetched whole ({_problems(out + err)}), needed files that have the "
                 "size and the sum that the repository's lists give. Copy them to the site's repository again."
             )
-        code, out, err = self.run([*INSTALL, *asked])
+        code, out, err = self.run([*INSTALL, *arguments])
         if code:
             raise Refused(
-                f"Found an installation of {' '.join(asked)} that failed ({_problems(out + err)}), needed one that "
+                f"Found an installation of {' '.join(arguments)} that failed ({_problems(out + err)}), needed one that "
                 "ends. Mend what it names and run again: it goes on from there."
             )
 
     def finish_interrupted(self) -> None:
-        """Let dpkg go on where a run was cut off."""
+        """Let dpkg finish an interrupted run."""
         if any(state[1] not in "nic" for state, _ in self.states.values()):
             self.run(["dpkg", "--configure", "--pending"], check_rc=True)
             self.states = self._read()

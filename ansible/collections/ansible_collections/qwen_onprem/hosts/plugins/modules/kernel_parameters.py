@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Kernel parameters as a role wants them: written for every boot, and in force now."""
+"""Set kernel parameters now and for every boot."""
 
 from __future__ import annotations
 

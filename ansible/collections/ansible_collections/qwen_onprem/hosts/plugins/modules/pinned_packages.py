@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Debian packages from the site's repository, pinned ones held: all of them or, where one cannot be had, none."""
+"""Install Debian packages from the site's repository and hold pinned ones: all of them or, if one is missing, none."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ module: pinned_packages
 short_description: Debian packages from the site's repository, pinned ones held at their versions
 description:
   - Installs packages in one transaction. Those with a version are upgraded or downgraded to it and held.
-  - Everything is looked up, simulated and downloaded before anything is changed. What cannot be had is said as found,
-    needed and what to do, and the host stays as it was.
+  - Everything is looked up, simulated and downloaded before anything is changed. What is missing is refused with
+    found, needed and remedy, and the host stays as it was.
 options:
   name:
     description: Names the preferences file, /etc/apt/preferences.d/<name>.pref.
@@ -49,7 +49,7 @@ EXAMPLES = r"""
     packages: {nvidia-fabricmanager: 580.126.20-1}
     obsolete: ["nvidia-fabricmanager*"]
 
-- name: Install what the role calls, at the version that the site has
+- name: Install the role's packages at the versions that the site has
   qwen_onprem.hosts.pinned_packages:
     name: hardening
     packages: "{{ dict(hardening_firewall_packages | product(['*'])) }}"

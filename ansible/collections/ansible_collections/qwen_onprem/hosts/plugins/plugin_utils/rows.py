@@ -1,4 +1,4 @@
-"""Rows: one checked fact of a host each, with what was found, what is needed and the remedy."""
+"""Rows of checks on a host: what was found, what is needed, and the remedy."""
 
 from __future__ import annotations
 
