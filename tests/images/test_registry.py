@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from images.build import INPUTS_LABEL
+from images.builder import INPUTS_LABEL
 from images.catalog import Image, choose, load
 from images.registry import ACCEPT
 from lab import versions

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from images.build import Builder, selected
+from images.build import selected
+from images.builder import Builder
 from images.catalog import Image, ImageError, choose, load
 from images.registry import Registry
 from images.storage import opened
