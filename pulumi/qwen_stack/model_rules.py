@@ -101,7 +101,7 @@ def the_engine_uses_every_gpu(model: Model) -> Iterator[Problem]:
     engine, spec = servers()[model.engine], engine_spec(model)
     try:
         if model.nodes_per_replica > 1:
-            planned.place(model.engine, model.nodes_per_replica, 0, "leader", rendezvous_port=1, group_port=2)
+            planned.rank_of_node(model.engine, model.nodes_per_replica, 0, "leader", rendezvous_port=1, group_port=2)
         sizes = engine.parallel_sizes(spec)
         planned_sizes = engine.parallel_sizes(replace(spec, extra=()))
     except UsageError as error:

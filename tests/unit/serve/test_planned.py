@@ -118,7 +118,7 @@ def test_a_plan_over_several_nodes_makes_ranks_of_one_command(
     path.write_text(capsys.readouterr().out)
     settings = planned.settings(path, "vllm", None, None)
     assert settings.nodes == 2
-    ranks = [planned.place("vllm", settings.nodes, rank, "pod-0.group", 29500, 8082) for rank in (0, 1)]
+    ranks = [planned.rank_of_node("vllm", settings.nodes, rank, "pod-0.group", 29500, 8082) for rank in (0, 1)]
     leader, follower = (
         vllm.command(EngineSpec(Path("m"), "m", 8080, 1024, "bfloat16", planned=settings.arguments, rank=rank))
         for rank in ranks
@@ -143,9 +143,9 @@ def test_flags_that_leave_a_rank_open_are_refused(
     nodes: int, rank: int | None, leader: str | None, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        planned.place("vllm", nodes, rank, leader, 29500, 8082)
+        planned.rank_of_node("vllm", nodes, rank, leader, 29500, 8082)
 
 
 def test_an_engine_that_has_no_ranks_on_other_nodes_is_refused_there() -> None:
     with pytest.raises(UsageError, match="--engine transformers over 2 nodes\nneeded: engine vllm"):
-        planned.place("transformers", 2, 1, "leader", 29500, 8082)
+        planned.rank_of_node("transformers", 2, 1, "leader", 29500, 8082)

@@ -88,7 +88,7 @@ def run(options: Options) -> None:
     model_dir = directories.find(options.model)
     engine = servers()[options.engine]
     settings = planned.settings(options.plan, options.engine, options.max_model_len, options.dtype, options.nodes)
-    rank = planned.place(
+    rank = planned.rank_of_node(
         options.engine,
         settings.nodes,
         options.node_rank,

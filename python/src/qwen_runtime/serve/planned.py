@@ -73,7 +73,7 @@ def settings(
     )
 
 
-def place(
+def rank_of_node(
     engine: str, nodes: int, rank: int | None, leader_address: str | None, rendezvous_port: int, group_port: int
 ) -> Rank | None:
     """This node's place in its group; None where it is alone. UsageError where the flags do not say which it is."""
