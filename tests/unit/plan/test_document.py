@@ -150,7 +150,7 @@ def written(path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_a_plan_is_read_back_for_whoever_starts_an_engine(tmp_path: Path) -> None:
+def test_a_plan_is_read_back_by_the_program_that_starts_an_engine(tmp_path: Path) -> None:
     document = read(written(tmp_path / "plan.json"))
     assert (document.model, document.max_model_len, document.dtype) == (SMALL, 65536, "bfloat16")
     assert "--tensor-parallel-size" in document.launch["vllm"]

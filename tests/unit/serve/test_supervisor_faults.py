@@ -64,7 +64,7 @@ def test_process_1_of_a_container_ends_at_sigterm_before_an_engine_runs(
     """The kernel keeps from process 1 each signal that it has no handler for."""
     endless = model_dir / "endless.bin"
     with endless.open("wb") as file:
-        file.truncate(1 << 42)  # without a block on the disk, and days of work for whoever digests it
+        file.truncate(1 << 42)  # without a block on the disk, and days of work to digest
     manifest = json.loads((model_dir / "manifest.json").read_text())
     manifest["files"].append({"path": endless.name, "size": 1 << 42, "sha256": "0" * 64})
     (model_dir / "manifest.json").write_text(json.dumps(manifest))

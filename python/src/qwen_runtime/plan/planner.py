@@ -182,7 +182,7 @@ def sequences(request: Request, memory: Memory) -> int:
 
 
 def decision(request: Request, candidate: Candidate) -> Decision:
-    """The candidate as engines are told of it."""
+    """The candidate in the form that engines take."""
     return Decision(
         shape=request.shape,
         gpu=request.gpu,

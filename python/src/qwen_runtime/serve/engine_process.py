@@ -14,7 +14,7 @@ from qwen_runtime.serve.engine_log import EngineLog
 
 class EngineProcesses:
     def __init__(self, command: Sequence[str], environments: Sequence[Mapping[str, str]]) -> None:
-        """environments: one for each rank. The first rank, told to end, ends the others."""
+        """environments: one for each rank. SIGTERM to the first rank ends them all."""
         self._command, self._environments = list(command), list(environments)
         self._logs = [EngineLog() for _ in environments]
         self._first_ended = 0  # the log of this rank has the cause; those of the others only miss it

@@ -1,4 +1,4 @@
-"""Events: what happens to a server, told by the supervisor's threads and its signal handler to its main thread."""
+"""Events: what happens to a server, reported by the supervisor's threads and its signal handler to its main thread."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ class Leader(Group):
             writer.close()
 
     async def _introduce(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int | None:
-        """The rank of a follower that belongs here. One that does not is told why; other clients are told nothing."""
+        """The rank of a follower that belongs here. One that does not gets the reason; other clients get nothing."""
         try:
             hello = await _receive(reader, HELLO_S, "a client")
             rank = int(hello["rank"])

@@ -18,7 +18,7 @@ def run(
     environment: Mapping[str, str],
     explain: Callable[[int], Exception | None],
 ) -> None:
-    """Starts `count` processes of the command, told apart by torchrun's variables (RANK, ...), and waits for their end.
+    """Starts `count` processes of the command and waits for their end; torchrun's variables (RANK, ...) differ.
 
     Where one fails the others are killed before anything is raised: what `explain` knows of that rank, or EngineError.
     """

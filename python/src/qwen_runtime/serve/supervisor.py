@@ -143,7 +143,7 @@ class Supervisor:
             self._drain(event.reason)
 
     def _failure(self, event: Event) -> Error:
-        """The error to raise; probes and the log are told."""
+        """The error to raise; it also goes to the probes and the log."""
         reason = self._describe_death(event.reason) if event.kind is Kind.EXIT else event.reason
         failure = FAILURES[event.kind]
         self._health.move(State.DEAD, reason)

@@ -29,7 +29,7 @@ class Sampler:
     tensors_required = 0  # settings travel with the requests, not in a tensor
 
     def __init__(self, on_step: Callable[[int, int], None], ranks: Any) -> None:
-        """on_step is told, on the engine's thread, how many requests and tokens each step computed. ranks:
+        """on_step: called on the engine's thread with the requests and tokens that each step computed. ranks:
         transformers' DistributedHelper."""
         self._on_step, self._ranks = on_step, ranks
         self._states: list[Any] = []
