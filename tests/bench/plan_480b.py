@@ -19,13 +19,13 @@ EXPECTED_MS = 100.0
 SOURCE = Path(__file__).parents[2] / "python/src"
 WORK = (
     "from qwen_runtime.plan import make, plan;"
-    "drawn = plan(make(model='Qwen3-Coder-480B-A35B-Instruct-FP8', gpu='h100-80gb', gpus_per_node=8));"
-    "assert drawn.fits"
+    "result = plan(make(model='Qwen3-Coder-480B-A35B-Instruct-FP8', gpu='h100-80gb', gpus_per_node=8));"
+    "assert result.fits"
 )
 CODES = {
     "bare": "pass",
     "plan": WORK,
-    "plan and its document": f"{WORK};from qwen_runtime.plan import build; build(drawn)",
+    "plan and its document": f"{WORK};from qwen_runtime.plan import build; build(result)",
     "import json, argparse, dataclasses": "import json, argparse, dataclasses",
 }
 

@@ -182,9 +182,9 @@ def run_bare_commands(models: list[str], names: list[str], packages: list[list[s
     def timed(name: str, script: str) -> str:
         nonlocal sum_s
         begun = time.monotonic()
-        said = output("podman", "exec", rack.PREFIX + name, "sh", "-ec", script)
+        answer = output("podman", "exec", rack.PREFIX + name, "sh", "-ec", script)
         sum_s += time.monotonic() - begun
-        return said
+        return answer
 
     def install(name: str, wanted: list[str]) -> None:
         timed(name, "apt-get update -q")

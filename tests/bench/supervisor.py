@@ -35,9 +35,9 @@ def stopped(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def spread(found: list[float]) -> float:
+def spread(values: list[float]) -> float:
     """Spread of the middle half of the rounds, as a share of their median."""
-    lower, middle, upper = statistics.quantiles(found, n=4)
+    lower, middle, upper = statistics.quantiles(values, n=4)
     return (upper - lower) / middle
 
 

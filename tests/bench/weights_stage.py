@@ -32,38 +32,38 @@ def sharing(directory: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     command = qwen_runtime("weights", "share", directory, "--address", "127.0.0.1", "--port", port)
-    process = subprocess.Popen(
+    ran = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(SOURCE)}
     )
     try:
-        assert process.stdout
-        process.stdout.readline()  # its line says that it shares
+        assert ran.stdout
+        ran.stdout.readline()  # its line says that it shares
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.communicate()
+        ran.terminate()
+        ran.communicate()
 
 
 def main() -> None:
     options = parser(__doc__, size_gb=8).parse_args()
     seconds: dict[str, float] = {}
     peak_rss_bytes = 0
-    with room(options.directory) as place, sharing(place) as url:
-        write_checkpoint(place / "model", int(options.size_gb * 1e9), options.shards)
-        measure(*qwen_runtime("weights", "manifest", place / "model", "--model", "bench", "--revision", "1"))
-        names = sorted(path.name for path in (place / "model").iterdir())
-        size_bytes = sum((place / "model" / name).stat().st_size for name in names)
-        target = place / "target"
+    with room(options.directory) as folder, sharing(folder) as url:
+        write_checkpoint(folder / "model", int(options.size_gb * 1e9), options.shards)
+        measure(*qwen_runtime("weights", "manifest", folder / "model", "--model", "bench", "--revision", "1"))
+        names = sorted(path.name for path in (folder / "model").iterdir())
+        size_bytes = sum((folder / "model" / name).stat().st_size for name in names)
+        target = folder / "target"
 
         def stage() -> None:
             nonlocal peak_rss_bytes
-            found = measure(*qwen_runtime("weights", "stage", target, "--from", f"{url}/model", "--margin-bytes", "0"))
-            peak_rss_bytes = max(peak_rss_bytes, found.peak_rss_bytes)
+            ran = measure(*qwen_runtime("weights", "stage", target, "--from", f"{url}/model", "--margin-bytes", "0"))
+            peak_rss_bytes = max(peak_rss_bytes, ran.peak_rss_bytes)
 
         def curl() -> None:
             target.mkdir()
-            words = [word for name in names for word in ("--output", f"{target}/{name}", f"{url}/model/{name}")]
-            measure("curl", "--silent", "--fail", *words)
+            arguments = [word for name in names for word in ("--output", f"{target}/{name}", f"{url}/model/{name}")]
+            measure("curl", "--silent", "--fail", *arguments)
 
         def curl_and(*command: str) -> None:
             curl()

@@ -52,10 +52,10 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0))
     seconds: dict[str, float] = {}
     peak_rss_bytes = 0
-    with room(options.directory) as place:
-        shards = write_checkpoint(place / "model", int(options.size_gb * 1e9), options.shards)
+    with room(options.directory) as folder:
+        shards = write_checkpoint(folder / "model", int(options.size_gb * 1e9), options.shards)
         size_bytes = sum(path.stat().st_size for path in shards)
-        measure(*qwen_runtime("weights", "manifest", place / "model", "--model", "bench", "--revision", "1"))
+        measure(*qwen_runtime("weights", "manifest", folder / "model", "--model", "bench", "--revision", "1"))
 
         def disk() -> float:
             started = time.perf_counter()
@@ -65,9 +65,9 @@ def main() -> None:
 
         def verify() -> float:
             nonlocal peak_rss_bytes
-            found = measure(*qwen_runtime("weights", "verify", "--full", place / "model"))
-            peak_rss_bytes = max(peak_rss_bytes, found.peak_rss_bytes)
-            return found.seconds
+            ran = measure(*qwen_runtime("weights", "verify", "--full", folder / "model"))
+            peak_rss_bytes = max(peak_rss_bytes, ran.peak_rss_bytes)
+            return ran.seconds
 
         arms = {
             "disk": disk,

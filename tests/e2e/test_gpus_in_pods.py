@@ -132,9 +132,9 @@ def test_replicas_of_a_model_hold_gpus_of_their_own(kubectl: Kubectl) -> None:
     held = []
     for pod in serving:
         inside = ("exec", pod["metadata"]["name"], "--container=model-server", "--", "nvidia-smi", "-L")
-        asked = int(pod["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"])
+        limit = int(pod["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"])
         listed = uuids(kubectl("--namespace", NAMESPACE, *inside).splitlines())
-        assert len(listed) == asked
+        assert len(listed) == limit
         held.append(listed)
     assert len(held) > 1
     assert sum(map(len, held)) == len(set.union(*held)), held

@@ -26,9 +26,9 @@ def verify(reports: Path, **variables: Any) -> tuple[int, Reports]:
         text=True,
         check=False,
     )
-    found = {file.stem: json.loads(file.read_text()) for file in reports.glob("*.json")}
-    assert found, done.stdout[-3000:]
-    return done.returncode, found
+    by_host = {file.stem: json.loads(file.read_text()) for file in reports.glob("*.json")}
+    assert by_host, done.stdout[-3000:]
+    return done.returncode, by_host
 
 
 def statuses(report: dict[str, Any]) -> dict[str, str]:
@@ -39,12 +39,12 @@ def test_hosts_of_the_lab_pass_but_for_what_is_waived(tmp_path: Path, kubectl: C
     images = yaml.safe_load(stack.CONFIG.read_text())["config"]["qwen-onprem:images"]
     code, reports = verify(tmp_path, site_gpu_images=[images["runtime"]])
     assert code == 0, reports
-    found = statuses(reports["gpu1"])
-    waived = {name for name, status in found.items() if status == "waived"}
+    checks = statuses(reports["gpu1"])
+    waived = {name for name, status in checks.items() if status == "waived"}
     # There is no CUDA device here and no limit that can be raised; the report must not claim them.
     assert waived == {"torch.cuda", "locked memory"}
-    assert {found[name] for name in found.keys() - waived} == {"pass"}
-    assert "driver in a container" in found
+    assert {checks[name] for name in checks.keys() - waived} == {"pass"}
+    assert "driver in a container" in checks
     reduced = {host: next(c for c in r["checks"] if c["name"] == "all-reduce") for host, r in reports.items()}
     assert {host: check["found"].split(",")[0] for host, check in reduced.items()} == {"cp1": "gloo", "gpu1": "gloo"}
     assert "torch.cuda was not passed but waived" in (tmp_path / "gpu1.md").read_text()

@@ -28,12 +28,12 @@ class Measured:
 
 
 def parser(description: str | None, size_gb: float) -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--size-gb", type=float, default=size_gb, help="of the model (default: %(default)s)")
-    found.add_argument("--shards", type=int, default=16, help="default: %(default)s")
-    found.add_argument("--rounds", type=int, default=3, help="of each arm; the fastest counts (default: %(default)s)")
-    found.add_argument("--directory", type=Path, default=Path("/var/tmp"), help="on the disk to measure")
-    return found
+    flags = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--size-gb", type=float, default=size_gb, help="of the model (default: %(default)s)")
+    flags.add_argument("--shards", type=int, default=16, help="default: %(default)s")
+    flags.add_argument("--rounds", type=int, default=3, help="of each arm; the fastest counts (default: %(default)s)")
+    flags.add_argument("--directory", type=Path, default=Path("/var/tmp"), help="on the disk to measure")
+    return flags
 
 
 @contextmanager

@@ -28,13 +28,13 @@ def listed(query: bytes, folder: Path) -> list[str]:
 
 
 def answer(query: bytes, addresses: list[str]) -> bytes:
-    asked, kind = question(query)
+    section, kind = question(query)
     records = addresses if kind == TYPE_A else []
     flags = 0x8400 if addresses else 0x8400 | NO_SUCH_NAME
     header = query[:2] + struct.pack("!HHHHH", flags, 1, len(records), 0, 0)
     # 0xc00c points back to the name in the question; time to live 1 s; 4 bytes of address.
     body = b"".join(struct.pack("!HHHIH", 0xC00C, TYPE_A, 1, 1, 4) + socket.inet_aton(a) for a in records)
-    return header + asked + body
+    return header + section + body
 
 
 def main() -> None:

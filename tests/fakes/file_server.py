@@ -87,13 +87,13 @@ def serve(
             if bad.flips_byte is not None:
                 at = bad.flips_byte % len(data)
                 data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-            asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-            first = int(asked[1]) if asked and not bad.ignores_ranges else 0
+            wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            first = int(wanted[1]) if wanted and not bad.ignores_ranges else 0
             body = data[first:]
             self.send_response(206 if first else 200)
             if first:
-                said = first + 1 if bad.wrong_range else first
-                self.send_header("Content-Range", f"bytes {said}-{len(data) - 1}/{len(data)}")
+                stated = first + 1 if bad.wrong_range else first
+                self.send_header("Content-Range", f"bytes {stated}-{len(data) - 1}/{len(data)}")
             if bad.chunked:
                 self.send_header("Transfer-Encoding", "chunked")
             else:

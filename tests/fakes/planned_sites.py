@@ -20,7 +20,7 @@ _REQUESTS_IN_FLIGHT = (1, 16, 512)
 def fitting(engine: str, gpu: str) -> Iterator[Plan]:
     """Every plan that fits."""
     for model, nodes, in_flight in product(_MODELS, _HOSTS, _REQUESTS_IN_FLIGHT):
-        drawn = plan(
+        candidate = plan(
             make(
                 model=model,
                 gpu=gpu,
@@ -31,5 +31,5 @@ def fitting(engine: str, gpu: str) -> Iterator[Plan]:
                 context_tokens=32768,
             )
         )
-        if drawn.fits:
-            yield drawn
+        if candidate.fits:
+            yield candidate

@@ -56,8 +56,8 @@ def group() -> Iterator[None]:
 
 
 def complete(client: openai.OpenAI, model: str) -> list[str]:
-    asked = {"max_tokens": 16, "temperature": 0}
-    return [client.completions.create(model=model, prompt=prompt, **asked).choices[0].text for prompt in PROMPTS]
+    wishes = {"max_tokens": 16, "temperature": 0}
+    return [client.completions.create(model=model, prompt=prompt, **wishes).choices[0].text for prompt in PROMPTS]
 
 
 def wait_ready(kubectl: Callable[..., str]) -> None:

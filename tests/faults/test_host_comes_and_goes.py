@@ -43,10 +43,10 @@ def inventory(tmp_path_factory: pytest.TempPathFactory, kubectl: Kubectl) -> Ite
     play(None, "site.yml", "--tags", "hardening")
 
 
-def play(more: Path | None, book: str, *arguments: str) -> tuple[int, str, dict[str, int]]:
-    """Run a playbook; returns its exit code, its output, and the number of changed tasks by host."""
+def play(extra: Path | None, book: str, *arguments: str) -> tuple[int, str, dict[str, int]]:
+    """Run a playbook; returns its exit code, its text, and the number of changed tasks by host."""
     done = attempt(
-        *(CONTROLLER_ENV / "bin/ansible-playbook", "-i", "inventory/local", *(("-i", more) if more else ())),
+        *(CONTROLLER_ENV / "bin/ansible-playbook", "-i", "inventory/local", *(("-i", extra) if extra else ())),
         *(f"ansible/{book}", *arguments),
         env={**site.environment(), "SITE_ROOT": str(REPO)},
         cwd=REPO,
@@ -65,53 +65,53 @@ def serve(client: openai.OpenAI, model: str) -> None:
 
 
 def test_1_a_new_host_joins_by_a_run_for_it_alone(inventory: Path, kubectl: Kubectl) -> None:
-    code, said, changed = play(inventory, "site.yml", "--limit", NAME)
-    assert code == 0, said[-5000:]
+    code, text, changed = play(inventory, "site.yml", "--limit", NAME)
+    assert code == 0, text[-5000:]
     assert set(changed) == {NAME}
-    assert "Left out, and as they were before: cp1, gpu1" in said
+    assert "Left out, and as they were before: cp1, gpu1" in text
     offered = kubectl("get", "node", NAME, "-o", r"jsonpath={.status.allocatable.nvidia\.com/gpu}")
     assert offered == "8"
-    code, said, changed = play(inventory, "site.yml", "--limit", NAME)
-    assert (code, changed) == (0, {NAME: 0}), said[-5000:]
+    code, text, changed = play(inventory, "site.yml", "--limit", NAME)
+    assert (code, changed) == (0, {NAME: 0}), text[-5000:]
 
 
 def test_2_a_run_names_a_host_that_lost_its_power_and_goes_on_without_it(
     inventory: Path, client: openai.OpenAI, model: str
 ) -> None:
     output("podman", "kill", rack.PREFIX + NAME)
-    code, said, _ = play(inventory, "site.yml")
+    code, text, _ = play(inventory, "site.yml")
     assert code != 0
-    assert f"Found no answer from {NAME}" in said
-    assert f"with --limit '!{NAME}'" in said
+    assert f"Found no answer from {NAME}" in text
+    assert f"with --limit '!{NAME}'" in text
 
-    code, said, changed = play(inventory, "site.yml", "--limit", f"!{NAME}")
-    assert code == 0, said[-5000:]
+    code, text, changed = play(inventory, "site.yml", "--limit", f"!{NAME}")
+    assert code == 0, text[-5000:]
     assert set(changed) == {"cp1", "gpu1"}
-    assert f"Left out, and as they were before: {NAME}." in said
+    assert f"Left out, and as they were before: {NAME}." in text
     serve(client, model)
 
 
 def test_3_a_host_that_is_lost_leaves_only_when_it_is_called_so(inventory: Path, kubectl: Kubectl) -> None:
-    code, said, _ = play(inventory, "remove_host.yml", "--limit", NAME)
+    code, text, _ = play(inventory, "remove_host.yml", "--limit", NAME)
     assert code != 0
-    assert "add --extra-vars kubernetes_host_lost=true" in said
+    assert "add --extra-vars kubernetes_host_lost=true" in text
     assert NAME in nodes(kubectl)
 
     kubectl("wait", "--for=condition=Ready=Unknown", f"node/{NAME}", f"--timeout={NOT_READY_S}s")
-    code, said, _ = play(inventory, "remove_host.yml", "--limit", NAME, "--extra-vars", "kubernetes_host_lost=true")
-    assert code == 0, said[-5000:]
+    code, text, _ = play(inventory, "remove_host.yml", "--limit", NAME, "--extra-vars", "kubernetes_host_lost=true")
+    assert code == 0, text[-5000:]
     assert NAME not in nodes(kubectl)
 
-    code, said, _ = play(inventory, "remove_host.yml", "--limit", NAME, "--extra-vars", "kubernetes_host_lost=true")
+    code, text, _ = play(inventory, "remove_host.yml", "--limit", NAME, "--extra-vars", "kubernetes_host_lost=true")
     assert code != 0
-    assert f"Found no node {NAME} in the cluster, which has cp1, gpu1" in said
+    assert f"Found no node {NAME} in the cluster, which has cp1, gpu1" in text
 
 
 def test_4_another_machine_takes_its_place_under_its_name(inventory: Path, kubectl: Kubectl) -> None:
     rack.remove_scratch([NAME])
     power_on(inventory)
-    code, said, changed = play(inventory, "site.yml", "--limit", NAME)
-    assert code == 0, said[-5000:]
+    code, text, changed = play(inventory, "site.yml", "--limit", NAME)
+    assert code == 0, text[-5000:]
     assert set(changed) == {NAME}
     kubectl("wait", "--for=condition=Ready", f"node/{NAME}", "--timeout=60s")
 
@@ -119,8 +119,8 @@ def test_4_another_machine_takes_its_place_under_its_name(inventory: Path, kubec
 def test_5_a_host_that_is_well_leaves_emptied_and_clean(
     inventory: Path, kubectl: Kubectl, client: openai.OpenAI, model: str
 ) -> None:
-    code, said, changed = play(inventory, "remove_host.yml", "--limit", NAME)
-    assert code == 0, said[-5000:]
+    code, text, changed = play(inventory, "remove_host.yml", "--limit", NAME)
+    assert code == 0, text[-5000:]
     assert set(changed) == {NAME}
     assert nodes(kubectl) == {"cp1", "gpu1"}
     assert not kubectl("get", "pods", "-A", "--field-selector", f"spec.nodeName={NAME}", "-o", "name")
@@ -137,7 +137,7 @@ def test_5_a_host_that_is_well_leaves_emptied_and_clean(
     ],
 )
 def test_6_the_cluster_keeps_what_it_cannot_do_without(limit: tuple[str, ...], refusal: str) -> None:
-    code, said, changed = play(None, "remove_host.yml", *limit)
+    code, text, changed = play(None, "remove_host.yml", *limit)
     assert code != 0
-    assert refusal in said
+    assert refusal in text
     assert not any(changed.values())

@@ -24,15 +24,15 @@ def interrupt_up() -> tuple[int, str]:
             if "ansible: site.yml" in line:
                 break
         os.killpg(run.pid, signal.SIGINT)
-        said = run.stdout.read()
-    return run.returncode, said
+        output = run.stdout.read()
+    return run.returncode, output
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_a_rerun_does() -> None:
-    code, said = interrupt_up()
+    code, output = interrupt_up()
     assert code != 0
-    assert "interrupted: `make up` goes on from here, `make down` removes what stands" in said
-    assert "Traceback" not in said
+    assert "interrupted: `make up` goes on from here, `make down` removes what stands" in output
+    assert "Traceback" not in output
 
     again = subprocess.run(["make", "up"], cwd=REPO, capture_output=True, text=True, check=False)
 

@@ -19,9 +19,9 @@ class Pods:
         self._api = api
 
     def names(self) -> list[str]:
-        status, found = self._api.ask(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={LABEL}")
-        assert status == 200, found
-        return [pod["metadata"]["name"] for pod in found["items"]]
+        status, listing = self._api.ask(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={LABEL}")
+        assert status == 200, listing
+        return [pod["metadata"]["name"] for pod in listing["items"]]
 
     def read(self, pod: str, path: str) -> str:
         status, _, text = self._api.exchange(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy{path}")
@@ -48,6 +48,6 @@ def _samples(metrics: str, name: str) -> float:
 
 
 def answer(gateway: Client) -> str:
-    status, told = gateway.ask(COMPLETIONS, GOOD)
-    assert status == 200, told
-    return told["choices"][0]["text"]
+    status, completion = gateway.ask(COMPLETIONS, GOOD)
+    assert status == 200, completion
+    return completion["choices"][0]["text"]

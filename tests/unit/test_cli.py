@@ -36,9 +36,9 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm, "check_installed", lambda: "0.0")
 
 
-def serve(directory: Path, *more: object) -> tuple[object, ...]:
+def serve(directory: Path, *flags: object) -> tuple[object, ...]:
     ports = ("--port", free_port(), "--health-port", free_port())
-    return ("serve", "--model", directory, "--max-model-len", 2048, *ports, *more)
+    return ("serve", "--model", directory, "--max-model-len", 2048, *ports, *flags)
 
 
 def test_serve_without_an_engine_installed(run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

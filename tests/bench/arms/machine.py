@@ -12,8 +12,8 @@ COPIES = 32
 
 
 def processor() -> str:
-    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return found[1] if found else os.uname().machine
+    match = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return match[1] if match else os.uname().machine
 
 
 def describe() -> str:

@@ -21,7 +21,7 @@ KEY = "sk-good"
 class Endpoint(BaseHTTPRequestHandler):
     """Answers with the number of messages that it was sent; a question that says `break` gets half an answer."""
 
-    asked: list[dict[str, Any]]
+    questions: list[dict[str, Any]]
 
     def do_GET(self) -> None:
         self._json(200, {"data": [{"id": "tiny"}]})
@@ -31,7 +31,7 @@ class Endpoint(BaseHTTPRequestHandler):
         if self.headers["Authorization"] != f"Bearer {KEY}":
             self._json(401, {"error": {"message": "The API key is not known."}})
             return
-        self.asked.append(question)
+        self.questions.append(question)
         self.send_response(200)
         self.end_headers()
         for piece in (f"{len(question['messages'])}", " messages"):
@@ -50,7 +50,7 @@ class Endpoint(BaseHTTPRequestHandler):
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    Endpoint.asked = []
+    Endpoint.questions = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/v1"
@@ -61,8 +61,8 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_one_question_is_asked_of_the_first_model(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chat", "hello", "--endpoint", endpoint, "--system", "Be short.", "--max-tokens", "5"]) == 0
     assert capsys.readouterr().out == "2 messages\n"
-    [asked] = Endpoint.asked
-    assert (asked["model"], asked["max_tokens"], asked["stream"]) == ("tiny", 5, True)
+    [question] = Endpoint.questions
+    assert (question["model"], question["max_tokens"], question["stream"]) == ("tiny", 5, True)
 
 
 def test_a_conversation_keeps_its_history_until_it_is_told_to_forget(
@@ -70,7 +70,7 @@ def test_a_conversation_keeps_its_history_until_it_is_told_to_forget(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("one\ntwo\n/new\nthree\n/quit\nnever\n"))
     assert main(["chat", "--endpoint", endpoint]) == 0
-    assert [[m["content"] for m in asked["messages"]] for asked in Endpoint.asked] == [
+    assert [[m["content"] for m in question["messages"]] for question in Endpoint.questions] == [
         ["one"],
         ["one", "1 messages", "two"],
         ["three"],
@@ -84,7 +84,7 @@ def test_a_broken_answer_is_said_to_be_and_not_remembered(
     monkeypatch.setattr("sys.stdin", io.StringIO("break\nagain\n"))
     assert main(["chat", "--endpoint", endpoint]) == 0
     assert "broke the answer off" in capsys.readouterr().err
-    assert len(Endpoint.asked[-1]["messages"]) == 1
+    assert len(Endpoint.questions[-1]["messages"]) == 1
 
 
 def test_a_refused_key_shows_the_endpoints_own_words(
@@ -96,7 +96,7 @@ def test_a_refused_key_shows_the_endpoints_own_words(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "message"),
     [
         (["--endpoint", f"http://127.0.0.1:{free_port()}/v1"], 4, "does not answer"),
         (["--endpoint", "localhost:8080"], 2, "http://HOST:PORT/v1"),
@@ -104,7 +104,7 @@ def test_a_refused_key_shows_the_endpoints_own_words(
     ],
 )
 def test_a_wrong_address_or_key_file_is_named(
-    arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["chat", "hello", *arguments]) == code
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -44,8 +44,8 @@ def disk() -> Iterator[Path]:
 
 def cached_bytes(path: Path) -> int:
     """Bytes of the file that are in the kernel's cache."""
-    words = ("fincore", "--bytes", "--noheadings", "--output", "RES", path)
-    return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    command = ("fincore", "--bytes", "--noheadings", "--output", "RES", path)
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def test_what_was_digested_does_not_stay_in_the_kernels_cache(disk: Path) -> None:

@@ -86,17 +86,17 @@ def test_any_bytes_as_header(header: bytes, data_bytes: int) -> None:
 
 
 def _parse_or_reason(header: bytes, data_bytes: int) -> None:
-    found, reason = attempt(safetensors.parse_header, header, data_bytes)
-    assert (found is None) == (0 < len(reason) < 2000)
-    assert found is None or sum(math.prod(t.shape) * DTYPE_BITS[t.dtype] for t in found.values()) == data_bytes * 8
+    tensors, reason = attempt(safetensors.parse_header, header, data_bytes)
+    assert (tensors is None) == (0 < len(reason) < 2000)
+    assert tensors is None or sum(math.prod(t.shape) * DTYPE_BITS[t.dtype] for t in tensors.values()) == data_bytes * 8
 
 
 @QUICK
 @given(json_values | st.fixed_dictionaries({"weight_map": json_values}))
 def test_any_json_as_index_gives_names_or_a_reason(value: object) -> None:
-    found, reason = attempt(safetensors.parse_index, json.dumps(value).encode())
-    assert found or reason
-    assert all(isinstance(shard, str) for shard in found or [])
+    weight_map, reason = attempt(safetensors.parse_index, json.dumps(value).encode())
+    assert weight_map or reason
+    assert all(isinstance(shard, str) for shard in weight_map or [])
 
 
 entries = st.fixed_dictionaries(
@@ -115,10 +115,10 @@ documents = st.fixed_dictionaries(
 @QUICK
 @given(documents | json_values)
 def test_any_json_as_manifest_gives_paths_inside_or_a_refusal(value: object) -> None:
-    found, reason = attempt(manifest.parse, json.dumps(value).encode(), "manifest.json")
-    assert found or reason
+    parsed, reason = attempt(manifest.parse, json.dumps(value).encode(), "manifest.json")
+    assert parsed or reason
     root = Path("/models/tiny")
-    for entry in found.files if found else ():
+    for entry in parsed.files if parsed else ():
         assert (root / entry.path).is_relative_to(root)
         assert ".." not in (root / entry.path).parts
         assert "\0" not in entry.path

@@ -98,12 +98,12 @@ def test_the_next_source_takes_over(stage: Stage, source_dir: Path, target: Path
 def test_a_source_alone_is_refused_with_its_fault_and_a_rerun_goes_on(
     stage: Stage, source_dir: Path, target: Path, habit: str
 ) -> None:
-    behaviour, found = BAD_HABITS[habit]
+    behaviour, fault = BAD_HABITS[habit]
     with serve(source_dir, Behaviour(**vars(behaviour))) as bad, pytest.raises(WeightsError) as caught:
         stage(bad.url)
     message = str(caught.value)
     assert ".safetensors: " in message
-    assert found in message
+    assert fault in message
     assert bad.url in message
     assert "run again" in message
     assert not target.exists()

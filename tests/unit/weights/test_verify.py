@@ -99,9 +99,9 @@ def test_fast_verification_finds(model_dir: Path, damage: Callable[[Path], None]
     whole = (model_dir / SHARD).stat().st_size
     damage(model_dir)
     expected = message.format(short=whole - 7, whole=whole, outside=model_dir.parent / "outside")
-    found = refusal(model_dir)
-    assert "1 fault(s)" in found
-    assert expected in found
+    refused = refusal(model_dir)
+    assert "1 fault(s)" in refused
+    assert expected in refused
 
 
 def test_every_fault_is_reported_at_once(model_dir: Path) -> None:
@@ -132,9 +132,9 @@ def test_a_header_that_differs_from_the_manifest_is_found_by_fast(
     model_dir: Path, old: bytes, new: bytes, message: str
 ) -> None:
     rewrite_header(model_dir / SHARD, old, new)
-    found = refusal(model_dir)
-    assert "1 fault(s)" in found
-    assert f"{SHARD}: found: {message}" in found
+    refused = refusal(model_dir)
+    assert "1 fault(s)" in refused
+    assert f"{SHARD}: found: {message}" in refused
 
 
 def test_a_header_that_claims_more_than_the_file_holds_is_named(model_dir: Path) -> None:
@@ -145,9 +145,9 @@ def test_a_header_that_claims_more_than_the_file_holds_is_named(model_dir: Path)
 
 def test_an_index_changed_in_place_is_held_against_the_shards(model_dir: Path) -> None:
     rewrite_header(model_dir / INDEX, b'"embed"', b'"umbed"')
-    found = refusal(model_dir)
-    assert f"{SHARD}: found: no tensor 'umbed'; needed: the tensors of the index" in found
-    assert f"{INDEX}: found: no entry for tensor 'embed' of {SHARD}; needed: every tensor of the shards" in found
+    refused = refusal(model_dir)
+    assert f"{SHARD}: found: no tensor 'umbed'; needed: the tensors of the index" in refused
+    assert f"{INDEX}: found: no entry for tensor 'embed' of {SHARD}; needed: every tensor of the shards" in refused
 
 
 def test_an_index_that_is_none_any_more_is_named(model_dir: Path) -> None:
