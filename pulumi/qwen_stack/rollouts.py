@@ -58,7 +58,7 @@ def surge_has_gpus(model: Model) -> Iterator[Problem]:
     elif model.plan and not model.spare_replicas and (missing := model.plan.document.pods.missing_gpus_for_surge):
         yield Problem(
             ("rollout", "plan"),
-            f"surge on {_hosts(model)}, all of whose GPUs serve",
+            f"surge on {_hosts(model)}, whose GPUs are all in use",
             f"{missing} GPUs more for the new replica, without which it stays Pending",
             "set spareReplicas 1, plan with more --nodes, or set rollout in-place",
         )

@@ -49,7 +49,7 @@ def node_port_needs_its_type(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             ("gateway.service.type", "gateway.service.nodePort"),
             "type NodePort without a nodePort",
-            "the port on every node's address that clients and the hosts' firewalls are told",
+            "the port on every node's address, which clients and the hosts' firewalls have to know",
             "pulumi config set --path gateway.service.nodePort <30000 to 32767>",
         )
 
@@ -127,8 +127,8 @@ def weights_are_shared_by_variants(settings: Settings) -> Iterator[Problem]:
         if model.variant is not None and not shared:
             yield Problem(
                 (key,),
-                f"{model.variant} of {model.name}, which no entry before it serves",
-                "an entry before it with the same weights",
+                f"{model.variant} of {model.name}, which no earlier entry serves",
+                "an earlier entry with the same weights",
                 f"pulumi config rm --path {key}",
             )
 

@@ -1,22 +1,17 @@
 """The engines' recording rules read names that the pinned vLLM writes, and give all engines' metrics the same names."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
 from qwen_runtime.engine import metrics
 
 from qwen_stack.specs import alert_rules
 from qwen_stack.specs.engine_rules import recording_rules
 
+from .promtool import PROMTOOL, records
+
 RECORDED = Path(__file__).resolve().parents[1] / "recorded/vllm_metrics.txt"
-PROMTOOL = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not on PATH: apt-get install prometheus"
-)
 
 
 def samples() -> list[tuple[str, str]]:
@@ -47,29 +42,6 @@ def test_engines_that_tell_the_same_are_recorded_under_the_same_name() -> None:
     assert only == {"preemptions", "step_requests", "load_time"}
 
 
-def evaluated(tmp_path: Path, rules: str, series: list[tuple[str, str]], expected: dict[str, float]) -> None:
-    """Compare instant values with those that promtool computes from constant series; keys are `name{labels}`."""
-    (tmp_path / "rules.yml").write_text(rules)
-    tests = [
-        {
-            "interval": "15s",
-            "input_series": [{"series": name, "values": f"{value}x4"} for name, value in series],
-            "promql_expr_test": [
-                {
-                    "expr": labelled,
-                    "eval_time": "30s",
-                    "exp_samples": [{"labels": labelled, "value": value}],
-                }
-                for labelled, value in expected.items()
-            ],
-        }
-    ]
-    path = tmp_path / "test.yml"
-    path.write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "evaluation_interval": "15s", "tests": tests}))
-    done = subprocess.run(["promtool", "test", "rules", path], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @PROMTOOL
 def test_the_recorded_metrics_come_out_under_their_neutral_names(tmp_path: Path, settings: Any) -> None:
     one_core = samples()
@@ -93,7 +65,7 @@ def test_the_recorded_metrics_come_out_under_their_neutral_names(tmp_path: Path,
         f'serving:errors:total{{{labels},cause="client_gone"}}': 0,
         'serving:errors:total{engine="vllm",cause="refused"}': 3,
     }
-    evaluated(tmp_path, alert_rules.rules_file(settings.monitoring), two_cores, expected)
+    records(tmp_path, alert_rules.rules_file(settings.monitoring), two_cores, expected)
 
 
 @PROMTOOL
@@ -102,4 +74,4 @@ def test_the_fullest_core_is_what_a_server_has_used_of_its_kv_cache(tmp_path: Pa
         (f'transformers:kv_cache_usage_perc{{engine="{core}"}}', value) for core, value in ((0, "0.2"), (1, "0.9"))
     ]
     expected = {'serving:kv_cache_used:ratio{engine="transformers"}': 0.9}
-    evaluated(tmp_path, alert_rules.rules_file(settings.monitoring), series, expected)
+    records(tmp_path, alert_rules.rules_file(settings.monitoring), series, expected)

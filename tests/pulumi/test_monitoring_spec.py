@@ -1,7 +1,6 @@
 """Prometheus' and Alertmanager's files, checked by their own tools, and the manifests around them."""
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,42 +9,37 @@ import yaml
 
 from qwen_stack.specs import alert_rules, alertmanager, dcgm_exporter, gateway, model_server, prometheus, single_pod
 
-PROMTOOL = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not on PATH: apt-get install prometheus"
-)
+from .promtool import PROMTOOL, checked, fires, records
+
+BUSY = 'DCGM_FI_DEV_GPU_UTIL{gpu="3",node="n"}'
 AMTOOL = pytest.mark.skipif(
     shutil.which("amtool") is None, reason="amtool is not on PATH: apt-get install prometheus-alertmanager"
 )
-
-
-def checked(*command: object) -> None:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def servers(settings: Any) -> list[str]:
     return [model.server for model in settings.models]
 
 
-@pytest.fixture
-def rules(tmp_path: Path, settings: Any) -> Path:
-    path = tmp_path / "rules.yml"
-    path.write_text(alert_rules.rules_file(settings.monitoring))
-    return path
-
-
 @PROMTOOL
-def test_promtool_accepts_the_configuration_and_the_rules(tmp_path: Path, rules: Path, settings: Any) -> None:
-    checked("promtool", "check", "rules", rules)
-    config = prometheus.prometheus_config(settings.monitoring, settings.service_domain, servers(settings))
+def test_promtool_accepts_the_configuration_and_the_rules(tmp_path: Path, settings: Any) -> None:
     # The rules lie at their mount in the pod, and in this folder here.
+    (tmp_path / "rules.yml").write_text(alert_rules.rules_file(settings.monitoring))
+    checked("promtool", "check", "rules", tmp_path / "rules.yml")
+    config = prometheus.prometheus_config(settings.monitoring, settings.service_domain, servers(settings))
     (tmp_path / "prometheus.yml").write_text(config.replace(prometheus.CONFIG_DIR, str(tmp_path)))
     checked("promtool", "check", "config", tmp_path / "prometheus.yml")
 
 
 @PROMTOOL
-@pytest.mark.parametrize(("percent", "fires"), [(95, True), (85, False)])
-def test_high_gpu_usage_fires_on_a_busy_gpu_only(tmp_path: Path, rules: Path, percent: int, fires: bool) -> None:
+def test_gpu_utilisation_is_recorded_as_a_ratio(tmp_path: Path, settings: Any) -> None:
+    expected = {'serving:gpu_utilization:ratio{gpu="3",node="n"}': 0.95}
+    records(tmp_path, alert_rules.rules_file(settings.monitoring), [(BUSY, "95")], expected)
+
+
+@PROMTOOL
+@pytest.mark.parametrize(("percent", "is_firing"), [(95, True), (85, False)])
+def test_high_gpu_usage_fires_on_a_busy_gpu_only(tmp_path: Path, settings: Any, percent: int, is_firing: bool) -> None:
     alert = {
         "exp_labels": {"alertname": "HighGPUUsage", "severity": "critical", "gpu": "3", "node": "n"},
         "exp_annotations": {
@@ -56,36 +50,9 @@ def test_high_gpu_usage_fires_on_a_busy_gpu_only(tmp_path: Path, rules: Path, pe
             "one high means uneven load (see the gateway's sessions for each server).",
         },
     }
-    busy = 'DCGM_FI_DEV_GPU_UTIL{gpu="3",node="n"}'
-    test = {
-        "rule_files": [str(rules)],
-        "evaluation_interval": "15s",
-        "tests": [
-            {
-                "interval": "15s",
-                "input_series": [{"series": busy, "values": f"{percent}x80"}],
-                "alert_rule_test": [
-                    {"eval_time": "4m", "alertname": "HighGPUUsage", "exp_alerts": []},
-                    {"eval_time": "11m", "alertname": "HighGPUUsage", "exp_alerts": [alert] if fires else []},
-                ],
-                "promql_expr_test": [
-                    {
-                        "expr": "serving:gpu_utilization:ratio",
-                        "eval_time": "1m",
-                        "exp_samples": [
-                            {
-                                "labels": 'serving:gpu_utilization:ratio{gpu="3",node="n"}',
-                                "value": percent / 100,
-                            }
-                        ],
-                    }
-                ],
-            }
-        ],
-    }
-    path = tmp_path / "test.yml"
-    path.write_text(yaml.safe_dump(test))
-    checked("promtool", "test", "rules", path)
+    expected = {"4m": [], "11m": [alert] if is_firing else []}
+    rules = alert_rules.rules_file(settings.monitoring)
+    fires(tmp_path, rules, [(BUSY, str(percent))], "HighGPUUsage", expected)
 
 
 def test_alerts_read_only_the_contract_and_say_what_to_do(settings: Any) -> None:
