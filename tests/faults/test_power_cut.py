@@ -1,4 +1,4 @@
-"""Everything is killed at once, as by a power cut; `make up` goes on from the disks."""
+"""Everything is killed at once, as by a power cut; the next `make up` continues from the disks."""
 
 from __future__ import annotations
 

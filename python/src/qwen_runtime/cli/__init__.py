@@ -1,7 +1,6 @@
 """Plans, verified weights and a supervised engine.
 
-Exit codes: 0 done, 2 wrong command, 3 what is to be served is not right (weights) or does not fit (plan), 4 host,
-5 engine.
+Exit codes: 0 done, 2 wrong command, 3 weights that are wrong or hosts that do not fit the plan, 4 host, 5 engine.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ class _Attempts:
         return min(usable, key=lambda supplier: supplier.rests, default=None)
 
     def strike(self, supplier: Supplier, fault: SourceFault, count: int = 1) -> None:
-        """Records a fault. `count` is 0 for a source that broke off after some progress: it may go on from there."""
+        """Records a fault. `count` is 0 for a source that broke off after some progress: it may continue from there."""
         self.faults[supplier.label] = fault
         self.strikes[supplier] += count
         supplier.failed()
