@@ -30,9 +30,9 @@ def read(path: Path, name: str) -> Plan:
     return Plan(text.decode(), document)
 
 
-def sizes(drawn: Plan, spare_replicas: Any) -> dict[str, Any]:
+def sizes(chosen: Plan, spare_replicas: Any) -> dict[str, Any]:
     """The keys of an entry of `models` that its plan fills in."""
-    document, pods = drawn.document, drawn.document.pods
+    document, pods = chosen.document, chosen.document.pods
     spare = spare_replicas if isinstance(spare_replicas, int) else 0
     engine = {"engine": document.engine} if document.engine in servers() else {}
     return {

@@ -74,12 +74,12 @@ def _values(field: Schema) -> str:
 def _default(described: Schema, needed: bool) -> str:
     value = described.get("default")
     if needed:
-        own = "required"
+        default = "required"
     elif value in (None, {}, []):
-        own = "none"
+        default = "none"
     else:
-        own = value if isinstance(value, str) else json.dumps(value)
-    return str(described.get("filled", "{}")).format(own)
+        default = value if isinstance(value, str) else json.dumps(value)
+    return str(described.get("filled", "{}")).format(default)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""What a stack's configuration may say: frozen models of its shape. The rules between keys are in rules.py.
+"""Shape of a stack's configuration, as frozen models. The rules between keys are in rules.py.
 
 YAML keys are camelCase, attributes are snake_case. Units stand in the names; Kubernetes quantities keep their
 own notation ("2Gi", "200m"). The text below a field is its row in the tables of pulumi/README.md (reference.py).

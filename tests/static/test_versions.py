@@ -128,7 +128,7 @@ def test_kubernetes_packages_are_of_its_version() -> None:
 
 
 def test_every_image_that_the_example_copies_is_in_the_table_of_sources() -> None:
-    """What the inventory names below the site's registry has a source; images built here go by digest."""
+    """Every image that the inventory names below the site's registry has a source; images built here go by digest."""
     files = [f for f in (ROOT / "inventory/example").rglob("*.yml") if f.name != "vault.yml" and not f.is_symlink()]
     named = {
         environment().from_string(reference).render(versions=VERSIONS)

@@ -37,7 +37,7 @@ MANIFEST = json.dumps(
 
 @pytest.fixture
 def contents() -> dict[str, bytes]:
-    """What the fake registry holds: one image, tag v1."""
+    """Contents of the fake registry: one image, tag v1."""
     return {
         "/v2/image/manifests/v1": MANIFEST,
         f"/v2/image/blobs/{digest(CONFIG)}": CONFIG,
@@ -47,7 +47,7 @@ def contents() -> dict[str, bytes]:
 
 @pytest.fixture
 def logins() -> list[str]:
-    """What each request to the registry logged in with."""
+    """Login of each request to the registry."""
     return []
 
 
