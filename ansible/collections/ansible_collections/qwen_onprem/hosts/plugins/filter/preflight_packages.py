@@ -22,7 +22,7 @@ def assess_packages(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list
             "preinstalled software",
             not undecided,
             ", ".join(undecided) or "none that is undecided",
-            "the site's word for each: gives way, or stays",
+            "the site's decision for each: replaced, or kept",
             "Name them in the role's list of replaced packages or keep them: docs/operate/dgx-os.md.",
         )
     ]
