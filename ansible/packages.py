@@ -86,9 +86,9 @@ class Site:
                     arguments = task.get(module, {})
                     if argument not in arguments or arguments.get("state") == "absent":
                         continue
-                    own = {**variables, **task.get("vars", {})}
+                    task_variables = {**variables, **task.get("vars", {})}
                     try:
-                        yield from _listed(Templar(self.loader, variables=own).template(arguments[argument]))
+                        yield from _listed(Templar(self.loader, variables=task_variables).template(arguments[argument]))
                     except AnsibleError as problem:
                         raise AnsibleError(
                             f"found: packages of {role}, task '{task['name']}', that depend on what is read on a host\n"

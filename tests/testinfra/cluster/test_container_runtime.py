@@ -58,7 +58,7 @@ def test_docker_runs_where_it_is_chosen(host: Host, expected: Expected) -> None:
     service = host.service("docker")
     assert service.is_running, host.run("journalctl -u docker -n 20 --no-pager").stdout
     assert service.is_enabled
-    found = json.loads(host.check_output("docker info --format '{{json .}}'"))
-    assert found["CgroupDriver"] == ("systemd" if expected["container_runtime_systemd_cgroup"] else "cgroupfs")
+    docker_info = json.loads(host.check_output("docker info --format '{{json .}}'"))
+    assert docker_info["CgroupDriver"] == ("systemd" if expected["container_runtime_systemd_cgroup"] else "cgroupfs")
     plain_http = expected["container_runtime_registry_url"].startswith("http://")
-    assert (expected["container_runtime_registry"] in found["RegistryConfig"]["IndexConfigs"]) == plain_http
+    assert (expected["container_runtime_registry"] in docker_info["RegistryConfig"]["IndexConfigs"]) == plain_http

@@ -47,10 +47,10 @@ def test_transparent_hugepages_are_used_as_the_inventory_says(host: Host, expect
 
 
 def test_every_processor_has_the_governor(host: Host, expected: Expected) -> None:
-    found = host.run("cat /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor").stdout.split()
-    if not (expected["base_cpu_governor"] and found):
+    governors = host.run("cat /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor").stdout.split()
+    if not (expected["base_cpu_governor"] and governors):
         pytest.skip("the processors have no governor, or the site leaves it to the kernel")
-    assert set(found) == {expected["base_cpu_governor"]}
+    assert set(governors) == {expected["base_cpu_governor"]}
 
 
 def test_a_login_session_has_the_limits(host: Host, expected: Expected) -> None:

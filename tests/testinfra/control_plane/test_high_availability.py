@@ -14,8 +14,8 @@ DAY_S = 86400
 
 
 def test_no_certificate_is_near_its_end(host: Host, expected: Expected) -> None:
-    found = json.loads(host.check_output("kubeadm certs check-expiration --output=json"))["certificates"]
-    left = {entry["name"]: entry["residualTime"] / DAY_S for entry in found if not entry["missing"]}
+    certificates = json.loads(host.check_output("kubeadm certs check-expiration --output=json"))["certificates"]
+    left = {entry["name"]: entry["residualTime"] / DAY_S for entry in certificates if not entry["missing"]}
     assert len(left) >= 9
     assert min(left.values()) > expected["kubernetes_certificate_days"], left
 
@@ -32,8 +32,8 @@ def test_one_host_has_the_virtual_address(node: str, host: Host, expected: Expec
     if not address:
         pytest.skip("the API has no address of its own")
     first = hosts("control_plane")[0]
-    own = host.check_output("ip -oneline -4 address show to %s", expected["api_endpoint_node_ip"]).split()[1]
-    assert (address in host.interface(own).addresses) is (node == first), "while it lives, the first host has it"
+    interface = host.check_output("ip -oneline -4 address show to %s", expected["api_endpoint_node_ip"]).split()[1]
+    assert (address in host.interface(interface).addresses) is (node == first), "while it lives, the first host has it"
 
 
 def test_the_proxy_and_its_partner_run_now_and_at_boot(host: Host, expected: Expected) -> None:

@@ -15,8 +15,8 @@ ACCEPTANCE = ROOT / "ansible/roles/acceptance"
 
 
 def test_no_check_fails_that_the_site_does_not_waive(host: Host, expected: Expected) -> None:
-    found = json.loads(host.check_output("python3 -c %s", (ACCEPTANCE / "files/inspect_gpus.py").read_text()))
+    answer = json.loads(host.check_output("python3 -c %s", (ACCEPTANCE / "files/inspect_gpus.py").read_text()))
     needed = expected["__acceptance_needed"]
-    rows = judge(assess_gpus(found, needed) + assess_fabric(found, needed), expected["acceptance_waived"])
+    rows = judge(assess_gpus(answer, needed) + assess_fabric(answer, needed), expected["acceptance_waived"])
     assert rows or not expected["acceptance_gpus"]
     assert [row for row in rows if row["status"] == "fail"] == []

@@ -76,8 +76,8 @@ def test_no_gpu_is_divided(host: Host) -> None:
 
 
 def test_the_toolkit_in_use_has_the_rows_version(host: Host, stack: dict[str, Any]) -> None:
-    found = json.loads(host.file("/usr/local/cuda/version.json").content_string)
-    assert found["cuda"]["version"] == stack["cuda"]
+    installed = json.loads(host.file("/usr/local/cuda/version.json").content_string)
+    assert installed["cuda"]["version"] == stack["cuda"]
 
 
 def test_cuda_starts_on_every_gpu(host: Host, gpus: int) -> None:

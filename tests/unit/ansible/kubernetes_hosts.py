@@ -17,7 +17,7 @@ def kubernetes_files(found: dict[str, str]) -> list[dict[str, str]]:
 
 def seen(own: dict[str, str], **on_control_plane: dict[str, str] | None) -> dict[str, Any]:
     """Files that a host has seen: its own, and those of each control-plane host; None is a silent host."""
-    asked = [
+    answers = [
         {"item": name, **({} if files is not None else {"msg": "timed out"})}
         for name, files in on_control_plane.items()
     ]
@@ -25,7 +25,7 @@ def seen(own: dict[str, str], **on_control_plane: dict[str, str] | None) -> dict
     return {
         "kubernetes_control_plane_hosts": list(on_control_plane),
         "__kubernetes_state": {"files": kubernetes_files(own)},
-        "__kubernetes_asked": {"results": asked},
+        "__kubernetes_asked": {"results": answers},
         "__kubernetes_looked": {"results": looked},
     }
 

@@ -55,19 +55,19 @@ def healthy() -> dict[str, Any]:
     }
 
 
-def rows(found: dict[str, Any], waived: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
-    assessed = assess_gpus(found, NEEDED) + assess_fabric(found, NEEDED) + assess_host(found, NEEDED)
+def rows(answer: dict[str, Any], waived: dict[str, str] | None = None) -> dict[str, dict[str, Any]]:
+    assessed = assess_gpus(answer, NEEDED) + assess_fabric(answer, NEEDED) + assess_host(answer, NEEDED)
     return {row["name"]: row for row in judge(assessed, waived or {})}
 
 
-def failed(found: dict[str, Any]) -> set[str]:
-    return {name for name, row in rows(found).items() if row["status"] == "fail"}
+def failed(answer: dict[str, Any]) -> set[str]:
+    return {name for name, row in rows(answer).items() if row["status"] == "fail"}
 
 
 def test_a_healthy_host_passes_every_check() -> None:
-    found = rows(healthy())
-    assert {row["status"] for row in found.values()} == {"pass"}
-    assert set(found) == {
+    judged = rows(healthy())
+    assert {row["status"] for row in judged.values()} == {"pass"}
+    assert set(judged) == {
         *(
             "nvidia-smi",
             "MIG",
@@ -109,19 +109,19 @@ def test_one_fault_fails_its_own_check(check: str, part: str, value: Any) -> Non
 
 
 def test_a_gpu_that_is_gone_or_of_another_driver_fails() -> None:
-    found = healthy()
-    found["gpus"] = found["gpus"][:7]
-    assert "nvidia-smi" in failed(found)
-    found = healthy()
-    found["gpus"][3] = found["gpus"][3] | {"driver_version": "550.54.15"}
-    assert failed(found) == {"nvidia-smi"}
+    answer = healthy()
+    answer["gpus"] = answer["gpus"][:7]
+    assert "nvidia-smi" in failed(answer)
+    answer = healthy()
+    answer["gpus"][3] = answer["gpus"][3] | {"driver_version": "550.54.15"}
+    assert failed(answer) == {"nvidia-smi"}
 
 
 def a100() -> dict[str, Any]:
     """Answers of eight A100 whose fabric is sound."""
-    found = healthy() | {"fabric": [{"state": "N/A", "status": "N/A"}] * 8}
-    found["gpus"] = [gpu | {"name": "NVIDIA A100-SXM4-80GB", "compute_cap": "8.0"} for gpu in found["gpus"]]
-    return found
+    answer = healthy() | {"fabric": [{"state": "N/A", "status": "N/A"}] * 8}
+    answer["gpus"] = [gpu | {"name": "NVIDIA A100-SXM4-80GB", "compute_cap": "8.0"} for gpu in answer["gpus"]]
+    return answer
 
 
 def test_gpus_before_hopper_have_nothing_to_say_of_a_sound_fabric() -> None:
@@ -138,23 +138,23 @@ def test_a_dead_fabric_manager_fails_beside_a_fabric_that_says_completed() -> No
 
 
 def test_a_gpu_left_in_mig_mode_is_named_with_the_way_out() -> None:
-    found = healthy()
-    found["gpus"][5] = found["gpus"][5] | {"mig.mode.current": "Enabled"}
-    assert failed(found) == {"MIG"}
-    assert "nvidia-smi -i 5 -mig 0" in rows(found)["MIG"]["remedy"]
+    answer = healthy()
+    answer["gpus"][5] = answer["gpus"][5] | {"mig.mode.current": "Enabled"}
+    assert failed(answer) == {"MIG"}
+    assert "nvidia-smi -i 5 -mig 0" in rows(answer)["MIG"]["remedy"]
 
 
 def test_a_gpu_without_mig_passes() -> None:
-    found = healthy()
-    found["gpus"] = [gpu | {"mig.mode.current": "[N/A]"} for gpu in found["gpus"]]
-    assert failed(found) == set()
+    answer = healthy()
+    answer["gpus"] = [gpu | {"mig.mode.current": "[N/A]"} for gpu in answer["gpus"]]
+    assert failed(answer) == set()
 
 
 def test_uncorrected_memory_errors_fail_and_name_the_gpu() -> None:
-    found = healthy()
-    found["gpus"][3] = found["gpus"][3] | {"ecc.errors.uncorrected.volatile.total": "2"}
-    assert failed(found) == {"ECC"}
-    assert "GPU ['3']" in rows(found)["ECC"]["found"]
+    answer = healthy()
+    answer["gpus"][3] = answer["gpus"][3] | {"ecc.errors.uncorrected.volatile.total": "2"}
+    assert failed(answer) == {"ECC"}
+    assert "GPU ['3']" in rows(answer)["ECC"]["found"]
 
 
 def test_an_xid_that_an_application_caused_passes() -> None:
@@ -167,9 +167,9 @@ def test_a_wrong_slow_or_smaller_all_reduce_fails(change: dict[str, Any]) -> Non
 
 
 def test_the_report_says_which_backend_ran() -> None:
-    found = healthy()
-    found["all_reduce"]["backend"] = "gloo"
-    assert rows(found)["all-reduce"]["found"].startswith("gloo, ")
+    answer = healthy()
+    answer["all_reduce"]["backend"] = "gloo"
+    assert rows(answer)["all-reduce"]["found"].startswith("gloo, ")
 
 
 def test_a_waived_check_is_never_called_passed() -> None:
@@ -189,6 +189,6 @@ def test_a_host_without_gpus_is_asked_nothing_about_them() -> None:
 
 
 def test_a_driver_that_does_not_answer_is_found_with_its_own_words() -> None:
-    found = healthy() | {"gpus": [], "errors": {"gpus": "nvidia-smi: couldn't communicate with the driver"}}
-    assert "couldn't communicate" in rows(found)["nvidia-smi"]["found"]
-    assert {"nvidia-smi", "ECC"} <= failed(found)
+    answer = healthy() | {"gpus": [], "errors": {"gpus": "nvidia-smi: couldn't communicate with the driver"}}
+    assert "couldn't communicate" in rows(answer)["nvidia-smi"]["found"]
+    assert {"nvidia-smi", "ECC"} <= failed(answer)

@@ -16,10 +16,10 @@ VXLAN = {"name": "vxlan", "protocol": "udp", "ports": [8472], "sources": NODES}
 def chains(**variables: object) -> dict[str, list[str]]:
     """The rules of each chain, without comments."""
     text = render("hardening/templates/firewall.nft.j2", hardening_firewall_allowed=[VXLAN], **variables)
-    found = re.findall(r"^  chain (\w+) \{\n(.*?)^  \}", text, re.MULTILINE | re.DOTALL)
+    chain_texts = re.findall(r"^  chain (\w+) \{\n(.*?)^  \}", text, re.MULTILINE | re.DOTALL)
     return {
         name: [line.strip() for line in body.splitlines() if line.strip() and not line.strip().startswith("#")]
-        for name, body in found
+        for name, body in chain_texts
     }
 
 

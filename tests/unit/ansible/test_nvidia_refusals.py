@@ -163,9 +163,12 @@ def test_nvlink_5_without_its_subnet_manager_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_the_rows_own_fabric_manager_is_adopted(tmp_path: Path) -> None:
-    said = {"same": "Fabric Manager version is : 580.126.20", "other": "Fabric Manager version is : 550.163.01"}
+    version_lines = {
+        "same": "Fabric Manager version is : 580.126.20",
+        "other": "Fabric Manager version is : 550.163.01",
+    }
     cases = {}
-    for name, text in said.items():
+    for name, text in version_lines.items():
         cases[name] = answers(tmp_path, name, text) | {"nvidia_fabricmanager_version": "580.126.20"}
         for program in ("nv-fabricmanager", "dpkg-query"):
             (tmp_path / name / program).symlink_to("nvidia-smi")

@@ -48,8 +48,8 @@ def test_the_virtual_address_moves_to_the_card_that_a_host_really_has(card: str)
     ids=["stub", "no resolved", "resolved that nobody asks", "both", "no servers but resolved's", "none at all"],
 )
 def test_a_kubelet_reads_the_name_servers_of_its_own_host(nameservers: list[str], file: str) -> None:
-    found = {"__kubernetes_nameservers": {"stdout": "\n".join(nameservers)}, "kubernetes_node_ip": "10.20.0.11"}
-    flags = evaluate("kubernetes", "__kubernetes_registration.kubeletExtraArgs", **found)
+    variables = {"__kubernetes_nameservers": {"stdout": "\n".join(nameservers)}, "kubernetes_node_ip": "10.20.0.11"}
+    flags = evaluate("kubernetes", "__kubernetes_registration.kubeletExtraArgs", **variables)
     assert {"name": "resolv-conf", "value": file} in flags
 
 

@@ -233,8 +233,8 @@ def test_what_would_take_something_away_is_refused(system: System) -> None:
 @pytest.fixture
 def dgx_os(system: System) -> System:
     """A system as DGX OS comes: Docker's own packages, which exclude the distribution's."""
-    own = {"Provides": "containerd, runc", "Conflicts": "containerd, runc", "Replaces": "containerd, runc"}
-    system.offer("containerd.io", "1.7.27-1", **own)
+    relations = {"Provides": "containerd, runc", "Conflicts": "containerd, runc", "Replaces": "containerd, runc"}
+    system.offer("containerd.io", "1.7.27-1", **relations)
     system.offer("docker-ce", "5:28.0.1-1", Depends="containerd.io")
     system.pin({"docker-ce": "*", "containerd.io": "*"})
     system.offer("runc", "1.1.5-1")

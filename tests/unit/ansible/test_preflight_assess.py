@@ -66,13 +66,13 @@ def dgx_h100() -> dict[str, Any]:
 
 
 def assess(hosts: dict[str, Any], host: str, needed: dict[str, Any]) -> list[dict[str, Any]]:
-    own = assess_host(hosts[host], needed) + assess_packages(hosts[host], needed)
-    return own + assess_gpus(hosts, host, needed) + assess_plan(hosts, host, needed)
+    host_rows = assess_host(hosts[host], needed) + assess_packages(hosts[host], needed)
+    return host_rows + assess_gpus(hosts, host, needed) + assess_plan(hosts, host, needed)
 
 
-def failures(found: dict[str, Any], **changed: Any) -> dict[str, str]:
+def failures(answer: dict[str, Any], **changed: Any) -> dict[str, str]:
     """Name of each failed row to its whole message."""
-    rows = assess({"dgx1": found}, "dgx1", {**NEEDED, **changed})
+    rows = assess({"dgx1": answer}, "dgx1", {**NEEDED, **changed})
     return {row["name"]: f"{row['found']} / {row['needed']} / {row['remedy']}" for row in rows if not row["ok"]}
 
 
@@ -81,15 +81,15 @@ def test_a_dgx_h100_passes() -> None:
 
 
 def test_every_shortfall_is_named_at_once_with_found_needed_and_remedy() -> None:
-    found = dgx_h100()
-    found["nvidia_devices"] = devices("2330", 7)
-    found["memory_bytes"] = 256 * 10**9
-    found["drives_bytes"] = {"nvme0n1": 960 * 10**9}
-    found["kernel"] = "5.10.0-32-amd64"
-    found["secure_boot"] = True
-    found["clock_offset_s"] = -7200.0
-    found["port_holders"] = {"6443": ["nginx"]}
-    named = failures(found)
+    answer = dgx_h100()
+    answer["nvidia_devices"] = devices("2330", 7)
+    answer["memory_bytes"] = 256 * 10**9
+    answer["drives_bytes"] = {"nvme0n1": 960 * 10**9}
+    answer["kernel"] = "5.10.0-32-amd64"
+    answer["secure_boot"] = True
+    answer["clock_offset_s"] = -7200.0
+    answer["port_holders"] = {"6443": ["nginx"]}
+    named = failures(answer)
     assert set(named) == {
         *("GPUs", "NVSwitches", "memory", "NVMe storage", "kernel", "Secure Boot", "clock", "port 6443"),
     }
@@ -101,26 +101,26 @@ def test_every_shortfall_is_named_at_once_with_found_needed_and_remedy() -> None
 
 
 def test_gpus_with_too_little_memory_are_refused() -> None:
-    found = dgx_h100()
-    found["nvidia_devices"] = devices("20b0", 8) + devices("1af1", 6, "0x068000")
-    assert failures(found) == {
+    answer = dgx_h100()
+    answer["nvidia_devices"] = devices("20b0", 8) + devices("1af1", 6, "0x068000")
+    assert failures(answer) == {
         "GPU memory": "40 GB / 80 GB each / Take larger GPUs, or a plan with a smaller model and a lower"
         " preflight_gpu_memory_min_gb."
     }
 
 
 def test_software_that_came_with_the_system_needs_the_sites_word() -> None:
-    found = dgx_h100() | {"packages": ["containerd.io", "docker-ce", "docker-ce-cli", "nvidia-driver-550-server"]}
-    message = failures(found, decided_packages=["docker-ce*"])["preinstalled software"]
+    answer = dgx_h100() | {"packages": ["containerd.io", "docker-ce", "docker-ce-cli", "nvidia-driver-550-server"]}
+    message = failures(answer, decided_packages=["docker-ce*"])["preinstalled software"]
     assert message.startswith("containerd.io, nvidia-driver-550-server / ")
     assert "docs/operate/dgx-os.md" in message
-    assert failures(found, decided_packages=["docker-ce*", "containerd.io", "nvidia-*-server"]) == {}
+    assert failures(answer, decided_packages=["docker-ce*", "containerd.io", "nvidia-*-server"]) == {}
 
 
 def test_mixed_gpus_in_one_host_are_refused() -> None:
-    found = dgx_h100()
-    found["nvidia_devices"][0]["id"] = "10de:20b2"
-    assert "1 x A100-SXM4-80GB, 7 x H100-SXM" in failures(found)["GPU model"]
+    answer = dgx_h100()
+    answer["nvidia_devices"][0]["id"] = "10de:20b2"
+    assert "1 x A100-SXM4-80GB, 7 x H100-SXM" in failures(answer)["GPU model"]
 
 
 def test_mixed_gpus_across_hosts_are_refused_on_each_with_the_hosts_named() -> None:
@@ -150,14 +150,14 @@ def test_every_name_of_a_planned_gpu_is_known_to_the_planner_too() -> None:
 
 
 def test_an_unknown_gpu_is_named_by_its_id() -> None:
-    found = dgx_h100()
-    found["nvidia_devices"] = devices("9999", 8) + devices("22a3", 4, "0x068000")
-    assert failures(found)["GPU ids"].startswith("10de:9999 / ")
+    answer = dgx_h100()
+    answer["nvidia_devices"] = devices("9999", 8) + devices("22a3", 4, "0x068000")
+    assert failures(answer)["GPU ids"].startswith("10de:9999 / ")
 
 
 def test_a_control_plane_host_needs_no_gpu() -> None:
-    found = dgx_h100() | {"nvidia_devices": []}
-    assert failures(found, gpus=0, nvswitches=0) == {}
+    answer = dgx_h100() | {"nvidia_devices": []}
+    assert failures(answer, gpus=0, nvswitches=0) == {}
 
 
 def test_a_host_in_service_holds_its_own_ports() -> None:
@@ -170,14 +170,14 @@ def test_a_holder_that_cannot_be_named_is_still_refused() -> None:
 
 
 def test_a_share_that_is_not_mounted_is_refused_by_name() -> None:
-    found = dgx_h100() | {"mounted": ["/mnt/models"]}
-    named = failures(found, mounts=["/mnt/models", "/mnt/backup"])
+    answer = dgx_h100() | {"mounted": ["/mnt/models"]}
+    named = failures(answer, mounts=["/mnt/models", "/mnt/backup"])
     assert named == {"mount /mnt/backup": f"nothing mounted there / the site's share / {REMOUNT}"}
 
 
 def test_secure_boot_and_an_undisciplined_clock_are_the_sites_choice() -> None:
-    found = dgx_h100() | {"secure_boot": True}
-    assert failures(found, secure_boot_allowed=True) == {}
+    answer = dgx_h100() | {"secure_boot": True}
+    assert failures(answer, secure_boot_allowed=True) == {}
     assert set(failures(dgx_h100(), clock_sync_required=True)) == {"clock synchronisation"}
 
 
@@ -187,10 +187,10 @@ def test_kernels_are_compared_by_number(kernel: str, new_enough: bool) -> None:
 
 
 def test_what_was_found_is_left_as_it_was() -> None:
-    found = dgx_h100()
-    before = deepcopy(found)
-    failures(found)
-    assert found == before
+    answer = dgx_h100()
+    before = deepcopy(answer)
+    failures(answer)
+    assert answer == before
 
 
 def test_every_known_gpu_has_a_model_and_a_memory() -> None:
@@ -219,9 +219,9 @@ def test_a_plan_for_these_hosts_passes() -> None:
 
 
 def test_hosts_with_other_gpus_than_the_plans_are_refused() -> None:
-    found = dgx_h100()
-    found["nvidia_devices"] = devices("2335", 8) + devices("22a3", 4, "0x068000")
-    named = failures(found, plans=plans())
+    answer = dgx_h100()
+    answer["nvidia_devices"] = devices("2335", 8) + devices("22a3", 4, "0x068000")
+    named = failures(answer, plans=plans())
     assert named["plan: GPUs"].startswith("8 x h200-141gb / 8 x h100-80gb")
 
 
@@ -231,8 +231,8 @@ def test_a_plan_for_more_hosts_than_there_are_is_refused() -> None:
 
 
 def test_a_host_with_less_memory_or_disk_than_the_plan_counts_on_is_refused() -> None:
-    found = dgx_h100() | {"memory_bytes": 520 * 10**9, "drives_bytes": {"nvme0n1": 900 * 10**9}}
-    assert set(failures(found, plans=plans(), storage_min_gb=0)) == {"plan: memory", "plan: storage"}
+    answer = dgx_h100() | {"memory_bytes": 520 * 10**9, "drives_bytes": {"nvme0n1": 900 * 10**9}}
+    assert set(failures(answer, plans=plans(), storage_min_gb=0)) == {"plan: memory", "plan: storage"}
 
 
 def test_a_control_plane_host_is_no_part_of_the_plan() -> None:

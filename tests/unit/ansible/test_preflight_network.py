@@ -44,9 +44,9 @@ def control1() -> dict[str, Any]:
     }
 
 
-def failures(found: dict[str, Any], **changed: Any) -> dict[str, str]:
+def failures(answer: dict[str, Any], **changed: Any) -> dict[str, str]:
     """Name of each failed row to what was found."""
-    rows = assess_network(found, NEEDED | changed) + assess_names(found)
+    rows = assess_network(answer, NEEDED | changed) + assess_names(answer)
     assert all(row["needed"] and row["remedy"] for row in rows)
     return {row["name"]: row["found"] for row in rows if not row["ok"]}
 
@@ -56,13 +56,13 @@ def test_a_sound_server_passes() -> None:
 
 
 def test_a_host_that_is_a_node_already_passes() -> None:
-    found = control1()
-    found["addresses"] |= {"10.244.0.1/24": "cni0", "10.244.0.0/32": "flannel.1", "10.20.0.10/32": "bond0"}
-    found["routes"] += [
+    answer = control1()
+    answer["addresses"] |= {"10.244.0.1/24": "cni0", "10.244.0.0/32": "flannel.1", "10.20.0.10/32": "bond0"}
+    answer["routes"] += [
         {"to": "10.244.0.0/24", "interface": "cni0", "connected": True},
         {"to": "10.244.1.0/24", "interface": "flannel.1", "connected": False},
     ]
-    assert failures(found) == {}
+    assert failures(answer) == {}
 
 
 def test_a_host_of_which_nothing_was_said_passes() -> None:
@@ -91,20 +91,20 @@ def test_a_node_network_inside_the_pod_network_is_refused() -> None:
 
 
 def test_another_cards_network_inside_the_service_network_is_refused() -> None:
-    found = control1()
-    found["routes"].append({"to": "10.100.4.0/24", "interface": "ib0", "connected": True})
-    assert failures(found) == {"service network": "10.96.0.0/12 with 10.100.4.0/24 of ib0 in it"}
+    answer = control1()
+    answer["routes"].append({"to": "10.100.4.0/24", "interface": "ib0", "connected": True})
+    assert failures(answer) == {"service network": "10.96.0.0/12 with 10.100.4.0/24 of ib0 in it"}
 
 
 def test_a_network_behind_a_gateway_counts_where_it_lies_inside() -> None:
-    found = control1()
-    found["routes"].append({"to": "10.244.7.0/24", "interface": "bond0", "connected": False})
-    assert failures(found) == {"pod network": "10.244.0.0/16 with 10.244.7.0/24 of bond0 in it"}
+    answer = control1()
+    answer["routes"].append({"to": "10.244.7.0/24", "interface": "bond0", "connected": False})
+    assert failures(answer) == {"pod network": "10.244.0.0/16 with 10.244.7.0/24 of bond0 in it"}
 
 
 def test_a_mirror_inside_the_pod_network_is_refused_by_its_name_or_its_address() -> None:
-    found = control1() | {"names": {"mirror.example.internal": ["10.244.3.2"], "10.97.0.9": ["10.97.0.9"]}}
-    assert failures(found) == {
+    answer = control1() | {"names": {"mirror.example.internal": ["10.244.3.2"], "10.97.0.9": ["10.97.0.9"]}}
+    assert failures(answer) == {
         "pod network": "10.244.0.0/16 with mirror.example.internal (10.244.3.2) in it",
         "service network": "10.96.0.0/12 with 10.97.0.9 in it",
     }
@@ -116,13 +116,13 @@ def test_networks_of_the_cluster_that_overlap_are_refused() -> None:
 
 
 def test_a_name_that_does_not_resolve_is_refused() -> None:
-    found = control1() | {"names": {"miror.example.internal": []}}
-    assert failures(found) == {"name miror.example.internal": "no address"}
+    answer = control1() | {"names": {"miror.example.internal": []}}
+    assert failures(answer) == {"name miror.example.internal": "no address"}
 
 
 def test_name_servers_that_pods_cannot_reach_are_refused() -> None:
-    found = control1() | {"name_servers": {"/etc/resolv.conf": ["127.0.0.53", "::1"]}}
-    assert failures(found) == {"name servers": "127.0.0.53, ::1"}
+    answer = control1() | {"name_servers": {"/etc/resolv.conf": ["127.0.0.53", "::1"]}}
+    assert failures(answer) == {"name servers": "127.0.0.53, ::1"}
 
 
 def test_one_time_server_that_answers_will_do() -> None:
@@ -139,15 +139,15 @@ def test_an_api_address_that_cannot_move_there_is_refused(address: str) -> None:
 
 
 def test_an_api_address_that_somebody_else_has_is_refused_with_who() -> None:
-    found = control1()
-    found["holders"]["10.20.0.10"] = ["b8:27:eb:00:00:01"]
-    assert failures(found) == {"holder of the API address": "10.20.0.10 at b8:27:eb:00:00:01"}
+    answer = control1()
+    answer["holders"]["10.20.0.10"] = ["b8:27:eb:00:00:01"]
+    assert failures(answer) == {"holder of the API address": "10.20.0.10 at b8:27:eb:00:00:01"}
 
 
 def test_an_api_address_at_another_host_of_the_control_plane_is_ours() -> None:
-    found = control1()
-    found["holders"]["10.20.0.10"] = [MACS["10.20.0.12"]]
-    assert failures(found) == {}
+    answer = control1()
+    answer["holders"]["10.20.0.10"] = [MACS["10.20.0.12"]]
+    assert failures(answer) == {}
 
 
 ALONE = ("unshare", "--user", "--map-root-user", "--net")
@@ -170,14 +170,16 @@ def test_a_host_tells_its_cards_and_who_has_an_address(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    found = json.loads(done.stdout)
-    assert found["addresses"]["10.20.0.11/24"] == "eno1"
-    assert {"to": "10.20.0.0/24", "interface": "eno1", "connected": True} in found["routes"]
-    assert "127.0.0.1" in found["names"]["localhost"]
-    assert found["time_servers"] == {"127.0.0.1": "does not answer"}
-    assert len(found["holders"]["10.20.0.10"]) == 1
-    assert found["holders"]["10.20.0.77"] == []
-    assert "control2.example.internal" not in found["holders"], "a name is no address, and its host is refused for that"
+    answer = json.loads(done.stdout)
+    assert answer["addresses"]["10.20.0.11/24"] == "eno1"
+    assert {"to": "10.20.0.0/24", "interface": "eno1", "connected": True} in answer["routes"]
+    assert "127.0.0.1" in answer["names"]["localhost"]
+    assert answer["time_servers"] == {"127.0.0.1": "does not answer"}
+    assert len(answer["holders"]["10.20.0.10"]) == 1
+    assert answer["holders"]["10.20.0.77"] == []
+    assert "control2.example.internal" not in answer["holders"], (
+        "a name is no address, and its host is refused for that"
+    )
 
 
 def test_a_time_server_is_believed_when_it_stands_by_its_time() -> None:

@@ -39,7 +39,7 @@ def programs(tmp_path: Path) -> Path:
 
 
 def test_a_command_is_run_with_sudos_password_from_the_vault_and_nothing_shows_it(programs: Path) -> None:
-    asked = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", ASK],
         cwd=ROOT,
         env={
@@ -54,6 +54,6 @@ def test_a_command_is_run_with_sudos_password_from_the_vault_and_nothing_shows_i
         text=True,
         check=False,
     )
-    assert asked.stdout.strip() == "0|two words|", asked.stderr
+    assert done.stdout.strip() == "0|two words|", done.stderr
     assert "example-only" not in (programs / "called").read_text()
     assert "ops" in (programs / "called").read_text()

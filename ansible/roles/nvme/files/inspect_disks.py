@@ -102,17 +102,17 @@ def describe(path: str, name: str, may_be_wiped: bool, released: set[str], label
     """One disk; `obstacle` says why it cannot be taken, and is empty when it can. Arrays in `released` are none."""
     signatures = read_signatures(path)
     contents = sorted({" ".join(filter(None, (s["type"], s.get("label")))) for s in signatures})
-    own = bool(signatures) and {(s["type"], s.get("label")) for s in signatures} == {("linux_raid_member", label)}
-    use = [] if own else read_use(path)
+    is_member = bool(signatures) and {(s["type"], s.get("label")) for s in signatures} == {("linux_raid_member", label)}
+    use = [] if is_member else read_use(path)
     may_be_wiped |= any(found.split()[-1] in released for found in use)
     use = [found for found in use if found.split()[-1] not in released]
     if use:
         obstacle = f"in use: {', '.join(use)}"
-    elif contents and not (own or may_be_wiped):
+    elif contents and not (is_member or may_be_wiped):
         obstacle = f"holds {', '.join(contents)}"
     else:
         obstacle = ""
-    return {"path": path, "name": name, "contents": contents, "own": own, "obstacle": obstacle}
+    return {"path": path, "name": name, "contents": contents, "own": is_member, "obstacle": obstacle}
 
 
 def inspect(question: dict) -> dict:

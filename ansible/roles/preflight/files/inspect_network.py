@@ -84,14 +84,14 @@ def find_holders(interface: str, addresses: list[str]) -> dict[str, list[str]]:
     holders: dict[str, set[str]] = {address: set() for address in addresses if re.fullmatch(r"[0-9.]+", address)}
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ARP)) as wire:
         wire.bind((interface, ETH_P_ARP))
-        own, kind = wire.getsockname()[4], wire.getsockname()[3]
+        own_hardware, kind = wire.getsockname()[4], wire.getsockname()[3]
         if kind != ETHERNET:
             return {}
-        head = b"\xff" * 6 + own + struct.pack("!H", ETH_P_ARP)
+        head = b"\xff" * 6 + own_hardware + struct.pack("!H", ETH_P_ARP)
         for _ in range(ARP_TRIES):
             for address in holders:
                 packed = ipaddress.ip_address(address).packed
-                wire.send(head + ARP.pack(ETHERNET, IPV4, 6, 4, REQUEST, own, bytes(4), bytes(6), packed))
+                wire.send(head + ARP.pack(ETHERNET, IPV4, 6, 4, REQUEST, own_hardware, bytes(4), bytes(6), packed))
             deadline = time.monotonic() + ARP_PATIENCE_S
             while (left := deadline - time.monotonic()) > 0:
                 wire.settimeout(left)
@@ -108,14 +108,16 @@ def find_holders(interface: str, addresses: list[str]) -> dict[str, list[str]]:
 
 def inspect(question: dict, root: Path = Path("/")) -> dict:
     addresses = read_addresses(ip("address", "show"))
-    own = next((card for address, card in addresses.items() if address.split("/")[0] == question["node_address"]), "")
+    own_card = next(
+        (card for address, card in addresses.items() if address.split("/")[0] == question["node_address"]), ""
+    )
     return {
         "addresses": addresses,
         "routes": read_routes(ip("route", "show")),
         "name_servers": read_name_servers(root),
         "names": {name: resolve(name) for name in question["names"]},
         "time_servers": {server: ask_time(server) for server in question["time_servers"]},
-        "holders": find_holders(own, question["probed"]) if own and question["probed"] else {},
+        "holders": find_holders(own_card, question["probed"]) if own_card and question["probed"] else {},
     }
 
 

@@ -24,8 +24,8 @@ def assess_fabric(found: Mapping[str, Any], needed: Mapping[str, Any]) -> list[R
 def _registration(found: Mapping[str, Any], count: int) -> Row:
     capabilities = sorted({gpu["compute_cap"] for gpu in found["gpus"]})
     if found["gpus"] and all(float(capability) < HOPPER for capability in capabilities):
-        said = f"not told by compute capability {', '.join(capabilities)}"
-        return row("fabric", True, said, "nothing before 9.0: NVLink and torch.cuda speak for it", "None.")
+        summary = f"not told by compute capability {', '.join(capabilities)}"
+        return row("fabric", True, summary, "nothing before 9.0: NVLink and torch.cuda speak for it", "None.")
     states = [f"{gpu['state']}/{gpu['status']}" for gpu in found["fabric"]]
     return row(
         "fabric",

@@ -21,11 +21,11 @@ def _gpus(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     gpus, errors, count = found["gpus"], found["errors"], needed["gpus"]
     drivers = sorted({gpu["driver_version"] for gpu in gpus})
     models = sorted({gpu["name"] for gpu in gpus})
-    said = f"{len(gpus)} x {', '.join(models)}, driver {', '.join(drivers)}" if gpus else "no GPU"
+    summary = f"{len(gpus)} x {', '.join(models)}, driver {', '.join(drivers)}" if gpus else "no GPU"
     yield row(
         "nvidia-smi",
         len(gpus) == count and len(drivers) == 1 and len(models) == 1,
-        errors.get("gpus", said),
+        errors.get("gpus", summary),
         f"{count} alike, one driver",
         "Read dmesg for the GPU that is missing; if none is there, look whether the driver's module is loaded (lsmod).",
     )
@@ -95,14 +95,14 @@ def _ecc(found: Mapping[str, Any], count: int) -> Iterator[Row]:
 
 
 def _torch(seen: Mapping[str, Any], count: int) -> Row:
-    said = seen.get("error", "the pod ended without an answer")
+    summary = seen.get("error", "the pod ended without an answer")
     if "torch" in seen:
         devices = f"{len(seen['devices'])} devices" if seen["cuda_available"] else "no CUDA device"
-        said = f"torch {seen['torch']} for CUDA {seen['cuda_build']}: {devices}"
+        summary = f"torch {seen['torch']} for CUDA {seen['cuda_build']}: {devices}"
     return row(
         "torch.cuda",
         seen.get("cuda_available") and len(seen["devices"]) == count and seen["computed"],
-        said,
+        summary,
         f"{count} devices that compute",
         "Free the GPUs if they are in use; else see that driver, fabric manager and the image's CUDA belong together.",
     )

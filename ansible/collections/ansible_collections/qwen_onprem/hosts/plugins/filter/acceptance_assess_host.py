@@ -41,14 +41,14 @@ def _host(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
 def _all_reduce(result: Mapping[str, Any], needed: Mapping[str, Any]) -> Row:
     least, ranks = needed["all_reduce_min_gb_per_s"], needed["all_reduce_ranks"]
     right = result.get("correct") and result["ranks"] == ranks and result["bus_gb_per_s"] >= least
-    said = result.get("error") or "no result of rank 0"
+    summary = result.get("error") or "no result of rank 0"
     if "backend" in result:
         verdict = "right" if result["correct"] else "wrong"
-        said = f"{result['backend']}, {verdict} sum of {result['ranks']} ranks, bus {result['bus_gb_per_s']} GB/s"
+        summary = f"{result['backend']}, {verdict} sum of {result['ranks']} ranks, bus {result['bus_gb_per_s']} GB/s"
     return row(
         "all-reduce",
         right,
-        said,
+        summary,
         f"a right sum of {ranks} ranks at {least} GB/s or more",
         "See that udp 8472 passes between all nodes, pods' packets travel in it, and run it with NCCL_DEBUG=INFO.",
     )

@@ -20,8 +20,8 @@ def pod_result(pod: str, log: str) -> dict[str, Any]:
         last = lines[-1] if lines else ""
         return json.loads(last) if last.startswith("{") else {}
     reasons = [c["message"] for c in status.get("conditions", []) if c["status"] == "False" and c.get("message")]
-    said = lines[-1:] if status["phase"] == "Failed" else reasons
-    return {"error": f"the pod is {status['phase']}: {'; '.join(said) or status.get('message', 'no reason given')}"}
+    messages = lines[-1:] if status["phase"] == "Failed" else reasons
+    return {"error": f"the pod is {status['phase']}: {'; '.join(messages) or status.get('message', 'no reason given')}"}
 
 
 class FilterModule:

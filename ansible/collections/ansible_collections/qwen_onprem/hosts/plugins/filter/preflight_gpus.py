@@ -86,8 +86,8 @@ def _same_model(pool: Mapping[str, Any], needed: Mapping[str, Any]) -> Row:
 
 def _is_called(gpu: Mapping[str, Any], names: list[str]) -> bool:
     """Whether one of the names is this GPU's: in this role, for the planner or for nvidia-smi."""
-    own = {_plain(gpu[key]) for key in ("model", "planned_as", "smi_name") if key in gpu}
-    return not own.isdisjoint(map(_plain, names))
+    gpu_names = {_plain(gpu[key]) for key in ("model", "planned_as", "smi_name") if key in gpu}
+    return not gpu_names.isdisjoint(map(_plain, names))
 
 
 def _plain(name: str) -> str:

@@ -42,11 +42,11 @@ def _node_name(needed: Mapping[str, Any]) -> Row:
 def _node_address(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
     if address := needed["node_address"]:
         card = found["addresses"].get(_on_host(found, address), "")
-        own = ", ".join(f"{held} on {name}" for held, name in found["addresses"].items() if name != "lo")
+        held_addresses = ", ".join(f"{held} on {name}" for held, name in found["addresses"].items() if name != "lo")
         yield row(
             "node address",
             bool(card),
-            f"{address} on {card}" if card else f"{own or 'none'}",
+            f"{address} on {card}" if card else held_addresses or "none",
             f"{address} on an interface",
             "Correct the host's address in the inventory, or give it to the interface.",
         )
@@ -101,10 +101,10 @@ def _servers_in(found: Mapping[str, Any], network: ipaddress.IPv4Network) -> Ite
 
 
 def _virtual_address(found: Mapping[str, Any], needed: Mapping[str, Any]) -> Iterator[Row]:
-    address, own = needed["virtual_address"], _on_host(found, needed["node_address"])
-    if not (address and own):
+    address, node_address = needed["virtual_address"], _on_host(found, needed["node_address"])
+    if not (address and node_address):
         return
-    network = ipaddress.ip_interface(own).network
+    network = ipaddress.ip_interface(node_address).network
     yield row(
         "API address",
         _lies_in(address, network) and address not in needed["virtual_address_hosts"],

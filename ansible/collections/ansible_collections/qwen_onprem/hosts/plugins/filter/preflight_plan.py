@@ -38,24 +38,24 @@ def _refusal(answer: Mapping[str, Any]) -> Row:
     return row("plan", False, found, wanted, remedy)
 
 
-def _gpus_row(name: str, plan: Mapping[str, Any], own: list[str], plans: int) -> Row:
+def _gpus_row(name: str, plan: Mapping[str, Any], own_gpus: list[str], plans: int) -> Row:
     """A single plan takes all GPUs of a host; each of several plans may take a part."""
     hosts = plan["hosts"]
     wanted = [hosts["gpu"]] * hosts["gpus_per_node"]
-    fits = own == wanted or (plans > 1 and set(own) == set(wanted) and len(wanted) < len(own))
-    return row(_label(name, plans, "GPUs"), fits, _said(own), _said(wanted), REPLAN)
+    fits = own_gpus == wanted or (plans > 1 and set(own_gpus) == set(wanted) and len(wanted) < len(own_gpus))
+    return row(_label(name, plans, "GPUs"), fits, _summary(own_gpus), _summary(wanted), REPLAN)
 
 
 def _hosts_row(plans: Mapping[str, Any], gpus: Mapping[str, list[str]], host: str, needed: Mapping[str, Any]) -> Row:
     """The plans of a pool use its hosts, no fewer and no more; several plans may share hosts."""
-    files, own = needed["plan_files"], gpus[host]
-    seen = sum(found == own for name, found in gpus.items() if files.get(name) == files.get(host))
+    files, own_gpus = needed["plan_files"], gpus[host]
+    seen = sum(found == own_gpus for name, found in gpus.items() if files.get(name) == files.get(host))
     unseen = sum(files.get(name) == files.get(host) for name in needed["unseen"])
     planned_gpus = sum(plan["hosts"]["nodes"] * plan["hosts"]["gpus_per_node"] for plan in plans.values())
     most = max(plan["hosts"]["nodes"] for plan in plans.values())
-    wanted = planned_gpus / len(own) if own else 0
-    found = f"{seen} with these GPUs" + (f", and {unseen} of the inventory outside this run" if unseen else "")
-    return row("plan: hosts", seen + unseen == wanted and most <= wanted, found, f"{wanted:g}", REPLAN)
+    wanted = planned_gpus / len(own_gpus) if own_gpus else 0
+    counted = f"{seen} with these GPUs" + (f", and {unseen} of the inventory outside this run" if unseen else "")
+    return row("plan: hosts", seen + unseen == wanted and most <= wanted, counted, f"{wanted:g}", REPLAN)
 
 
 def _size_rows(plans: Mapping[str, Any], found: Mapping[str, Any], gpus: int) -> Iterator[Row]:
@@ -78,7 +78,7 @@ def _gpus(found: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
     return [known.get(gpu, {}).get("planned_as") or known.get(gpu, {}).get("model", gpu) for gpu in gpu_ids(found)]
 
 
-def _said(gpus: list[str]) -> str:
+def _summary(gpus: list[str]) -> str:
     return ", ".join(f"{gpus.count(name)} x {name}" for name in sorted(set(gpus))) or "none"
 
 
