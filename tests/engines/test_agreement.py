@@ -15,13 +15,12 @@ import pytest
 
 from lab import store
 from lab.paths import CACHE
-from tests.support.client import Client, Json
+from tests.support.client import CHAT, COMPLETIONS, Client, Json
 from tests.support.ports import free_port
 from tests.support.server import PYTHON, Process
 from tests.support.waiting import wait_for_engine
 
 MODEL, CONTEXT = "smollm2-135m-instruct", 512
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 LOGPROB_BOUND = 1e-3
 """Largest difference of a token's logarithmic probability: both compute in float32, in another order."""
 ENGINES: dict[str, tuple[str, ...]] = {

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
-Json = dict[str, Any]
+from tests.support.client import CHAT, COMPLETIONS, Json
+
 Field = tuple[Any, int]
 """A value, or a whole body where the field needs others beside it, and the status of the answer."""
 

@@ -12,9 +12,9 @@ import schemathesis
 from schemathesis import GenerationMode
 
 from lab.cluster.ask import ENDPOINT
-from tests.engines.vllm.test_contract import for_examples
 from tests.served.fields import BODIES
 from tests.support.client import Client
+from tests.support.openapi import for_examples
 from tests.support.waiting import ENGINE_PATIENCE_S
 
 EXAMPLES = 25

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.served.fields import BODIES, CHAT, COMPLETIONS, Json, fields, request
-from tests.support.client import Client
+from tests.served.fields import BODIES, fields, request
+from tests.support.client import CHAT, COMPLETIONS, Client, Json
 
 ALL = [(path, name) for path in BODIES for name in sorted(fields(path))]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_tool_calls import CALLS, TOOLS
-from tests.served.fields import ADD, BODIES, CHAT, TOOL
-from tests.support.client import Client, Json
+from tests.served.fields import ADD, BODIES, TOOL
+from tests.support.client import CHAT, Client, Json
+from tests.support.tool_calls import CALLS, TOOLS
 
 SAID = (
     "quotes and backslashes",

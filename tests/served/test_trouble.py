@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engines.vllm.test_trouble import A_MEGABYTE, COMPLETIONS, KNOWN_FAILURES, NO_REQUEST, REFUSED, TAKEN
-from tests.support.client import Client, Json
+from tests.support.client import COMPLETIONS, Client, Json
 from tests.support.pods import Pods
 from tests.support.rude_clients import send, send_part
+from tests.support.vllm_requests import A_MEGABYTE, KNOWN_FAILURES, NO_REQUEST, REFUSED, TAKEN
 from tests.support.waiting import wait_for_engine
 
 LONG: Json = {"prompt": "x", "max_tokens": 1500, "ignore_eos": True}

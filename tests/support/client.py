@@ -11,6 +11,7 @@ from typing import Any
 from tests.support.waiting import ENGINE_PATIENCE_S, PATIENCE_S
 
 Json = dict[str, Any]
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
 
 def get(port: int, path: str, method: str = "GET", timeout_s: float = PATIENCE_S) -> tuple[int, str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from lab.cluster.stack import NAMESPACE
-from tests.served.fields import COMPLETIONS
-from tests.support.client import Client, Json
+from tests.support.client import COMPLETIONS, Client, Json
 
 LABEL = "app.kubernetes.io/name%3Dmodel-server"
 GOOD: Json = {"prompt": "1, 2, 3, 4,", "max_tokens": 8, "temperature": 0}

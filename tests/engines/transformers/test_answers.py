@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Client, Json
+from tests.support.client import CHAT, COMPLETIONS, Client, Json
 from tests.support.oracle import CONTEXT
 
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 GREEDY: Json = {"prompt": "To be, or not", "temperature": 0, "max_tokens": 24, "ignore_eos": True}
 HOT: Json = {**GREEDY, "temperature": 1.5}
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]

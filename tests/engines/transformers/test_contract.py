@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import hypothesis
 import pytest
-import schemathesis
 from schemathesis import GenerationMode
 
 from tests.support.client import Client
+from tests.support.openapi import for_examples, operations_of
 from tests.support.waiting import ENGINE_PATIENCE_S
 
 EXAMPLES = 100
@@ -18,8 +17,7 @@ OPERATIONS = ("GET /health", "GET /metrics", "GET /v1/models", "POST /v1/chat/co
 
 @pytest.fixture(scope="module")
 def operations(client: Client) -> dict[str, Any]:
-    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{client.port}/openapi.json")
-    return {operation.label: operation for operation in (result.ok() for result in schema.get_all_operations())}
+    return operations_of(client)
 
 
 def test_the_contract_describes_every_path(operations: dict[str, Any]) -> None:
@@ -35,14 +33,6 @@ def test_every_request_gets_an_answer_of_the_contract(
     if mode is GenerationMode.NEGATIVE and not operation.body:
         return  # nothing in it can be wrong
 
-    @hypothesis.given(operation.as_strategy(generation_mode=mode))
-    @hypothesis.settings(
-        max_examples=EXAMPLES if operation.body else 1,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
     def ask(case: Any) -> None:
         if isinstance(case.body, dict):
             case.body.setdefault("max_tokens", 2)  # an answer is long enough to be one
@@ -52,4 +42,4 @@ def test_every_request_gets_an_answer_of_the_contract(
             assert set(response.json()) == {"error"}
             assert set(response.json()["error"]) == {"message", "type", "param", "code"}
 
-    ask()
+    for_examples(operation, mode, ask, EXAMPLES)

@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Client, Json
+from tests.support.client import COMPLETIONS, Client, Json
 from tests.support.oracle import CONTEXT, NAME, Oracle, Serve, make_oracle
 from tests.support.ports import free_port
 from tests.support.processes import runs
 from tests.support.server import Process
 from tests.support.waiting import ENGINE_PATIENCE_S, wait_for_engine
 
-COMPLETIONS = "/v1/completions"
 LONG: Json = {"prompt": "x", "max_tokens": CONTEXT - 1, "ignore_eos": True}
 HOT: Json = {"prompt": "To be, or not", "temperature": 1.5, "max_tokens": 24, "ignore_eos": True}
 RUNNING = "transformers:num_requests_running"

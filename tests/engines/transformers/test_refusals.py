@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Client, Json
+from tests.support.client import CHAT, COMPLETIONS, Client, Json
 from tests.support.oracle import CONTEXT
 
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 USER = {"role": "user", "content": "Hello"}
 GOOD: dict[str, Json] = {CHAT: {"messages": [USER]}, COMPLETIONS: {"prompt": "Hello"}}
 BOTH: list[tuple[str, Any]] = [

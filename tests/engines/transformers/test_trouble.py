@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Client, Json
+from tests.support.client import COMPLETIONS, Client, Json
 from tests.support.oracle import CONTEXT, Serve
 from tests.support.rude_clients import read_late, send, silent
 from tests.support.waiting import ENGINE_PATIENCE_S, wait_for_engine
 
-COMPLETIONS = "/v1/completions"
 SHORT: Json = {"prompt": "x", "max_tokens": 1}
 LONG: Json = {"prompt": "x", "max_tokens": CONTEXT - 1, "ignore_eos": True}
 RUNNING, WAITING = "transformers:num_requests_running", "transformers:num_requests_waiting"

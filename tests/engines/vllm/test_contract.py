@@ -5,16 +5,14 @@ The paths are those that the gateway hands on. test_trouble.py has what vLLM is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import hypothesis
 import pytest
-import schemathesis
 from schemathesis import GenerationMode
 
-from tests.engines.vllm.test_trouble import CHAT, COMPLETIONS, GOOD, USER, answer
-from tests.support.client import Client, Json
+from tests.support.client import CHAT, COMPLETIONS, Client, Json
+from tests.support.openapi import for_examples, operations_of
+from tests.support.vllm_requests import GOOD, USER, answer
 from tests.support.waiting import ENGINE_PATIENCE_S
 
 EXAMPLES = 60
@@ -24,19 +22,7 @@ REQUESTS: dict[str, Json] = {CHAT: {"messages": [USER], "max_tokens": 2}, COMPLE
 
 @pytest.fixture(scope="module")
 def operations(client: Client) -> dict[str, Any]:
-    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{client.port}/openapi.json")
-    return {operation.label: operation for operation in (result.ok() for result in schema.get_all_operations())}
-
-
-def for_examples(operation: Any, mode: GenerationMode, check: Callable[[Any], None], examples: int = EXAMPLES) -> None:
-    settings = hypothesis.settings(
-        max_examples=examples if operation.body else 1,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    settings(hypothesis.given(operation.as_strategy(generation_mode=mode))(check))()
+    return operations_of(client)
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
@@ -55,7 +41,7 @@ def test_every_request_gets_an_answer(
         assert response.status_code < 500, response.text
         assert answer(client) == first
 
-    for_examples(operation, mode, check)
+    for_examples(operation, mode, check, EXAMPLES)
 
 
 @pytest.mark.parametrize("path", REQUESTS)
@@ -72,5 +58,5 @@ def test_a_good_request_with_any_field_of_the_schema_gets_an_answer(
             assert status < 500, text
         assert answer(client) == first
 
-    for_examples(operations[f"POST {path}"], GenerationMode.POSITIVE, check)
+    for_examples(operations[f"POST {path}"], GenerationMode.POSITIVE, check, EXAMPLES)
     assert statuses >= {200, 400}, "some are answered, some refused"

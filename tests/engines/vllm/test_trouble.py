@@ -8,49 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.client import Client, Json
+from tests.support.client import COMPLETIONS, Client, Json
 from tests.support.engines import CONTEXT
 from tests.support.rude_clients import read_late, send, send_part, silent
+from tests.support.vllm_requests import KNOWN_FAILURES, NO_REQUEST, REFUSED, TAKEN, answer
 from tests.support.waiting import wait_for_engine
 
-CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
-USER = {"role": "user", "content": "Hello"}
-GOOD: Json = {"prompt": "def add(a, b):", "max_tokens": 8, "temperature": 0, "return_token_ids": True}
 LONG: Json = {"prompt": "x", "max_tokens": CONTEXT - 1, "ignore_eos": True}
 RUNNING, TOKENS = "vllm:num_requests_running", "vllm:generation_tokens_total"
-A_MEGABYTE = "x " * 500_000
-REFUSED: list[tuple[str, Json]] = [
-    (CHAT, {"messages": []}),
-    (CHAT, {"messages": [{"role": "user"}]}),
-    (CHAT, {"messages": [{"role": "user", "content": None}]}),
-    (CHAT, {"messages": [{**USER, "content": A_MEGABYTE}]}),
-    (COMPLETIONS, {"prompt": A_MEGABYTE}),
-    (COMPLETIONS, {"prompt": ""}),
-    (COMPLETIONS, {"prompt": [1] * CONTEXT, "max_tokens": 1}),
-    (COMPLETIONS, {"prompt": [1] * (CONTEXT + 1), "max_tokens": 1}),
-    (COMPLETIONS, {"prompt": [10**6]}),
-    (CHAT, {"messages": [{**USER, "content": "\ud800"}]}),
-    (COMPLETIONS, {"prompt": "\udfff\ud800 x"}),
-    (COMPLETIONS, {"prompt": "x", "model": "\ud83d"}),
-    (COMPLETIONS, {"prompt": "x", "\ud83d": 1}),
-]
-NO_REQUEST = [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"prompt": ' + b"[" * 100_000, b"9" * 5000]
-TAKEN: list[tuple[str, Json]] = [
-    (CHAT, {"messages": [{"role": "alien", "content": "x"}]}),
-    (CHAT, {"messages": [{**USER, "content": "".join(map(chr, range(32))) + "\x7f\u2028\ufeff\U0010ffff"}]}),
-    (COMPLETIONS, {"prompt": "".join(map(chr, range(32))) + "\x7f\u2028\ufeff\U0010ffff"}),
-]
-# A reason, and a request that vLLM answers with a 500 of its own.
-KNOWN_FAILURES: list[tuple[str, str, Json]] = [
-    ("a stop string that is no Unicode", COMPLETIONS, {"prompt": "x", "stop": "\ud83d"}),
-    ("one in a list", COMPLETIONS, {"prompt": "x", "stop": ["never", "\ud83d"]}),
-]
-
-
-def answer(client: Client) -> list[int]:
-    status, answer = client.ask(COMPLETIONS, GOOD)
-    assert status == 200, answer
-    return answer["choices"][0]["token_ids"]
 
 
 @pytest.fixture(scope="module")
