@@ -16,6 +16,7 @@ from pathlib import Path
 
 INDEX_NAME = "model.safetensors.index.json"
 SUFFIX = ".safetensors"
+METADATA = "__metadata__"
 MAX_HEADER_BYTES = 100_000_000  # the limit of the reference implementation
 MAX_INDEX_BYTES = 100_000_000
 MAX_DIMENSIONS = 64  # the limit of torch
@@ -60,9 +61,9 @@ def parse_header(header: bytes, data_bytes: int) -> dict[str, Tensor]:
     """Tensors that a header describes; they must fill data_bytes exactly. Raises ValueError with what is wrong."""
     try:
         table = json.loads(header.decode(), object_pairs_hook=_without_duplicates)
-        metadata = table.pop("__metadata__", {})
-        if not all(isinstance(value, str) for value in metadata.values()):
-            raise TypeError("metadata that is not text")
+        if not isinstance(table, dict):
+            raise TypeError(f"a {type(table).__name__} in place of an object")
+        _check_metadata(table.pop(METADATA, None))
         tensors = {name: parse_tensor(entry) for name, entry in table.items()}
         spans = {name: _span(entry) for name, entry in table.items()}
     except JSON_ERRORS as error:
@@ -78,6 +79,16 @@ def parse_header(header: bytes, data_bytes: int) -> dict[str, Tensor]:
     return tensors
 
 
+def _check_metadata(metadata: object) -> None:
+    """Raises TypeError unless it is text by name, or absent: null, which some writers leave, counts as absent."""
+    if metadata is None:
+        return
+    if not isinstance(metadata, dict):
+        raise TypeError(f"{METADATA} is a {type(metadata).__name__} in place of an object")
+    if wrong := [name for name, value in metadata.items() if not isinstance(value, str)]:
+        raise TypeError(f"{METADATA} has {reprlib.repr(wrong[0])}, metadata that is not text")
+
+
 def read_index(path: Path) -> dict[str, str]:
     """Shard file of each tensor. Raises ValueError when the file is no such index."""
     if path.stat().st_size > MAX_INDEX_BYTES:
@@ -88,6 +99,8 @@ def read_index(path: Path) -> dict[str, str]:
 def parse_index(content: bytes) -> dict[str, str]:
     try:
         weight_map = json.loads(content.decode(), object_pairs_hook=_without_duplicates)["weight_map"]
+        if not isinstance(weight_map, dict):
+            raise TypeError(f"weight_map is a {type(weight_map).__name__} in place of an object")
         valid = all(isinstance(shard, str) for shard in weight_map.values()) and bool(weight_map)
     except JSON_ERRORS as error:
         raise ValueError(f"no weight_map in it ({_reason(error)})") from error

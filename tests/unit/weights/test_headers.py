@@ -166,7 +166,9 @@ U8 = {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}
         ({"a": {"shape": [4]}}, 4, "KeyError: 'dtype'"),
         ({"a": 1}, 4, "TypeError"),
         ({"__metadata__": {"a": 1}, "a": U8}, 4, "metadata that is not text"),
-        ([], 0, "a header that is not a table of tensors"),
+        ({"__metadata__": ["pt"], "a": U8}, 4, "__metadata__ is a list in place of an object"),
+        ({"__metadata__": "pt", "a": U8}, 4, "__metadata__ is a str in place of an object"),
+        ([], 0, "a header that is not a table of tensors (TypeError: a list in place of an object)"),
     ],
 )
 def test_a_header_that_contradicts_itself_is_refused_with_the_contradiction(
@@ -175,6 +177,11 @@ def test_a_header_that_contradicts_itself_is_refused_with_the_contradiction(
     with pytest.raises(ValueError, match=r".") as caught:
         safetensors.parse_header(json.dumps(table).encode(), data_bytes)
     assert reason in str(caught.value)
+
+
+def test_metadata_that_a_writer_left_null_counts_as_absent() -> None:
+    table = {"__metadata__": None, "a": U8}
+    assert safetensors.parse_header(json.dumps(table).encode(), 4) == {"a": Tensor("U8", (4,))}
 
 
 @pytest.mark.parametrize("header", [b'{"a": 1, "a": 2}', b'{"__metadata__": {"a": "1", "a": "2"}}'])

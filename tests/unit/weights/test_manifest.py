@@ -110,7 +110,7 @@ def configuration_that_is_none(directory: Path) -> None:
             same_tensor_twice,
             f"{OTHER}: found: tensor 'embed', which {SHARD} holds too; needed: every tensor in one shard",
         ),
-        (shard_beside_the_index, "consolidated.safetensors: found: a shard that the index does not name"),
+        (shard_beside_the_index, "consolidated.safetensors: found: the weights once more, in a form that the index"),
         (index_of_another_tensor, f"{SHARD}: found: no tensor 'lost'; needed: the tensors of the index"),
         (index_without_a_tensor, f"{INDEX}: found: no entry for tensor 'bias' of {SHARD}"),
         (index_to_the_wrong_shard, f"{SHARD}: found: no tensor 'head'"),

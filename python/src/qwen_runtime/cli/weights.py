@@ -49,7 +49,7 @@ def _add_manifest(actions: Commands) -> None:
 def run_manifest(options: Options) -> None:
     from qwen_runtime import weights
     from qwen_runtime.demo import downloads
-    from qwen_runtime.weights import digest
+    from qwen_runtime.weights import checkpoint, digest
 
     known = downloads.find(options.model)
     revision = options.revision or (known.revision if known else None)
@@ -62,6 +62,8 @@ def run_manifest(options: Options) -> None:
     _report("wrote", options.directory / weights.MANIFEST_NAME, manifest)
     for part, path in manifest.covers.items():
         print(f"  {part.replace('_', ' ')}: {path}")
+    for path in checkpoint.unnamed_files(options.directory, manifest.tensors):
+        print(f"  note: the index does not name {path}; it is listed, and only engines that know it by name read it")
     pin = digest.sha256_of(options.directory / weights.MANIFEST_NAME)
     print(f"  SHA-256 of the manifest, for `stage --manifest-sha256`: {pin}")
 

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from qwen_runtime import safetensors
 from qwen_runtime.errors import Fault
 from qwen_runtime.safetensors import INDEX_NAME, SUFFIX, Tensor
+from qwen_runtime.weights import contents
+from qwen_runtime.weights.contents import CONFIGURATION, GENERATION_CONFIG, TOKENIZER_CONFIG
 from qwen_runtime.weights.files import STAGE_AGAIN
 
 NEEDED = ("configuration", "tokenizer", "chat_template", "generation_config")
-CONFIGURATION = "config.json"
-GENERATION_CONFIG = "generation_config.json"
-TOKENIZER_CONFIG = "tokenizer_config.json"
 # Any one of these sets is a tokenizer; messages name the first file of a set.
 TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
-CHAT_TEMPLATES = ("chat_template.jinja", "chat_template.json")
+CHAT_TEMPLATES = ("chat_template.jinja", contents.TEMPLATE_JSON)
+SHARD_NAME = re.compile(r"(?:pytorch_)?model(?:-\d+-of-\d+)?\.safetensors|.*-\d+-of-\d+\.safetensors")
+SECOND_COPY = re.compile(r"consolidated.*\.safetensors")
 COMPLETE = "Add the file, as the model's publisher offers it."
 
 
 def coverage(directory: Path, paths: Iterable[str]) -> tuple[dict[str, str], list[Fault]]:
-    """File for each part in NEEDED, and a fault for each part that no file holds."""
+    """File for each part in NEEDED, and a fault for each part that no file holds and for each file that is no such."""
     present = set(paths)
     tokenizers = [names[0] for names in TOKENIZERS if present.issuperset(names)]
     templates = [name for name in CHAT_TEMPLATES if name in present]
-    if TOKENIZER_CONFIG in present and "chat_template" in _object(directory / TOKENIZER_CONFIG):
+    if TOKENIZER_CONFIG in present and contents.has_template(directory / TOKENIZER_CONFIG):
         templates.append(TOKENIZER_CONFIG)
     holders = {
         "configuration": [CONFIGURATION] if CONFIGURATION in present else [],
@@ -43,21 +44,14 @@ def coverage(directory: Path, paths: Iterable[str]) -> tuple[dict[str, str], lis
         "generation_config": Fault(GENERATION_CONFIG, "nothing", "sampling defaults and end-of-text tokens", COMPLETE),
     }
     faults = [lacking[part] for part in NEEDED if not holders[part]]
-    faults += [
-        Fault(name, "no JSON object", "an intact file", COMPLETE)
-        for name in (CONFIGURATION, GENERATION_CONFIG)
-        if name in present and not _object(directory / name)
-    ]
+    faults += content_faults(directory, present)
     return {part: names[0] for part, names in holders.items() if names}, faults
 
 
-def _object(path: Path) -> Mapping[str, object]:
-    """The JSON object in the file; empty when the file holds none."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def content_faults(directory: Path, paths: Iterable[str], remedy: str = COMPLETE) -> list[Fault]:
+    """A fault for each file whose content is not what its name says. Files in folders below are not judged."""
+    found = {path: contents.fault_in(directory / path) for path in sorted(paths) if "/" not in path}
+    return [Fault(path, fault, "an intact file", remedy) for path, fault in found.items() if fault]
 
 
 def read_headers(directory: Path, paths: Iterable[str]) -> tuple[dict[str, dict[str, Tensor]], list[Fault]]:
@@ -117,14 +111,35 @@ def _index_faults(
             faults.append(
                 Fault(shard, f"no tensor {absent[0]!r}{_more(absent)}", "the tensors of the index", STAGE_AGAIN)
             )
-    faults += [
-        Fault(shard, "a shard that the index does not name", "only shards of the index", "Remove it, or stage again.")
-        for shard in sorted(tensors.keys() - named.keys())
-    ]
-    if unnamed := sorted(name for name in holders.keys() - weight_map.keys() if holders[name] in named):
-        found = f"no entry for tensor {unnamed[0]!r} of {holders[unnamed[0]]}{_more(unnamed)}"
+    faults += [fault for shard in _unnamed(weight_map, tensors) if (fault := _misplaced(shard))]
+    if unlisted := sorted(name for name in holders.keys() - weight_map.keys() if holders[name] in named):
+        found = f"no entry for tensor {unlisted[0]!r} of {holders[unlisted[0]]}{_more(unlisted)}"
         faults.append(Fault(INDEX_NAME, found, "every tensor of the shards", STAGE_AGAIN))
     return faults
+
+
+def unnamed_files(directory: Path, paths: Iterable[str]) -> list[str]:
+    """Safetensors files beside a sound index that does not name them."""
+    index = directory / INDEX_NAME
+    return _unnamed(safetensors.read_index(index), paths) if index.exists() else []
+
+
+def _unnamed(weight_map: Mapping[str, str], paths: Iterable[str]) -> list[str]:
+    return sorted(set(paths) - set(weight_map.values()))
+
+
+def _misplaced(path: str) -> Fault | None:
+    """A fault for what does not belong beside an index, by its name. Any other file is the publisher's own addition,
+    such as the mtp.safetensors of a draft model."""
+    if SECOND_COPY.fullmatch(path):
+        found = "the weights once more, in a form that the index does not name"
+        return Fault(
+            path, found, "every tensor once", "Remove it: every host would copy it and no engine here reads it."
+        )
+    if SHARD_NAME.fullmatch(path):
+        remedy = "Take the index that belongs to it, or, where it is left from another revision, remove the shard."
+        return Fault(path, "a shard that the index does not name", "shards of one model, with their index", remedy)
+    return None
 
 
 def _more(names: list[str]) -> str:

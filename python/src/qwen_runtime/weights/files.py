@@ -6,12 +6,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from qwen_runtime import lfs
 from qwen_runtime.errors import Fault
 
 MANIFEST_NAME = "manifest.json"
 LONGEST_NAME_BYTES = 255  # NAME_MAX of Linux
 LONGEST_PATH_BYTES = 1024  # well below PATH_MAX, which also holds the directory
 STAGE_AGAIN = "Stage the model again from its source."
+DOWNLOADERS_FOLDERS = (".cache/huggingface", ".git")
+"""Folders of a model's directory in which huggingface_hub and git keep what they need to continue."""
+DOWNLOADERS_SUFFIXES = (".incomplete", ".lock")
 
 
 def listing(faults: list[Fault]) -> str:
@@ -33,15 +37,20 @@ def is_inside(path: str) -> bool:
 
 
 def files_in(directory: Path) -> set[str]:
-    """Every file and link below the directory except the manifest, as relative paths with forward slashes."""
+    """Every file and link below the directory, as relative paths with forward slashes.
+
+    The manifest and what the downloader keeps for itself are left out.
+    """
 
     def walk() -> Iterator[str]:
         for parent, folders, names in os.walk(directory):
+            here = Path(parent).relative_to(directory)
+            folders[:] = [folder for folder in folders if (here / folder).as_posix() not in DOWNLOADERS_FOLDERS]
             links = [folder for folder in folders if Path(parent, folder).is_symlink()]
             for name in (*names, *links):
-                yield Path(parent, name).relative_to(directory).as_posix()
+                yield (here / name).as_posix()
 
-    return set(walk()) - {MANIFEST_NAME}
+    return {path for path in walk() if path != MANIFEST_NAME and not path.endswith(DOWNLOADERS_SUFFIXES)}
 
 
 def shape_fault(directory: Path, path: str, size_bytes: int | None = None) -> Fault | None:
@@ -59,6 +68,8 @@ def shape_fault(directory: Path, path: str, size_bytes: int | None = None) -> Fa
     file = directory / path
     if not file.is_file():
         return Fault(path, "no regular file" if file.exists() else "nothing", needed, STAGE_AGAIN)
+    if pointer := lfs.describe(file):
+        return Fault(path, pointer, "the file that it points to", lfs.REMEDY)
     found_bytes = file.stat().st_size
     if size_bytes is not None and found_bytes != size_bytes:
         return Fault(path, f"{found_bytes} bytes", needed, STAGE_AGAIN)

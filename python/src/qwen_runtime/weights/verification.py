@@ -12,13 +12,15 @@ from qwen_runtime.weights.files import STAGE_AGAIN, files_in, listing, shape_fau
 from qwen_runtime.weights.manifest import FileEntry, Manifest, read_manifest
 from qwen_runtime.weights.progress import Progress, on_stderr
 
+MEND = "Stage the model again. Where its source has the same, mend it there and write its manifest again."
 CHECK_DISK = "Look at the disk (dmesg), then stage the model again."
 
 
 def verify(directory: Path, *, full: bool, report: bool = False) -> Manifest:
     """Returns the manifest. Raises WeightsError with every fault.
 
-    Fast: presence, sizes, no other files and no links; safetensors headers against the manifest and the index.
+    Fast: presence, sizes, no other files and no links; configuration, tokenizer and chat template by their content;
+    safetensors headers against the manifest and the index.
     full: SHA-256 of every file as well. `report`: progress on stderr.
     """
     manifest = read_manifest(directory)
@@ -46,6 +48,7 @@ def find_faults(directory: Path, manifest: Manifest, *, full: bool, progress: Pr
             faults.append(fault)
         else:
             intact.append(entry)
+    faults += checkpoint.content_faults(directory, [entry.path for entry in intact], MEND)
     faults += _header_faults(directory, manifest, listed - {entry.path for entry in intact})
     if full:
         faults += _digest_faults(directory, intact, progress)
