@@ -18,8 +18,10 @@ BYTES_PER_GBIT = 1e9 / 8
 
 
 def add_to(actions: Commands) -> None:
-    command = add(actions, "distribute", run, "plan who gets a model from whom, and how long it takes")
-    command.add_argument("hosts", nargs="*", metavar="HOST", help="in the order in which they are to get it")
+    command = add(
+        actions, "distribute", run, "schedule the transfers of a model to many hosts, and simulate their duration"
+    )
+    command.add_argument("hosts", nargs="*", metavar="HOST", help="in the order in which they get it")
     command.add_argument("--count", type=positive, metavar="N", help="instead of names: host-001 ... host-N")
     command.add_argument(
         "--fan-out",
@@ -37,7 +39,7 @@ def add_to(actions: Commands) -> None:
     )
     size = command.add_mutually_exclusive_group()
     size.add_argument(
-        "--size-gb", type=above_zero, default=482.0, metavar="GB", help="of the model (default: %(default)g)"
+        "--size-gb", type=above_zero, default=482.0, metavar="GB", help="size of the model (default: %(default)g)"
     )
     size.add_argument("--weights", type=Path, metavar="DIR", help="instead of --size-gb: a model directory")
     command.add_argument(

@@ -1,4 +1,4 @@
-"""`qwen-runtime plan`: does a model fit these GPUs, how, and how fast will it be."""
+"""`qwen-runtime plan`: whether a model fits these GPUs, how, and how fast it will be."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from qwen_runtime.units import GIGA, TERA, gib
 
 
 def add_to(commands: Commands) -> None:
-    plan = add(commands, "plan", run, "does a model fit these GPUs, how, and how fast will it be (exit 3: it does not)")
+    plan = add(
+        commands,
+        "plan",
+        run,
+        "say whether a model fits these GPUs, how, and how fast it will be (exit 3: it does not fit)",
+    )
     plan.add_argument(
         "--model", metavar="NAME|DIR", help="a name that `models` lists, or a directory with a config.json"
     )
@@ -28,15 +33,19 @@ def add_to(commands: Commands) -> None:
     plan.add_argument("--quantization", choices=["bf16", "fp8"], help="form of the weights (default: the checkpoint's)")
     plan.add_argument("--engine", choices=list(ENGINES), default=SERVES_BY_DEFAULT)
     plan.add_argument("--context", type=positive, metavar="TOKENS", help="longest prompt plus answer (default: 65536)")
-    plan.add_argument("--input-tokens", type=positive, metavar="N", help="of a usual prompt (default: 1000)")
-    plan.add_argument("--output-tokens", type=positive, metavar="N", help="of a usual answer (default: 1000)")
+    plan.add_argument("--input-tokens", type=positive, metavar="N", help="length of a usual prompt (default: 1000)")
+    plan.add_argument("--output-tokens", type=positive, metavar="N", help="length of a usual answer (default: 1000)")
     plan.add_argument("--concurrency", type=positive, default=16, metavar="N", help="requests in flight at the site")
     plan.add_argument("--target-tokens-per-s-per-gpu", type=above_zero, default=300.0, metavar="R")
-    plan.add_argument("--target-latency-ms", type=above_zero, default=500.0, metavar="MS", help="to the first token")
+    plan.add_argument(
+        "--target-latency-ms", type=above_zero, default=500.0, metavar="MS", help="time to the first token"
+    )
     plan.add_argument(
         "--memory-gib", type=above_zero, metavar="GIB", help="usable memory of a GPU, if not the catalogue's"
     )
-    plan.add_argument("--gpu-memory-utilization", type=share, default=0.9, metavar="SHARE", help="of it for the engine")
+    plan.add_argument(
+        "--gpu-memory-utilization", type=share, default=0.9, metavar="SHARE", help="share of that memory for the engine"
+    )
     plan.add_argument("--json", action="store_true", help="the whole plan, for programs")
     plan.add_argument(
         "--read",

@@ -20,7 +20,9 @@ def add_to(commands: Commands) -> None:
     score = add(commands, "score", run, "perplexity and log-likelihood of texts, offline, in batches")
     score.add_argument("--model", required=True, metavar="NAME|DIR", help=HELP_MODEL)
     score.add_argument("--input", type=Path, required=True, metavar="FILE", help=f"JSON lines: {LINES}")
-    score.add_argument("--output", type=Path, required=True, metavar="FILE", help="JSON: each line's figures, and all")
+    score.add_argument(
+        "--output", type=Path, required=True, metavar="FILE", help="JSON with the figures of each line and of all"
+    )
     score.add_argument(
         "--engine",
         choices=list(scorers()),
@@ -44,10 +46,10 @@ def add_to(commands: Commands) -> None:
         type=positive,
         default=BATCH_TOKENS,
         metavar="TOKENS",
-        help="of a micro-batch; each needs vocabulary x 4 bytes for its logits (default: %(default)s)",
+        help="tokens of a micro-batch; each needs vocabulary x 4 bytes for its logits (default: %(default)s)",
     )
     score.add_argument(
-        "--max-length", type=positive, metavar="TOKENS", help="seen at once (default: the model's context)"
+        "--max-length", type=positive, metavar="TOKENS", help="longest window of a text (default: the model's context)"
     )
     score.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="default: the checkpoint's")
     score.add_argument("--attention", metavar="NAME", help="default: flash attention where it runs, else sdpa")

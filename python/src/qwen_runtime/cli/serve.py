@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Commands) -> None:
-    serve = add(commands, "serve", run, "serve a model; arguments after -- go to the engine as they are")
+    serve = add(commands, "serve", run, "serve a model; arguments after -- go to the engine unchanged")
     serve.add_argument("--engine", choices=list(servers()), default=SERVES_BY_DEFAULT)
     serve.add_argument("--model", required=True, metavar="NAME|DIR", help=HELP_MODEL)
     serve.add_argument(
@@ -38,42 +38,45 @@ def add_to(commands: Commands) -> None:
         type=positive,
         default=120,
         metavar="S",
-        help="time that running requests have after SIGTERM (default: %(default)s); whoever sends SIGKILL "
-        "must wait 15 s longer",
+        help="time that running requests have after SIGTERM (default: %(default)s); SIGKILL must come "
+        "at least 15 s later",
     )
     serve.add_argument(
         "--settle-seconds",
         type=positive,
         default=5,
         metavar="S",
-        help="time after SIGTERM in which new requests may still arrive and are answered (default: %(default)s)",
+        help="time after SIGTERM during which new requests are still answered (default: %(default)s)",
     )
     serve.add_argument(
         "--stall-seconds",
         type=positive,
         default=120,
         metavar="S",
-        help="time without a token, while requests are there, after which the engine is ended (default: %(default)s)",
+        help="longest time without a token while requests run; then the engine is ended (default: %(default)s)",
     )
     group = serve.add_argument_group("group", "a model over several nodes: the same command on each, with its own rank")
     group.add_argument("--nodes", type=positive, metavar="N", help="default: the plan's, or 1")
     group.add_argument("--node-rank", type=natural, metavar="R", help="0, the leader, answers the API")
     group.add_argument("--leader-address", metavar="HOST", help="name or address of the node of rank 0")
     group.add_argument(
-        "--rendezvous-port", type=port, default=29500, help="the engine's own, on the leader (default: %(default)s)"
+        "--rendezvous-port",
+        type=port,
+        default=29500,
+        help="port of the engine's rendezvous, on the leader (default: %(default)s)",
     )
     group.add_argument(
         "--group-port",
         type=port,
         default=8082,
-        help="the supervisors' heartbeats, on the leader (default: %(default)s)",
+        help="port of the supervisors' heartbeats, on the leader (default: %(default)s)",
     )
     group.add_argument(
         "--join-seconds",
         type=positive,
         default=600,
         metavar="S",
-        help="time for all nodes to come together, after which this one ends (default: %(default)s)",
+        help="longest wait for all nodes; then this one ends (default: %(default)s)",
     )
 
 
@@ -140,7 +143,7 @@ def run(options: Options) -> None:
 
 
 def listened(options: Options, rank: Rank | None) -> dict[str, int]:
-    """Flags and ports of what this node listens on; the engine's rendezvous is left to the engine."""
+    """Flags and ports that this node listens on, except the rendezvous, which the engine opens."""
     ports = {"--health-port": options.health_port}
     if rank is None or rank.leads:
         ports["--port"] = options.port

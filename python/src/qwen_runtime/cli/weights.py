@@ -42,7 +42,7 @@ def _add_manifest(actions: Commands) -> None:
     manifest.add_argument(
         "--revision",
         metavar="ID",
-        help="what the files were made from (default: the packages' of a model that packages carry)",
+        help="commit or version that the files were made from (default: the packages', if packages carry the model)",
     )
 
 
@@ -84,16 +84,16 @@ def run_verify(options: Options) -> None:
 
 
 def _add_stage(actions: Commands) -> None:
-    stage = add(actions, "stage", run_stage, "have a model on this host's disk, fetched and verified")
-    stage.add_argument("directory", type=Path, help="where the model is to be; appears only when it is whole")
+    stage = add(actions, "stage", run_stage, "fetch a model to this host's disk and verify it")
+    stage.add_argument("directory", type=Path, help="the model's directory, which appears only when the model is whole")
     stage.add_argument(
         "--from",
         dest="sources",
         action="append",
         required=True,
         metavar="SOURCE",
-        help="the model's directory, or its URL on a mirror; repeated: the next one where one fails. The first that "
-        "answers says, by its manifest, what the model is",
+        help="the model's directory, or its URL on a mirror; repeat it for sources to try in turn. The manifest of the "
+        "first one that answers decides which model it is",
     )
     stage.add_argument(
         "--neighbour",
@@ -101,7 +101,7 @@ def _add_stage(actions: Commands) -> None:
         action="append",
         default=[],
         metavar="SOURCE",
-        help="like --from, but asked first, waited for and trusted for nothing: a host that runs `weights share`",
+        help="a host that runs `weights share`: asked before the sources and waited for, but never for the manifest",
     )
     stage.add_argument("--model", metavar="NAME", help="refuse a source that has another model")
     stage.add_argument(
@@ -118,23 +118,23 @@ def _add_stage(actions: Commands) -> None:
         type=natural,
         default=MARGIN_BYTES,
         metavar="N",
-        help="must stay free on the disk (default: %(default)s)",
+        help="bytes that must stay free on the disk (default: %(default)s)",
     )
     stage.add_argument(
         "--stall-seconds",
         type=positive,
         default=STALL_S,
         metavar="S",
-        help="a source that is silent this long is left (default: %(default)s)",
+        help="longest silence of a source; then the next one is asked (default: %(default)s)",
     )
     stage.add_argument(
         "--neighbour-seconds",
         type=natural,
         default=NEIGHBOUR_S,
         metavar="S",
-        help="time for a neighbour to have the model and to be free (default: %(default)s)",
+        help="longest wait for a neighbour that is busy or has no model yet (default: %(default)s)",
     )
-    stage.add_argument("--check", action="store_true", help="change nothing, say what would be done")
+    stage.add_argument("--check", action="store_true", help="change nothing, report what would be done")
     stage.add_argument("--json", action="store_true", help="the outcome as one JSON object on stdout, no progress")
 
 
@@ -171,7 +171,7 @@ def run_stage(options: Options) -> None:
 
 
 def _add_share(actions: Commands) -> None:
-    share = add(actions, "share", run_share, "offer the verified models of this host to neighbours, for reading")
+    share = add(actions, "share", run_share, "offer the verified models of this host to neighbours, read-only")
     share.add_argument("directory", type=Path, help="holds one directory for each model")
     share.add_argument("--address", default="0.0.0.0", help="default: %(default)s")
     share.add_argument("--port", type=port, default=SHARE_PORT, help="default: %(default)s")
@@ -180,7 +180,7 @@ def _add_share(actions: Commands) -> None:
         type=positive,
         default=distribute.FAN_OUT,
         metavar="HOSTS",
-        help="fed at a time (default: %(default)s)",
+        help="hosts that are fed at a time (default: %(default)s)",
     )
 
 
