@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
 
 CONFIGURATION = "config.json"
 GENERATION_CONFIG = "generation_config.json"
@@ -162,7 +161,7 @@ def _compile(text: str) -> bool:
         return False
 
     class Generation(Extension):
-        tags: ClassVar = {"generation"}
+        tags = {"generation"}  # noqa: RUF012
 
         def parse(self, parser: parser.Parser) -> list[nodes.Node]:
             next(parser.stream)
