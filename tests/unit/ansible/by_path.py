@@ -1,4 +1,4 @@
-"""Roles carry scripts and filters that no package holds; tests import them by their paths."""
+"""Imports the scripts that roles carry by their paths, because no package holds them."""
 
 from __future__ import annotations
 
