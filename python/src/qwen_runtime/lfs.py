@@ -15,7 +15,7 @@ _POINTER = re.compile(rb"version https?://\S+/spec/v1\n(?:\S+ .*\n)*?oid \S+\nsi
 
 
 def describe(path: Path) -> str | None:
-    """What the file is, where it is a pointer; else None. Raises OSError when it cannot be read."""
+    """Description of the file if it is a pointer, else None. Raises OSError when it cannot be read."""
     if not 0 < path.stat().st_size < LONGEST_BYTES:
         return None
     pointer = _POINTER.match(path.read_bytes())

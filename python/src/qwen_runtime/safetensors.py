@@ -80,7 +80,7 @@ def parse_header(header: bytes, data_bytes: int) -> dict[str, Tensor]:
 
 
 def _check_metadata(metadata: object) -> None:
-    """Raises TypeError unless it is text by name, or absent: null, which some writers leave, counts as absent."""
+    """Raises TypeError unless it maps names to text or is absent; null, which some writers leave, counts as absent."""
     if metadata is None:
         return
     if not isinstance(metadata, dict):

@@ -109,7 +109,7 @@ def test_a_file_is_opened_by_what_it_is(
 
 
 def without_jinja2(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host of which only the standard library may be expected."""
+    """Makes jinja2 impossible to import, as on a host with the standard library alone."""
     whole = builtins.__import__
 
     def bare(name: str, *rest: Any) -> Any:

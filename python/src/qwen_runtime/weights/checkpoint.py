@@ -23,7 +23,7 @@ COMPLETE = "Add the file, as the model's publisher offers it."
 
 
 def coverage(directory: Path, paths: Iterable[str]) -> tuple[dict[str, str], list[Fault]]:
-    """File for each part in NEEDED, and a fault for each part that no file holds and for each file that is no such."""
+    """File for each part in NEEDED, and a fault for each part without a file and for each file with wrong content."""
     present = set(paths)
     tokenizers = [names[0] for names in TOKENIZERS if present.issuperset(names)]
     templates = [name for name in CHAT_TEMPLATES if name in present]
@@ -49,9 +49,9 @@ def coverage(directory: Path, paths: Iterable[str]) -> tuple[dict[str, str], lis
 
 
 def content_faults(directory: Path, paths: Iterable[str], remedy: str = COMPLETE) -> list[Fault]:
-    """A fault for each file whose content is not what its name says. Files in folders below are not judged."""
-    found = {path: contents.fault_in(directory / path) for path in sorted(paths) if "/" not in path}
-    return [Fault(path, fault, "an intact file", remedy) for path, fault in found.items() if fault]
+    """A fault for each file whose content does not fit its name. Files in subfolders are not checked."""
+    results = {path: contents.fault_in(directory / path) for path in sorted(paths) if "/" not in path}
+    return [Fault(path, fault, "an intact file", remedy) for path, fault in results.items() if fault]
 
 
 def read_headers(directory: Path, paths: Iterable[str]) -> tuple[dict[str, dict[str, Tensor]], list[Fault]]:
@@ -129,15 +129,17 @@ def _unnamed(weight_map: Mapping[str, str], paths: Iterable[str]) -> list[str]:
 
 
 def _misplaced(path: str) -> Fault | None:
-    """A fault for what does not belong beside an index, by its name. Any other file is the publisher's own addition,
-    such as the mtp.safetensors of a draft model."""
+    """A fault if the name shows that the file does not belong beside the index.
+
+    Any other file is the publisher's own addition, such as the mtp.safetensors of a draft model.
+    """
     if SECOND_COPY.fullmatch(path):
         found = "the weights once more, in a form that the index does not name"
         return Fault(
             path, found, "every tensor once", "Remove it: every host would copy it and no engine here reads it."
         )
     if SHARD_NAME.fullmatch(path):
-        remedy = "Take the index that belongs to it, or, where it is left from another revision, remove the shard."
+        remedy = "Take the index that belongs to it, or remove the shard if it is left from another revision."
         return Fault(path, "a shard that the index does not name", "shards of one model, with their index", remedy)
     return None
 

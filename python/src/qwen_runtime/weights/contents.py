@@ -1,6 +1,6 @@
-"""Opens the files that serving needs beside the weights by what they are: JSON, a tokenizer, a chat template.
+"""Checks the content of the files that serving needs beside the weights: JSON, a tokenizer, a chat template.
 
-The standard library is enough. Where jinja2 is installed, as in the runtime image, it compiles the templates.
+The standard library is enough. If jinja2 is installed, as in the runtime image, it compiles the templates.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SENTENCEPIECE_FIRST = b"\x0a"
 
 
 def fault_in(path: Path) -> str | None:
-    """What is wrong with the content of a file of a known name; None for a right one, and for any other name."""
+    """Fault in the content of a file with a known name; None for a valid file, and for any other name."""
     check = _CHECKS.get(path.name)
     if check is None:
         return None
@@ -51,7 +51,7 @@ def has_template(path: Path) -> bool:
 
 
 def _check_object(path: Path) -> None:
-    """An object without keys is right too: publishers that state no defaults write `{}`."""
+    """An object without keys is valid: publishers that state no defaults write `{}`."""
     read_object(path)
 
 
@@ -116,7 +116,7 @@ def _check_template(text: str) -> None:
         _check_blocks(text)
 
 
-_INSIDE = r"""(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^'"])*?"""  # quoted text may hold what would close the tag
+_INSIDE = r"""(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[^'"])*?"""  # quoted text may contain the end of a tag
 _TAG = re.compile(
     r"\{#.*?#\}|\{\{" + _INSIDE + r"\}\}|\{%[-+]?\s*(?P<word>\w+)" + _INSIDE + r"%\}|(?P<open>\{[#{%])", re.DOTALL
 )
@@ -125,7 +125,7 @@ _ENDS = tuple(f"end{block}" for block in _BLOCKS)
 
 
 def _check_blocks(text: str) -> None:
-    """Every tag is closed and every block ends: what a template cut short fails at, whoever compiles it."""
+    """Every tag is closed and every block ends; a template that lost its end fails this, as with any compiler."""
     ends: list[str] = []
     for word in _tags(text):
         if word in _BLOCKS:
@@ -151,7 +151,7 @@ def _tags(text: str) -> Iterator[str]:
 def _compile(text: str) -> bool:
     """Compiles with the syntax that transformers allows: loop controls and its own tag `generation`.
 
-    False where jinja2 is not installed.
+    Returns False when jinja2 is not installed.
     """
     try:
         import jinja2

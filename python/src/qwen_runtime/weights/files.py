@@ -14,7 +14,7 @@ LONGEST_NAME_BYTES = 255  # NAME_MAX of Linux
 LONGEST_PATH_BYTES = 1024  # well below PATH_MAX, which also holds the directory
 STAGE_AGAIN = "Stage the model again from its source."
 DOWNLOADERS_FOLDERS = (".cache/huggingface", ".git")
-"""Folders of a model's directory in which huggingface_hub and git keep what they need to continue."""
+"""Folders in which huggingface_hub and git keep their own state."""
 DOWNLOADERS_SUFFIXES = (".incomplete", ".lock")
 
 
@@ -39,7 +39,7 @@ def is_inside(path: str) -> bool:
 def files_in(directory: Path) -> set[str]:
     """Every file and link below the directory, as relative paths with forward slashes.
 
-    The manifest and what the downloader keeps for itself are left out.
+    The manifest and the downloader's own files are left out.
     """
 
     def walk() -> Iterator[str]:

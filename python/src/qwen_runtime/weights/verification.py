@@ -12,7 +12,7 @@ from qwen_runtime.weights.files import STAGE_AGAIN, files_in, listing, shape_fau
 from qwen_runtime.weights.manifest import FileEntry, Manifest, read_manifest
 from qwen_runtime.weights.progress import Progress, on_stderr
 
-MEND = "Stage the model again. Where its source has the same, mend it there and write its manifest again."
+MEND = "Stage the model again. If its source has the same fault, repair it there and write its manifest again."
 CHECK_DISK = "Look at the disk (dmesg), then stage the model again."
 
 
