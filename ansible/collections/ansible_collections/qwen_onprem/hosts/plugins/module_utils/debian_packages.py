@@ -105,7 +105,7 @@ class Packages:
             raise Refused(
                 f"Found that {' '.join(arguments)} cannot be installed together "
                 f"({_problems(out + err) if code else 'it would remove ' + ', '.join(sorted(removed))}), needed an "
-                "installation that takes nothing else away. Make the versions agree, or name what may give way in the "
+                "installation that removes nothing else. Make the versions agree, or name what may be removed in the "
                 "role's list of replaced packages (docs/operate/dgx-os.md)."
             )
 
@@ -122,7 +122,7 @@ class Packages:
         if code:
             raise Refused(
                 f"Found an installation of {' '.join(arguments)} that failed ({_problems(out + err)}), needed one that "
-                "ends. Mend what it names and run again: it goes on from there."
+                "succeeds. Repair what it names and run again: it continues from there."
             )
 
     def finish_interrupted(self) -> None:

@@ -30,7 +30,7 @@ options:
     type: dict
     default: {}
   obsolete:
-    description: Patterns of packages that give way, when they are not among I(packages).
+    description: Patterns of packages to remove, when they are not among I(packages).
     type: list
     elements: str
     default: []
