@@ -17,14 +17,7 @@ from qwen_stack import config
 from qwen_stack.specs import model_group, model_server
 from tests.fakes import planned_sites
 
-Values = dict[str, Any]
-
-
-def stack_of(example: Values, plan: planned_sites.Plan, path: Path) -> Values:
-    """The example with this plan; it accepts the outage that a change of a single replica is."""
-    path.write_text(plan_package.dumps(plan_package.build(plan)))
-    entry = {"name": plan.request.shape.name.lower(), "plan": str(path), "acceptOutage": True}
-    return {**example, "models": [entry], "gateway": {**example["gateway"], "maxUpstreams": 64}}
+from .planned_stacks import Values, stack_of
 
 
 def server_container(model: Any) -> dict[str, Any]:

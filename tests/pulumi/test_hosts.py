@@ -10,7 +10,7 @@ import pytest
 from qwen_stack import config
 from qwen_stack.specs import model_server
 
-from .test_plans import EXAMPLE, write_plan
+from .planned_stacks import EXAMPLE, write_plan
 
 Values = dict[str, Any]
 LARGE, SMALL = {"qwen-onprem/pool": "large"}, {"qwen-onprem/pool": "small"}

@@ -4,39 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from qwen_stack import config
 from qwen_stack.specs import model_server
 
-PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
-EXAMPLE = PROGRAM / "plan.example.json"
-SOURCE = PROGRAM.parent / "python/src"
-Values = dict[str, Any]
+from .planned_stacks import EXAMPLE, Values, command, with_entry, write_plan
 
-
-def command(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = {"PYTHONPATH": str(SOURCE)}
-    return subprocess.run(
-        [sys.executable, "-m", "qwen_runtime", *arguments], env=environment, text=True, capture_output=True, check=False
-    )
-
-
-def write_plan(path: Path, model: str, nodes: int, *options: str) -> subprocess.CompletedProcess[str]:
-    hosts = ["--gpu", "h100-80gb", "--gpus-per-node", "8", "--nodes", str(nodes)]
-    done = command(["plan", "--model", model, *hosts, *options, "--json"])
-    path.write_text(done.stdout)
-    return done
-
-
-def with_entry(values: Values, **changes: Any) -> Values:
-    """The stack with these keys in its first entry."""
-    return {**values, "models": [{**values["models"][0], **changes}]}
+PROGRAM = EXAMPLE.parent
 
 
 def refused_keys(values: Values) -> list[tuple[str, ...]]:

@@ -10,7 +10,7 @@ import pytest
 from qwen_stack import config, rollouts
 from qwen_stack.specs import model_server
 
-from .test_plans import with_entry, write_plan
+from .planned_stacks import with_entry, write_plan
 
 Values = dict[str, Any]
 SURGE = {"maxSurge": 1, "maxUnavailable": 0}

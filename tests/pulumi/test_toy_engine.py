@@ -12,7 +12,7 @@ from qwen_runtime.engine.record import Engine
 from qwen_stack import config
 from qwen_stack.specs import engine_rules, model_server
 from tests.fakes import planned_sites, toy_engine
-from tests.pulumi.test_every_plan import Values, stack_of
+from tests.pulumi.planned_stacks import Values, stack_of
 
 
 @pytest.fixture

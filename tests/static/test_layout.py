@@ -32,7 +32,7 @@ GENERATED = ("locks/", "go.mod", "go.sum")
 LONGEST_LINES = {"tests/": 400, "": 300}
 LARGEST_BYTES = 1_000_000
 # Import direction inside the runtime package: a module imports from its own layer or a lower one.
-LAYERS = {"errors": 0, "units": 0, "engine": 2, "plan": 3, "serve": 4, "cli": 5, "__main__": 6}
+LAYERS = {"errors": 0, "names": 0, "units": 0, "engine": 2, "plan": 3, "serve": 4, "cli": 5, "demo": 5, "__main__": 6}
 MIDDLE = 1
 PACKAGE_REGISTRIES = (
     "pypi" + ".org",
@@ -70,6 +70,12 @@ def test_top_level_holds_only_what_the_design_names() -> None:
 @pytest.mark.parametrize("name", [n for n in PYTHON if not n.startswith(("tests/", "lab/"))])
 def test_nothing_imports_tests_or_lab(name: str) -> None:
     assert not {m for m in imported(name) if m.split(".")[0] in {"tests", "lab"}}
+
+
+def test_no_test_imports_another_test_or_a_conftest() -> None:
+    tests = [name for name in PYTHON if name.startswith("tests/")]
+    imports = {(name, module) for name in tests for module in imported(name)}
+    assert not [(name, module) for name, module in imports if re.search(r"(^|\.)(test_\w+|conftest)$", module)]
 
 
 @pytest.mark.parametrize("name", [n for n in PYTHON if n.startswith("lab/")])

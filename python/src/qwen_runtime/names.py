@@ -1,4 +1,4 @@
-"""Short names of models, so that a person at a terminal types less."""
+"""Short names of the models that Python packages carry (qwen_runtime.demo), so that a person types less."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ import json
 import pytest
 from testinfra.host import Host
 
+from ..etcd import ETCDCTL
 from ..inventory import Expected, hosts
-from .test_protections import ETCDCTL
 
 DAY_S = 86400
 

