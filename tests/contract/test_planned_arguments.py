@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,16 @@ def config_of(plan_of_site: Plan) -> dict[str, Any]:
     return config
 
 
+def stretched(directory: Path) -> dict[str, Any]:
+    """The whole command of `qwen-runtime serve` for a model whose longest context only YaRN reaches."""
+    rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
+    config = {**config_of(drawn("8 x MI300X, 7B")), "max_position_embeddings": 32768, "rope_scaling": rope}
+    (directory / "config.json").write_text(json.dumps(config))
+    return {"config": config, "arguments": vllm.command(EngineSpec(directory, "m", 8080, 131072, "bfloat16"))[5:]}
+
+
 @pytest.fixture(scope="module")
-def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
+def answers(ask: Callable[[Path, Any], Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Answers to all questions, by one process: vLLM alone takes half a minute to import."""
     plans = {name: drawn(name) for name in PLANS}
     of_vllm: dict[str, dict[str, Any]] = {
@@ -110,6 +119,7 @@ def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
     of_vllm["unknown parser"] = {"config": config, "arguments": wrong_parser}
     of_vllm["unknown cache"] = {"config": config, "arguments": ["--kv-cache-dtype", "fp9"]}
     of_vllm["cache in FP8"] = {"config": config, "arguments": ["--kv-cache-dtype", "fp8"]}
+    of_vllm["stretched"] = stretched(tmp_path_factory.mktemp("stretched"))
     for rank in (0, 1):
         planned = plans[OVER_HOSTS]
         config = config_of(planned)
@@ -165,6 +175,12 @@ def test_vllm_refuses_what_is_wrong_so_that_its_agreement_means_something(
 
 def test_vllm_takes_a_cache_in_fp8(answers: dict[str, Any]) -> None:
     assert "error" not in answers["vllm"]["cache in FP8"]
+
+
+def test_vllm_takes_the_context_that_only_yarn_reaches(answers: dict[str, Any]) -> None:
+    read = answers["vllm"]["stretched"]
+    assert "error" not in read, read
+    assert read["context"] == 131072
 
 
 @pytest.mark.parametrize("rank", [0, 1])

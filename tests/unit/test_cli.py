@@ -107,15 +107,21 @@ def test_the_longest_context_of_the_model_is_accepted(installed: None, model_dir
     assert preflight.check(vllm, model_dir, max_model_len=2048, full=True, ports=ports).model == "tiny"
 
 
-@pytest.mark.parametrize("content", ['{"hidden_size": 1}', '{"max_position_embeddings": "long"}'])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"hidden_size": 1}', "config.json has no max_position_embeddings"),
+        ('{"max_position_embeddings": "long"}', "config.json has max_position_embeddings 'long'"),
+    ],
+)
 def test_serve_of_a_model_with_an_unusable_configuration(
-    run: Run, installed: None, model_dir: Path, content: str
+    run: Run, installed: None, model_dir: Path, content: str, message: str
 ) -> None:
     (model_dir / "config.json").write_text(content)
     assert run("weights", "manifest", model_dir, "--model", "tiny", "--revision", "2")[0] == 0
     code, _, err = run(*serve(model_dir))
     assert code == 3
-    assert "config.json has no max_position_embeddings" in err
+    assert message in err
 
 
 @pytest.mark.parametrize(

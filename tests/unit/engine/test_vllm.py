@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -28,6 +29,34 @@ def test_the_command_is_vllms_own_server_on_the_local_directory() -> None:
 
 def test_the_engines_own_arguments_come_last_so_that_they_win() -> None:
     assert vllm.command(SPEC)[-3:] == ["--enforce-eager", "--dtype", "float32"]
+
+
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted", "override"),
+    [
+        ({"max_position_embeddings": 32768, "rope_scaling": YARN}, 131072, {"max_position_embeddings": 131072}),
+        ({"max_position_embeddings": 32768, "rope_scaling": YARN}, 32768, None),
+        ({"max_position_embeddings": 131072, "rope_scaling": YARN}, 131072, None),
+        ({"max_position_embeddings": 32768, "rope_scaling": {"type": "linear", "factor": 4}}, 131072, None),
+        (
+            {"text_config": {"max_position_embeddings": 32768, "rope_scaling": YARN}},
+            65536,
+            {"text_config": {"max_position_embeddings": 131072}},
+        ),
+    ],
+)
+def test_vllm_is_told_of_a_context_that_only_yarn_reaches(
+    tmp_path: Path, config: object, wanted: int, override: object
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    command = vllm.command(EngineSpec(tmp_path, "m", 8080, wanted, "bfloat16"))
+    overrides = [json.loads(command[at + 1]) for at, word in enumerate(command) if word == "--hf-overrides"]
+    assert overrides == ([override] if override else [])
+    own = vllm.command(EngineSpec(tmp_path, "m", 8080, wanted, "bfloat16", extra=("--hf_overrides={}",)))
+    assert "--hf-overrides" not in own
 
 
 @pytest.fixture(params=["0.32.0", "0.32.0+cpu"])

@@ -16,6 +16,16 @@ from qwen_runtime.cli import main
 from qwen_runtime.errors import PlanError, UsageError
 from qwen_runtime.plan import build, make, plan, read
 
+DENSE: dict[str, Any] = {
+    "model_type": "qwen2",
+    "num_hidden_layers": 2,
+    "hidden_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 128,
+    "vocab_size": 100,
+    "max_position_embeddings": 32768,
+}
 Run = Callable[..., tuple[int, str, str]]
 FLAGSHIP = ("--model", "Qwen3-Coder-480B-A35B-Instruct-FP8", "--gpu", "h100-80gb", "--gpus-per-node", "8")
 SMALL = "Qwen3-Coder-30B-A3B-Instruct-FP8"
@@ -103,6 +113,16 @@ def test_hardware_that_no_role_installs_whole_is_named_in_the_answer(run: Run, g
     warnings = json.loads(run(*FLAGSHIP[:3], gpu, *FLAGSHIP[4:], "--json")[1])["warnings"]
     by_hand = [warning for warning in warnings if "can be planned, not installed" in warning]
     assert [needed in warning for warning in by_hand] == ([True] if needed else [])
+
+
+def test_a_context_that_only_yarn_reaches_is_planned_and_named(run: Run, tmp_path: Path) -> None:
+    config = {**DENSE, "rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 32768}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    command = ("--model", str(tmp_path), "--gpu", "h100", "--gpus-per-node", "1", "--json", "--context")
+    stretched = [json.loads(run(*command, context)[1]) for context in ("131072", "32768")]
+    named = [any("reached by YaRN" in warning for warning in document["warnings"]) for document in stretched]
+    assert named == [True, False]
+    assert run(*command, "131073")[0] == 2
 
 
 @pytest.mark.parametrize("name", ["H100-SXM", "NVIDIA H100 80GB HBM3", "h100"])

@@ -89,6 +89,12 @@ def test_without_plan_and_command_the_context_is_the_models(planned_model: Path)
     assert preflight.longest_context(planned_model) == 2048
 
 
+def test_without_a_plan_the_context_is_the_stretched_one(planned_model: Path) -> None:
+    rope = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 2048}
+    (planned_model / "config.json").write_text(json.dumps({**CONFIG, "rope_scaling": rope}))
+    assert preflight.longest_context(planned_model) == 8192
+
+
 def test_a_plan_that_does_not_fit_stops_serve_with_its_message(
     planned_model: Path, write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:

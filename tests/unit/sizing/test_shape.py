@@ -93,6 +93,7 @@ def test_layers_without_experts_are_counted_as_dense() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"model_type": ["llama"]}, "model_type ['llama']"),
         ({"model_type": "deepseek_v3"}, "model_type 'deepseek_v3'\nneeded: one of qwen3_moe, qwen3, qwen2, llama"),
         ({"model_type": None}, "model_type None"),
         ({"num_hidden_layers": None}, "has no num_hidden_layers"),
@@ -103,8 +104,12 @@ def test_layers_without_experts_are_counted_as_dense() -> None:
         ({"mlp_bias": True}, "mlp_bias True"),
         ({"num_experts_per_tok": 9}, "num_experts_per_tok 9\nneeded: at most num_experts, 8"),
         ({"num_key_value_heads": 3}, "num_key_value_heads 3\nneeded: a divisor of num_attention_heads, 8"),
-        ({"quantization_config": {"quant_method": "awq"}}, "quantised by 'awq'"),
-        ({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 64]}}, "blocks [128, 64]"),
+        ({"num_hidden_layers": 10**30}, "has a num_hidden_layers of 31 digits\nneeded: at most 10000"),
+        ({"hidden_size": 0}, "hidden_size 0\nneeded: a whole number above 0"),
+        ({"hidden_size": 256.0}, "hidden_size 256.0\nneeded: a whole number above 0"),
+        ({"vocab_size": 2**31}, "has a vocab_size of 10 digits"),
+        ({"mlp_only_layers": 3}, "mlp_only_layers 3\nneeded: a list of layers"),
+        ({"mlp_only_layers": [{}]}, "mlp_only_layers [{}]"),
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_named(change: dict[str, Any], message: str) -> None:

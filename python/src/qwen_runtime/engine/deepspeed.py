@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwen_runtime.engine.record import Decision, PlannedEngine, ScoringEngine
 from qwen_runtime.errors import UsageError
+from qwen_runtime.sizing import stored
 from qwen_runtime.sizing.gpus import Gpu
 from qwen_runtime.sizing.layout import Layout
 from qwen_runtime.sizing.shape import Shape
@@ -40,7 +41,7 @@ def planned_arguments(decision: Decision) -> list[str]:
 
 def processes(config: dict[str, Any], stages: int | None, quantization: str | None) -> int:
     """The number of stages, one a process. UsageError for a model that the pipeline does not take."""
-    if quantization or config.get("quantization_config"):
+    if quantization or stored.stated(config, "config.json"):
         raise UsageError(
             f"--quantization {quantization} with engine deepspeed"
             if quantization

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from qwen_runtime import weights
 from qwen_runtime.engine import quantization as quantize
 from qwen_runtime.errors import HostError, UsageError, WeightsError
+from qwen_runtime.sizing import stored
 
 if TYPE_CHECKING:
     import torch
@@ -116,6 +117,7 @@ def read_config(model_dir: Path) -> dict[str, Any]:
             "an architecture that the installed transformers has itself; a checkpoint's own code is never run",
             "Serve it with another engine, or install a transformers that knows it.",
         )
+    stored.refuse_other_files(model_dir, config)
     return dict(config)
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qwen_runtime.errors import HostError, UsageError
+from qwen_runtime.sizing import stored
 from qwen_runtime.sizing.gpus import FP8_FROM
 from qwen_runtime.sizing.shape import is_mixture
 
@@ -62,9 +63,9 @@ METHODS = {
 
 def choose(name: str | None, config: dict[str, Any], device: str) -> tuple[Any, tuple[str, str]]:
     """transformers' quantization_config (None: leave it as it is), and the choice with its reason."""
-    stored = config.get("quantization_config")
-    if stored is not None:
-        return None, _stored(name, stored, device)
+    form = stored.stated(config, "config.json")
+    if form is not None:
+        return None, _stored(name, *form, device)
     if name is None:
         return None, ("none", "not asked for")
     if name not in METHODS:
@@ -89,9 +90,15 @@ def choose(name: str | None, config: dict[str, Any], device: str) -> tuple[Any, 
     return method.recipe(), (name, f"asked for; {method.summary} ({method.package} {version})")
 
 
-def _stored(name: str | None, stored: dict[str, Any], device: str) -> tuple[str, str]:
+def _stored(name: str | None, key: str, form: Mapping[str, Any], device: str) -> tuple[str, str]:
     """A checkpoint that is quantized already is loaded as it is, where that is possible."""
-    kind = str(stored.get("quant_method"))
+    kind = str(form.get("quant_method"))
+    if key != stored.KEYS[0]:
+        raise UsageError(
+            f"config.json has {key} with quant_method {kind!r}",
+            f"{stored.KEYS[0]}, the key that transformers reads",
+            "Serve it with engine vllm.",
+        )
     if name is not None:
         raise UsageError(
             f"quantization {name} of a checkpoint that is quantized already ({kind})",

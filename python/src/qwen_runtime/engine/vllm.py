@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from qwen_runtime.engine.record import Decision, PlannedEngine
 from qwen_runtime.engine.series import Errors, Exported
 from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress, Rank, flags
 from qwen_runtime.errors import HostError, UsageError
+from qwen_runtime.sizing import published
 from qwen_runtime.sizing.gpus import Gpu
 from qwen_runtime.sizing.layout import Layout
 from qwen_runtime.sizing.memory import BATCHED_TOKENS
@@ -27,6 +29,7 @@ PARALLEL_SIZES = (
     ("--prefill-context-parallel-size", "-pcp"),
 )
 _TOOL_PARSERS = (("qwen3-coder", "qwen3_coder"), ("qwen2.5", "hermes"), ("qwen3", "hermes"))
+OVERRIDES = "--hf-overrides"
 _FINISHED = "vllm:request_success_total"
 _ANSWERS = "http_requests_total"
 """Counter of answers over HTTP by handler and class of status; it has no prefix."""
@@ -89,9 +92,28 @@ def command(spec: EngineSpec) -> list[str]:
         # Probes and scrapes come every few seconds and would drown the lines about requests.
         "--disable-access-log-for-endpoints",
         "/health,/metrics,/v1/models",
+        *_stretched_context(spec),
         *(_rank(spec.rank) if spec.rank else ()),
         *spec.extra,
     ]
+
+
+def _stretched_context(spec: EngineSpec) -> list[str]:
+    """Raises max_position_embeddings to YaRN's context where the wanted one needs it.
+
+    vLLM 0.32 takes that key for the limit, whatever YaRN's factor, and refuses a longer --max-model-len.
+    """
+    if OVERRIDES in flags(_hyphenated(spec.extra)):
+        return []
+    path = spec.model_dir / "config.json"
+    try:
+        config = published.read_object(path)
+        if spec.max_model_len <= published.context_without_yarn(config, str(path)):
+            return []
+    except UsageError:  # the checks before the start and the engine itself name it
+        return []
+    limit = {published.CONTEXT: published.longest_context(config, str(path))}
+    return [OVERRIDES, json.dumps({published.TEXT: limit} if config.get(published.TEXT) else limit)]
 
 
 def ranks(spec: EngineSpec) -> int:

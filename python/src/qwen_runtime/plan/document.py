@@ -173,7 +173,13 @@ def warnings(plan: Plan) -> list[str]:
     if not plan.fits:
         return []
     request, best = plan.request, plan.best
-    texts = []
+    texts = list(request.shape.remarks)
+    if request.wishes.context_tokens > request.shape.unstretched_context_tokens > 0:
+        texts.append(
+            f"{request.wishes.context_tokens} tokens are reached by YaRN; the configuration states "
+            f"{request.shape.unstretched_context_tokens}. Every request runs with it, short ones too. "
+            "`qwen-runtime serve` raises vLLM's own limit"
+        )
     if request.gpu.by_hand:
         texts.append(f"{request.gpu.name} can be planned, not installed: its hosts need {request.gpu.by_hand}")
     if weight_only(request.shape, request.gpu):

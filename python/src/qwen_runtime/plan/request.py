@@ -107,7 +107,7 @@ def make(
     if context > shape.context_tokens:
         raise UsageError(
             f"--context {context}",
-            f"at most {shape.context_tokens} tokens, the max_position_embeddings of {shape.name}",
+            f"at most {shape.context_tokens} tokens, the longest context of {shape.name}",
             "Lower it, or plan a model with a longer context.",
         )
     usual = min(USUAL_TOKENS, max(1, context // 2))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from qwen_runtime import weights
 from qwen_runtime.engine.spec import ServingEngine
 from qwen_runtime.errors import HostError, UsageError, WeightsError
+from qwen_runtime.sizing import published
 
 
 def check(
@@ -32,7 +32,7 @@ def check(
     if max_model_len is not None and max_model_len > longest:
         raise UsageError(
             f"--max-model-len {max_model_len}",
-            f"at most {longest} tokens, the max_position_embeddings of {model_dir / 'config.json'}",
+            f"at most {longest} tokens, the longest context by {model_dir / 'config.json'}",
             "Lower it, or serve a model with a longer context.",
         )
     return manifest
@@ -42,13 +42,9 @@ def longest_context(model_dir: Path) -> int:
     """The model's context in tokens, from its config.json."""
     config = model_dir / "config.json"
     try:
-        return int(json.loads(config.read_bytes())["max_position_embeddings"])
-    except FileNotFoundError:
-        raise WeightsError(f"{config} is missing", "the model's configuration", weights.STAGE_AGAIN) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"{config} has no max_position_embeddings ({error!r})", "the model's configuration", weights.STAGE_AGAIN
-        ) from error
+        return published.longest_context(published.read_object(config), str(config))
+    except UsageError as error:
+        raise WeightsError(error.found, error.needed, weights.STAGE_AGAIN) from error
 
 
 def _check_port(flag: str, port: int) -> None:

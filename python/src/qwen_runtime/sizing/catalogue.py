@@ -7,7 +7,6 @@ https://huggingface.co/HuggingFaceTB).
 from __future__ import annotations
 
 import difflib
-import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from qwen_runtime.errors import UsageError
 from qwen_runtime.names import full_name
+from qwen_runtime.sizing import published, stored
 from qwen_runtime.sizing.shape import Shape, from_config
 
 INDEX_NAME = "model.safetensors.index.json"
@@ -135,10 +135,12 @@ def twin(shape: Shape, quantization: str) -> Shape | None:
 def read(directory: Path) -> Shape:
     """The model of a directory: its config.json, held against its index where there is one. Raises UsageError."""
     config_path, index_path = directory / "config.json", directory / INDEX_NAME
-    shape = from_config(directory.resolve().name, _object(config_path), str(config_path))
+    config = published.read_object(config_path)
+    stored.refuse_other_files(directory, config)
+    shape = from_config(directory.resolve().name, config, str(config_path))
     if not index_path.exists():
         return shape
-    index = _object(index_path)
+    index = published.read_object(index_path)
     if isinstance(index.get("weight_map"), dict) and "lm_head.weight" in index["weight_map"]:
         shape = replace(shape, tied=False)  # a conversion may have untied what the configuration still calls tied
     _check_size(shape, index, index_path)
@@ -158,15 +160,3 @@ def _check_size(shape: Shape, index: dict[str, Any], path: Path) -> None:
             f"{shape.size_bytes} bytes, which follow from the config.json beside it",
             "One of the two files belongs to another model: stage the directory again.",
         )
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UsageError(f"{path} is missing", "the model's own file", "Stage the model's directory again.") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not JSON ({error})", "the model's own file", "Stage it again.") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"{path} holds no JSON object", "the model's own file", "Stage it again.")
-    return value

@@ -8,11 +8,12 @@ Qwen3Moe and Llama (https://github.com/huggingface/transformers/tree/main/src/tr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from qwen_runtime.errors import UsageError
+from qwen_runtime.sizing import published, stored
 
 EXPERTS, EXPERTS_RENAMED = "num_experts", "num_local_experts"
 """How many experts a mixture has: as the models that Qwen published say it, and as transformers 5 writes it."""
@@ -22,6 +23,7 @@ FAMILIES = {
     "qwen2": "Qwen2ForCausalLM",
     "llama": "LlamaForCausalLM",
 }
+MOST_LAYERS = 10_000
 BF16_BYTES = 2
 FP8_BYTES = 1
 FP8_SCALE_BYTES = 4
@@ -82,6 +84,7 @@ class Shape:
     head_dim: int
     vocabulary: int
     context_tokens: int
+    """Longest context, with the rotary embedding stretched as the configuration says."""
     intermediate: int
     """Width of the MLP of dense layers."""
     tied: bool
@@ -95,6 +98,10 @@ class Shape:
     """Whether q, k and v have biases and, except in Qwen2, the projection after them too."""
     fp8_block: int | None = None
     """Edge of the square blocks of a checkpoint in FP8; None for one in bf16."""
+    unstretched_context_tokens: int = 0
+    """Context without YaRN, where context_tokens is with it and longer."""
+    remarks: tuple[str, ...] = field(default=(), compare=False)
+    """Oddities of the files from which it was read, none of which changes a size."""
 
     @property
     def quantization(self) -> str:
@@ -170,19 +177,14 @@ def is_mixture(config: Mapping[str, Any]) -> bool:
 
 def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
     """The shape that a config.json describes; `where` names the file in messages. Raises UsageError."""
-    family = config.get("model_type")
-    if family not in FAMILIES:
-        raise UsageError(
-            f"{where} describes model_type {family!r}",
-            f"one of {', '.join(FAMILIES)}",
-            "Plan a model of these families; the shape of another is not known here.",
-        )
+    whole, config = config, published.text_part(config, where)
+    family = _family(whole, config, where)
     reader = _Reader(config, where)
     if config.get("mlp_bias"):
         raise reader.wrong("mlp_bias", config["mlp_bias"], "none: sizes of such models are not known here")
     heads = reader.number("num_attention_heads")
     hidden = reader.number("hidden_size")
-    layers = reader.number("num_hidden_layers")
+    layers = reader.number("num_hidden_layers", most=MOST_LAYERS)
     sparse = family == "qwen3_moe"
     if config.get("head_dim") is None:
         reader.divides("num_attention_heads", heads, "hidden_size", hidden)
@@ -195,7 +197,8 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
         kv_heads=reader.number("num_key_value_heads", heads),
         head_dim=reader.number("head_dim", hidden // heads),
         vocabulary=reader.number("vocab_size"),
-        context_tokens=reader.number("max_position_embeddings"),
+        context_tokens=published.longest_context(whole, where),
+        unstretched_context_tokens=published.context_without_yarn(whole, where),
         intermediate=reader.number("intermediate_size"),
         tied=config.get("tie_word_embeddings") is True,
         experts=reader.number(EXPERTS, config.get(EXPERTS_RENAMED)) if sparse else 0,
@@ -203,7 +206,7 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
         moe_intermediate=reader.number("moe_intermediate_size") if sparse else 0,
         dense_layers=_dense_layers(config, layers, reader) if sparse else 0,
         bias=family == "qwen2" or config.get("attention_bias") is True,
-        fp8_block=_fp8_block(config, where),
+        fp8_block=stored.fp8_block(whole, where),
     )
     reader.divides("num_key_value_heads", shape.kv_heads, "num_attention_heads", shape.heads)
     if shape.experts_per_token > shape.experts:
@@ -211,45 +214,47 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
     return shape
 
 
+def _family(whole: Mapping[str, Any], text: Mapping[str, Any], where: str) -> str:
+    """The model_type of the language model, which must be one of FAMILIES and have nothing beside it."""
+    families = [part.get("model_type") for part in (text, whole)]
+    family = next((family for family in families if isinstance(family, str) and family in FAMILIES), None)
+    if family is None:
+        inner = f" with a {published.TEXT} of model_type {families[0]!r}" if families[0] != families[1] else ""
+        raise UsageError(
+            f"{where} describes model_type {families[1]!r}{inner}",
+            f"one of {', '.join(FAMILIES)}",
+            "Plan a model of these families; the shape of another is not known here.",
+        )
+    if key := published.encoder(whole):
+        raise UsageError(
+            f"{where} has {key}",
+            "a model of text alone",
+            "Plan its language model alone; sizes of encoders are not known here.",
+        )
+    return family
+
+
 class _Reader:
+    """Sizes of one config.json; messages name the file by `where`."""
+
     def __init__(self, config: Mapping[str, Any], where: str) -> None:
         self._config, self._where = config, where
 
-    def number(self, key: str, default: int | None = None) -> int:
-        value = self._config.get(key)
-        if value is None and default is not None:
-            value = default
-        if value is None:
-            raise UsageError(f"{self._where} has no {key}", "a whole number above 0", "Take the model's own file.")
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self.wrong(key, value, "a whole number above 0")
-        return value
+    def number(self, key: str, default: int | None = None, most: int = published.LARGEST) -> int:
+        return published.number(self._config, key, self._where, default, most)
 
     def divides(self, small_key: str, small: int, large_key: str, large: int) -> None:
         if large % small:
             raise self.wrong(small_key, small, f"a divisor of {large_key}, {large}")
 
     def wrong(self, key: str, value: object, needed: str) -> UsageError:
-        return UsageError(f"{self._where} has {key} {value!r}", needed, "Take the model's own file.")
+        return published.wrong(self._where, key, value, needed)
 
 
 def _dense_layers(config: Mapping[str, Any], layers: int, reader: _Reader) -> int:
     """Layer i has experts unless it is in mlp_only_layers or decoder_sparse_step does not divide i + 1."""
     step = reader.number("decoder_sparse_step", 1)
-    dense = set(config.get("mlp_only_layers") or ())
+    dense = config.get("mlp_only_layers") or []
+    if not isinstance(dense, list) or not all(type(layer) is int for layer in dense):
+        raise reader.wrong("mlp_only_layers", dense, "a list of layers")
     return sum(1 for layer in range(layers) if layer in dense or (layer + 1) % step)
-
-
-def _fp8_block(config: Mapping[str, Any], where: str) -> int | None:
-    quantization = config.get("quantization_config")
-    if not quantization:
-        return None
-    method, block = quantization.get("quant_method"), quantization.get("weight_block_size")
-    square = isinstance(block, list) and len(block) == 2 and block[0] == block[1] and isinstance(block[0], int)
-    if method != "fp8" or not square:
-        raise UsageError(
-            f"{where} is quantised by {method!r} with blocks {block!r}",
-            "bf16, or fp8 in square blocks as in Qwen's own -FP8 checkpoints",
-            "Plan such a checkpoint; sizes of other formats are not known here.",
-        )
-    return int(block[0])

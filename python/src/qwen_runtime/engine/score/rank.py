@@ -15,6 +15,7 @@ from qwen_runtime.engine import loading, registry
 from qwen_runtime.engine.score import batches, document, texts
 from qwen_runtime.engine.score.job import Job, decode
 from qwen_runtime.errors import Error, UsageError
+from qwen_runtime.sizing import published
 
 if TYPE_CHECKING:
     from qwen_runtime.engine.score.batches import Batch
@@ -42,7 +43,7 @@ def run(job: Job) -> None:
 
 
 def _divide(job: Job, config: dict[str, Any], items: list[Item]) -> tuple[list[Span], list[Batch]]:
-    longest = int(config["max_position_embeddings"])
+    longest = published.longest_context(config, str(job.model_dir / "config.json"))
     if job.max_length is not None and job.max_length > longest:
         raise UsageError(
             f"--max-length {job.max_length}", f"at most {longest} tokens, the context of {job.model_dir}", "Lower it."

@@ -1,0 +1,83 @@
+"""The form in which a checkpoint stores its weights, by the files and keys in which publishers say it.
+
+Planned are bf16 (also stored as float16 or float32) and FP8 in square blocks. Anything else is refused by the file and
+the key that says so, because a plan that took it for bf16 would be wrong by a factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qwen_runtime.errors import UsageError
+from qwen_runtime.sizing import published
+
+KEYS = ("quantization_config", "compression_config")
+"""Keys of config.json; the second one is that of older checkpoints of compressed-tensors."""
+FILES = {
+    "hf_quant_config.json": ("quantization", "quant_algo"),
+    "quantize_config.json": ("bits",),
+    "quant_config.json": ("w_bit",),
+}
+"""Files beside config.json that ModelOpt, GPTQ and AWQ write, and the key that names the form in each.
+
+Source: get_config_filenames of vLLM 0.32's quantization methods.
+"""
+DETAILS = ("quant_algo", "format", "bits", "group_size", "weight_block_size")
+PLANNED = "bf16, or quant_method 'fp8' with square blocks (weight_block_size) as in Qwen's own -FP8 checkpoints"
+REMEDY = "Plan such a checkpoint of the model; sizes of other forms are not known here."
+
+
+def stated(config: Mapping[str, Any], where: str) -> tuple[str, Mapping[str, Any]] | None:
+    """The key of config.json that says how its weights are quantised, and what it says; None for weights that are not.
+
+    Raises UsageError where it says nothing that can be read.
+    """
+    for part in (config, published.text_part(config, where)):
+        for key in KEYS:
+            entry = part.get(key)
+            if entry is None or entry == {}:
+                continue
+            if not isinstance(entry, dict):
+                raise published.wrong(where, key, entry, "an object, or null")
+            return key, entry
+    return None
+
+
+def fp8_block(config: Mapping[str, Any], where: str) -> int | None:
+    """Edge of the blocks of a checkpoint in FP8, None for one in bf16. Raises UsageError for any other form."""
+    found = stated(config, where)
+    if found is None:
+        return None
+    key, entry = found
+    edge = _edge(entry.get("weight_block_size"))
+    if key == KEYS[0] and entry.get("quant_method") == "fp8" and edge:
+        return edge
+    details = [f"{name} {entry[name]!r}" for name in DETAILS if entry.get(name) is not None]
+    text = ", ".join([f"quant_method {entry.get('quant_method')!r}", *details])
+    raise UsageError(f"{where} has {key} with {text[:300]}", PLANNED, REMEDY)
+
+
+def _edge(block: object) -> int | None:
+    """Edge of square blocks; None for any others."""
+    if not isinstance(block, list) or len(block) != 2 or block[0] != block[1] or type(block[0]) is not int:
+        return None
+    return block[0] if 0 < block[0] <= published.LARGEST else None
+
+
+def refuse_other_files(directory: Path, config: Mapping[str, Any]) -> None:
+    """Raises UsageError where a file beside config.json says a form that config.json does not.
+
+    Engines read such a file only where config.json is silent; so does this.
+    """
+    if stated(config, str(directory / "config.json")) is not None:
+        return
+    for name, keys in FILES.items():
+        path = directory / name
+        if not path.is_file():
+            continue
+        value: Any = published.read_object(path)
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        raise UsageError(f"{path} has {'.'.join(keys)} {value!r}", PLANNED, REMEDY)
