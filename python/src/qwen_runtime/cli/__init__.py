@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        return 130  # as shells say it
+        return 130  # the exit code that shells use
     return 0
 
 

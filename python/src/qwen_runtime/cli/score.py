@@ -1,4 +1,4 @@
-"""`qwen-runtime score`."""
+"""`qwen-runtime score`: perplexity and log-likelihood of texts."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def run(options: Options) -> None:
         options.quantization,
         json.loads((model_dir / "config.json").read_bytes()),
     )
-    texts.read(options.input)  # a wrong line is told before a model is loaded
+    texts.read(options.input)  # wrong lines are refused before a model is loaded
     _check_writable(options.output)
     with tempfile.TemporaryDirectory(prefix="qwen-score-") as failures:
         task = job.Job(

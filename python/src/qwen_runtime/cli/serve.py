@@ -1,4 +1,4 @@
-"""`qwen-runtime serve`."""
+"""`qwen-runtime serve`: runs an engine under the supervisor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`qwen-runtime weights`: make, check, stage and hand on model directories."""
+"""`qwen-runtime weights`: make, check, stage and share model directories."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHARE_PORT = 8470
 
 
 def add_to(commands: Commands) -> None:
-    actions = commands.add_parser("weights", help="make, check, stage and hand on model directories").add_subparsers(
+    actions = commands.add_parser("weights", help="make, check, stage and share model directories").add_subparsers(
         required=True, metavar="ACTION"
     )
     _add_manifest(actions)
@@ -189,7 +189,7 @@ def run_share(options: Options) -> None:
 
     with share.bind(options.directory, options.address, options.port, options.fan_out) as server:
         print(f"sharing {options.directory} on {options.address} port {options.port}", flush=True)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # for a service both are its ordinary end
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # both are the ordinary end of a service
         try:
             server.serve_forever()
         except KeyboardInterrupt:

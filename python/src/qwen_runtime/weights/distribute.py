@@ -50,9 +50,8 @@ def schedule(hosts: Sequence[str], fan_out: int, mirror_fan_out: int) -> Schedul
     while takers := list(islice(waiting, len(givers))):
         rounds.append(tuple(Transfer(giver, taker) for giver, taker in zip(givers, takers, strict=False)))
         complete += takers
-        givers = (
-            complete * fan_out
-        )  # each giver's first taker before any second one, so that a short round is spread evenly
+        # Each giver's first taker comes before any second one, so that a short round is spread evenly.
+        givers = complete * fan_out
     return Schedule(tuple(rounds), fan_out, mirror_fan_out)
 
 
@@ -98,7 +97,7 @@ def simulate(schedule: Schedule, site: Site) -> Outcome:
         now_s += step_s
         for transfer in list(left_bytes):
             left_bytes[transfer] -= step_s * rates[transfer]
-            if left_bytes[transfer] <= site.size_bytes * 1e-9:  # what rounding leaves
+            if left_bytes[transfer] <= site.size_bytes * 1e-9:  # rounding leaves this much at most
                 del left_bytes[transfer]
                 outcome.finished_s[transfer.taker] = now_s
                 outcome.mirror_bytes += site.size_bytes * (transfer.giver == MIRROR)

@@ -1,4 +1,4 @@
-"""The files that lie in a model directory, and those that may."""
+"""Files in a model directory: which there are, and which there may be."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class HttpSource:
         try:
             with reachable(self._timeout_s):
                 connection.request("GET", f"{self._path}/{quote(path)}", headers=headers)
-                if self._closed:  # before this connection was there to be ended
+                if self._closed:  # close() ran before it could end this connection
                     raise Unreachable("a source that was closed meanwhile", "an answer")
                 return connection, connection.getresponse()
         except SourceFault:

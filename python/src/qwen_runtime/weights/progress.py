@@ -35,7 +35,7 @@ class Progress:
         self._printer = threading.Thread(target=self._print_until_end, daemon=True)
 
     def advance(self, count_bytes: int) -> None:
-        """Counts more, or fewer, bytes as done; raises Cancelled once the work is."""
+        """Adds to the bytes that are done, or takes them back. Raises Cancelled once the work is cancelled."""
         if self._cancelled.is_set():
             raise Cancelled
         with self._lock:
@@ -47,7 +47,7 @@ class Progress:
             wake()
 
     def when_cancelled(self, wake: Callable[[], None]) -> None:
-        """Has `wake` called so that parts of the work that wait for something else notice."""
+        """Registers a callback that wakes parts of the work which wait for something else."""
         self._sleepers.append(wake)
 
     def sleep(self, seconds: float) -> None:

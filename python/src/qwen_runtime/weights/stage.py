@@ -75,7 +75,7 @@ def stage(target: Path, sources: Sequence[Source], neighbours: Sequence[Source],
 
 
 def dry_run(target: Path, sources: Sequence[Source], options: Options) -> Staged:
-    """The outcome that `stage` would have. Nothing is changed; what needs no fetching to be refused is refused."""
+    """The outcome that `stage` would have. Changes nothing; raises the same errors if they need no fetching."""
     with ExitStack() as stack:
         for source in sources:
             stack.callback(source.close)

@@ -86,7 +86,7 @@ def _previous(target: Path) -> Path:
 
 
 def _lock(directory: Path) -> int:
-    """Descriptor that holds the directory until it is closed; the kernel lets go of it when the process dies."""
+    """Descriptor that holds the directory until it is closed; the kernel releases it when the process dies."""
     while True:
         directory.mkdir(exist_ok=True)
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
