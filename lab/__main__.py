@@ -9,7 +9,7 @@ import sys
 
 from lab.errors import LabError
 from lab.machine import bootstrap, fitness, ownership, ports, registries
-from lab.paths import CACHE, CONTROLLER_ENV, REPO
+from lab.paths import CACHE, CONTROLLER_ENV, ENVOY_PROGRAM, REPO
 
 
 def main() -> int:
@@ -146,8 +146,8 @@ def _clean_cache(_: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     bootstrap.packages()
     bootstrap.environment()
-    path = f"{CONTROLLER_ENV}/bin:{os.environ['PATH']}"
-    os.environ["PATH"] = path
+    bootstrap.envoy()
+    os.environ["PATH"] = f"{CONTROLLER_ENV}/bin:{ENVOY_PROGRAM.parent}:{os.environ['PATH']}"
     os.execvp(arguments.argv[0], arguments.argv)
 
 

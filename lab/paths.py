@@ -13,6 +13,8 @@ STATE = Path("/var/lib/qwen-onprem")
 
 BIN = CACHE / "bin"
 CONTROLLER_ENV = CACHE / "controller"
+ENVOY = CACHE / "envoy"
+ENVOY_PROGRAM = ENVOY / "envoy/_bin/envoy"
 MIRROR_DATA = CACHE / "mirror"
 
 KUBECONFIG = LAB / "kubeconfig"

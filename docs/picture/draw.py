@@ -126,7 +126,7 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
         "pulumi": ("pulumi/", "the serving stack"),
         "cluster": ("GPU hosts, one Kubernetes cluster, no route to the internet",),
         "client": ("client", "OpenAI's API"),
-        "gateway": ("gateway: HAProxy, two replicas", "checks keys; retries before the first byte"),
+        "gateway": ("gateway: Envoy, two replicas", "checks keys; retries before the first byte"),
         "monitoring": ("monitoring", "Prometheus, Alertmanager"),
         "pod": (
             "model server: qwen-runtime serve",
@@ -150,7 +150,7 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
         "pulumi": ("pulumi/", "模型服务栈"),
         "cluster": ("GPU 主机，一个 Kubernetes 集群，没有外网出口",),
         "client": ("客户端", "OpenAI 接口"),
-        "gateway": ("网关：HAProxy，两个副本", "密钥校验；首字节之前可重试"),
+        "gateway": ("网关：Envoy，两个副本", "密钥校验；首字节之前可重试"),
         "monitoring": ("监控", "Prometheus、Alertmanager"),
         "pod": (
             "模型服务：qwen-runtime serve",

@@ -1,6 +1,9 @@
-"""The load balancer: HAProxy forwards ports of 127.0.0.1 to the cluster's node ports, as a site's does."""
+"""The load balancer: Envoy forwards ports of 127.0.0.1 to the cluster's node ports, as a site's does."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
 
 from lab.cluster import stack
 from lab.hosts import inventory, podman
@@ -10,6 +13,8 @@ from lab.paths import LAB
 from lab.shell import output
 
 CONTAINER = "qwen-lab-edge"
+MOUNTED = "/etc/envoy/envoy.json"
+TCP_PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 
 
 def node_ports() -> dict[int, int]:
@@ -24,18 +29,18 @@ def node_ports() -> dict[int, int]:
 
 
 def configuration() -> str:
-    """HAProxy's configuration. In TCP mode it sees bytes only: TLS, keys and errors are left to the gateway."""
-    lines = ["defaults", "  mode tcp", "  timeout connect 2s", "  timeout client 1h", "  timeout server 1h"]
-    hosts = inventory.hosts()
-    for port, node_port in node_ports().items():
-        lines += [f"listen port-{port}", f"  bind 127.0.0.1:{port}", "  option redispatch", "  retries 3"]
-        lines += [f"  server {host} {address}:{node_port} check inter 2s" for host, address in hosts.items()]
-    return "\n".join(lines) + "\n"
+    """Envoy's configuration. It forwards bytes only: TLS, keys and errors are left to the gateway."""
+    leads = node_ports().items()
+    resources = {
+        "listeners": [_listener(port) for port, _ in leads],
+        "clusters": [_cluster(port, node_port) for port, node_port in leads],
+    }
+    return json.dumps({"static_resources": resources}, indent=1) + "\n"
 
 
 def ensure(gateway_image: str) -> str | None:
     """Run the load balancer with the configuration for the inventory's hosts; None when it runs already."""
-    config = LAB / "edge/haproxy.cfg"
+    config = LAB / "edge/envoy.json"
     wanted = configuration()
     if podman.alive(CONTAINER) and config.exists() and config.read_text() == wanted:
         return None
@@ -45,6 +50,32 @@ def ensure(gateway_image: str) -> str | None:
         podman.remove(CONTAINER)
     output(
         *podman.RUN, "--detach", "--name", CONTAINER, "--network", "host",
-        "--volume", f"{config}:/etc/haproxy/haproxy.cfg:ro", client.local(gateway_image), env=client.environment(),
+        "--volume", f"{config}:{MOUNTED}:ro", client.local(gateway_image),
+        "--config-path", MOUNTED, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning",
+        env=client.environment(),
     )  # fmt: skip
     return "127.0.0.1: " + ", ".join(str(port) for port in node_ports())
+
+
+def _listener(port: int) -> dict[str, Any]:
+    proxy: dict[str, Any] = {"@type": TCP_PROXY, "stat_prefix": f"port-{port}", "cluster": f"port-{port}"}
+    proxy |= {"max_connect_attempts": 4, "idle_timeout": "3600s"}
+    filters = [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]
+    return {"name": f"port-{port}", "address": _address("127.0.0.1", port), "filter_chains": [{"filters": filters}]}
+
+
+def _cluster(port: int, node_port: int) -> dict[str, Any]:
+    """Every host, of which those are asked that accept connections."""
+    hosts = [{"endpoint": {"address": _address(address, node_port)}} for address in inventory.hosts().values()]
+    check = {"timeout": "2s", "interval": "2s", "no_traffic_interval": "2s", "unhealthy_threshold": 3}
+    return {
+        "name": f"port-{port}",
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": {"cluster_name": f"port-{port}", "endpoints": [{"lb_endpoints": hosts}]},
+        "health_checks": [{**check, "healthy_threshold": 1, "tcp_health_check": {}}],
+    }
+
+
+def _address(host: str, port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": host, "port_value": port}}

@@ -67,7 +67,7 @@ def _machine() -> str:
 
 
 def _packages() -> str | None:
-    return ", ".join(r for r in (bootstrap.packages(), bootstrap.environment()) if r) or None
+    return ", ".join(r for r in (bootstrap.packages(), bootstrap.environment(), bootstrap.envoy()) if r) or None
 
 
 def _tools() -> str | None:

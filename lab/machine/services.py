@@ -16,7 +16,7 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 MARK = "# qwen-onprem installs packages for their programs and removes this file afterwards."
 REFUSAL = f"#!/bin/sh\n{MARK}\nexit 101\n"
 # They would start at the next boot.
-ENABLED = ("haproxy", "prometheus", "prometheus-alertmanager")
+ENABLED = ("prometheus", "prometheus-alertmanager")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,12 @@ from lab.paths import REPO
 from lab.progress import APT_DOWNLOAD
 from lab.shell import logged, output
 
-CATALOGUES = ("lab/kubernetes/images.yml", "images/catalog.yml", "lab/gpu/programs/images.yml")
+CATALOGUES = (
+    "lab/kubernetes/images.yml",
+    "lab/gateway/images.yml",
+    "images/catalog.yml",
+    "lab/gpu/programs/images.yml",
+)
 # Molecule's scenario container_runtime-docker installs this; the rack does not.
 FOR_SCENARIOS = ("docker.io",)
 

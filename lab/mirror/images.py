@@ -15,8 +15,8 @@ from lab.shell import logged
 
 WORK = CACHE / "images"
 IMAGES = Parts(r"^image \d+ of \d+: (\S+)", r"^image \d+ of (\d+)", {"runtime-base": 5, "runtime": 30})
-# The stack names these by digest, and all others by the tags of their projects.
-REFERENCED = ("runtime", "gateway", "prometheus", "alertmanager")
+# The stack names these by digest, and all others by the tags of their projects. The second name is the image's own.
+REFERENCED = {"runtime": "runtime", "gateway": "envoy", "prometheus": "prometheus", "alertmanager": "alertmanager"}
 
 
 def build() -> tuple[dict[str, str], list[str]]:
@@ -32,6 +32,6 @@ def build() -> tuple[dict[str, str], list[str]]:
         cwd=REPO, env=client.environment(), progress=IMAGES,
     )  # fmt: skip
     report = json.loads(text.splitlines()[-1])
-    references = {name: report["images"][name] for name in REFERENCED}
+    references = {key: report["images"][name] for key, name in REFERENCED.items()}
     rack.forget_images({report["images"][name].partition("@")[0] for name in report["built"]})
     return references, (["debian"] if pushed_base else []) + report["built"]

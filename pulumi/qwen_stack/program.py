@@ -10,7 +10,8 @@ from qwen_stack.components.kubernetes import label_everything, pull_with_login
 from qwen_stack.components.model_server import ModelServer, ModelServerArgs
 from qwen_stack.components.monitoring import Monitoring, MonitoringArgs
 from qwen_stack.components.namespace import Namespace
-from qwen_stack.specs import haproxy
+from qwen_stack.specs import gateway_config
+from qwen_stack.specs.gateway_routes import route
 
 
 def run() -> None:
@@ -43,7 +44,7 @@ def run() -> None:
             namespace=namespace.name,
             gateway=settings.gateway,
             image=settings.images.gateway,
-            configuration=haproxy.configuration(settings.gateway, haproxy.route(settings)),
+            files=gateway_config.files(settings.gateway, route(settings)),
             api_keys=config.api_keys(settings),
         ),
     )

@@ -66,18 +66,6 @@ def node_ports_differ(settings: Settings) -> Iterator[Problem]:
         yield Problem(keys, f"{port} in each", "a node port of its own for each service", "change all but one of them")
 
 
-def upstreams_cover_a_rollout(settings: Settings) -> Iterator[Problem]:
-    largest = max(model.replicas for model in settings.models)
-    most = 2 * largest
-    if most > settings.gateway.max_upstreams:
-        yield Problem(
-            ("gateway.maxUpstreams", "models.replicas"),
-            f"{settings.gateway.max_upstreams} slots for {largest} replicas",
-            f"at least {most}, because old and new replicas are listed together while a rollout drains",
-            f"pulumi config set --path gateway.maxUpstreams {most}",
-        )
-
-
 def api_keys_are_strong(settings: Settings) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     for name, secret in settings.api_keys.items():
@@ -160,7 +148,6 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     images_are_pinned,
     node_port_needs_its_type,
     node_ports_differ,
-    upstreams_cover_a_rollout,
     names_differ,
     weights_are_shared_by_variants,
     pods_of_different_sizes_have_different_hosts,

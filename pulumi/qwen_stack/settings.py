@@ -176,15 +176,14 @@ class Gateway(Section):
     replicas: int = Field(default=2, ge=1)
     """Number of gateways."""
     service: GatewayService = GatewayService()
-    retries: int = Field(default=3, ge=0, le=3)
-    """Further attempts on other replicas, before the first byte of an answer only."""
+    retries: int = Field(default=1, ge=0, le=3)
+    """Further attempts on other replicas, before the first byte of an answer only. Each one lets a request that kills
+    its engine kill another."""
     timeouts: GatewayTimeouts = GatewayTimeouts()
     max_body_bytes: int = Field(default=1_048_576, ge=4096, le=16_777_216)
-    """Largest request. HAProxy's buffer and the pod's memory limit follow from it: what is accepted can be retried."""
+    """Largest request. The pod's memory limit follows from it: what is accepted can be retried."""
     max_connections: int = Field(default=512, ge=16)
     """Connections of one gateway."""
-    max_upstreams: int = Field(default=32, ge=2)
-    """Slots for the replicas of an entry of models, at least twice those of the largest entry."""
     threads: int = Field(default=2, ge=1, le=64)
     """Threads of one gateway."""
     drain_seconds: int = Field(default=300, ge=1)

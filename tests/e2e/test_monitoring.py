@@ -40,7 +40,7 @@ def test_eight_gpus_report_their_hardware_metrics(series: str) -> None:
 
 def test_the_engine_and_the_gateway_report_theirs() -> None:
     assert ask("query", query="vllm:generation_tokens_total > 0")["result"]
-    assert ask("query", query="haproxy_frontend_http_responses_total")["result"]
+    assert ask("query", query="envoy_http_downstream_rq_xx")["result"]
 
 
 def test_both_engines_are_read_by_the_same_names() -> None:

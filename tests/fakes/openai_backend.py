@@ -1,14 +1,19 @@
 """A stand-in for one serving pod: the engine's API and the supervisor's health. Standard library only.
 
 `python openai_backend.py --address A --port P --health-port H [--delay S] [--tokens N] [--token-delay S]`
-It answers any POST with its own address and what it received; a body with `"stream": true` gets N tokens as
-server-sent events, one every token-delay. `POST /fake/ready?0|1` on the health port sets readiness.
+It answers any POST with its own address and what it received. A body with `"stream": true` gets N tokens as server-sent
+events, one every token-delay; one with `"refuse": true` gets a 400; one with `"poison": true` ends the process.
+On the health port, `POST /fake/ready?0|1` sets readiness, and `POST /fake/broken?0|1` lets the API end connections
+without an answer. `GET /fake/left` counts the clients that left before their answer.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import select
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,12 +24,18 @@ class Health(BaseHTTPRequestHandler):
     ready: ClassVar[bool] = True
 
     def do_GET(self) -> None:
-        self.send_response(200 if Health.ready else 503)
-        self.send_header("Content-Length", "0")
+        body = str(Api.left).encode() if self.path == "/fake/left" else b""
+        self.send_response(200 if Health.ready or body else 503)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
 
     def do_POST(self) -> None:
-        Health.ready = self.path.endswith("1")
+        value = self.path.endswith("1")
+        if "broken" in self.path:
+            Api.broken = value
+        else:
+            Health.ready = value
         self.do_GET()
 
     def log_message(self, *_: object) -> None: ...
@@ -33,16 +44,29 @@ class Health(BaseHTTPRequestHandler):
 class Api(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     options: ClassVar[argparse.Namespace]
+    broken: ClassVar[bool] = False
+    left: ClassVar[int] = 0
 
     def do_GET(self) -> None:
         self._json({"object": "list", "data": [], "backend": self.options.address})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if b'"poison": true' in body:
+            os._exit(1)
+        if Api.broken:
+            self.close_connection = True
+            return
         if b'"stream": true' in body:
             self._stream()
             return
-        time.sleep(self.options.delay)
+        if self._client_leaves_within(self.options.delay):
+            Api.left += 1
+            self.close_connection = True
+            return
+        if b'"refuse": true' in body:
+            self._json({"error": {"message": "refused"}}, 400)
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         self._json({"backend": self.options.address, "headers": headers, "body_bytes": len(body)})
 
@@ -59,9 +83,13 @@ class Api(BaseHTTPRequestHandler):
         self.wfile.write(b"data: [DONE]\n\n")
         self.close_connection = True
 
-    def _json(self, answer: dict[str, object]) -> None:
+    def _client_leaves_within(self, seconds: float) -> bool:
+        readable, _, _ = select.select([self.connection], [], [], seconds)
+        return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
+
+    def _json(self, answer: dict[str, object], status: int = 200) -> None:
         payload = json.dumps(answer).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()

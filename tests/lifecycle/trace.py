@@ -17,6 +17,7 @@ PROGRAMS = {
     "flanneld",
     "registry",
     "haproxy",
+    "envoy",
     "nginx",
     "sshd",
     "conmon",

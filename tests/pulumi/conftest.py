@@ -11,7 +11,8 @@ import yaml
 from qwen_stack import config
 from qwen_stack.settings import GatewayTimeouts
 from qwen_stack.specs import gateway as specs
-from qwen_stack.specs import haproxy
+from qwen_stack.specs import gateway_config
+from qwen_stack.specs.gateway_routes import Route, Upstream
 
 from . import gateway_site
 
@@ -51,27 +52,26 @@ def settings(local: dict[str, Any]) -> Any:
 @pytest.fixture
 def site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
     here = gateway_site.Site(tmp_path)
-    route = haproxy.Route(
+    route = Route(
         (
-            haproxy.Upstream("model-server", "tiny", "models.test", 2048),
-            haproxy.Upstream("model-server-second", "tiny-second", "variant.test", 1024),
+            Upstream("model-server", "tiny", "models.test", 2048),
+            Upstream("model-server-second", "tiny-second", "variant.test", 1024),
         ),
         upstream_port=here.model_port,
         health_port=here.health_port,
         api_port=here.api_port,
         metrics_port=here.metrics_port,
+        admin_port=here.admin_port,
+        config_dir=str(tmp_path),
         keys_dir=str(tmp_path),
+        dns=("127.0.0.1", here.dns_port),
     )
     gateway = settings.gateway.model_copy(update={"timeouts": GatewayTimeouts(request_seconds=3)})
-    text = haproxy.configuration(gateway, route)
-    assert "parse-resolv-conf" in text
-    text = text.replace("parse-resolv-conf", f"nameserver fake 127.0.0.1:{here.dns_port}")
-    (tmp_path / "haproxy.cfg").write_text(text)
-    (tmp_path / "clients.map").write_text(
-        specs.clients_map({"default": gateway_site.KEY, "second": gateway_site.KEY[::-1]})
-    )
+    for name, text in gateway_config.files(gateway, route).items():
+        (tmp_path / name).write_text(text)
+    here.write_keys({"default": gateway_site.KEY, "second": gateway_site.KEY[::-1]})
     here.start(sys.executable, str(gateway_site.FAKES / "dns_server.py"), str(here.dns_port), str(tmp_path))
-    here.start("haproxy", "-W", "-db", "-f", str(tmp_path / "haproxy.cfg"))
+    here.start(*specs.command(gateway, str(tmp_path)))
     try:
         gateway_site.eventually(lambda: gateway_site.accepts("127.0.0.1", here.api_port))
         yield here

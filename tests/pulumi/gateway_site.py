@@ -1,10 +1,11 @@
-"""A gateway on loopback for tests: the rendered configuration in a real HAProxy, a fake DNS and fake model servers."""
+"""A gateway on loopback for tests: the rendered configuration in a real Envoy, a fake DNS and fake model servers."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,12 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from qwen_stack.specs import gateway as specs
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
+needs_envoy = pytest.mark.skipif(
+    shutil.which("envoy") is None, reason="envoy is not on PATH: `python3 -m lab run` brings it"
+)
 FAKES = Path(__file__).resolve().parents[1] / "fakes"
 KEY = "a-key-for-tests-0123456789"
-ONE, TWO = "127.0.71.1", "127.0.71.2"
+ONE, TWO, THREE = "127.0.71.1", "127.0.71.2", "127.0.71.3"
 CHAT = "/v1/chat/completions"
 
 
@@ -42,6 +49,7 @@ class Site:
     metrics_port: int = field(default_factory=free_port)
     model_port: int = field(default_factory=free_port)
     health_port: int = field(default_factory=free_port)
+    admin_port: int = field(default_factory=free_port)
     dns_port: int = field(default_factory=free_port)
     models: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     variants: set[str] = field(default_factory=set)
@@ -52,7 +60,21 @@ class Site:
 
     @property
     def log(self) -> Path:
-        return self.folder / "haproxy.log"
+        return self.folder / "gateway.log"
+
+    @property
+    def gateway(self) -> subprocess.Popen[bytes]:
+        return self.running[1]
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """Logged requests."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def write_keys(self, api_keys: dict[str, str]) -> None:
+        """Replace the file of clients as the kubelet does: at once, by another file."""
+        (self.folder / "clients.new").write_text(specs.clients_map(api_keys))
+        (self.folder / "clients.new").rename(self.folder / "clients.map")
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
@@ -75,10 +97,21 @@ class Site:
         (self.folder / "variant").write_text("\n".join(running & self.variants))
 
     def set_ready(self, address: str, ready: bool) -> None:
+        self._control(address, "POST", f"/fake/ready?{int(ready)}")
+
+    def set_broken(self, address: str, broken: bool) -> None:
+        """Let a model server end connections without an answer, though its health says that all is well."""
+        self._control(address, "POST", f"/fake/broken?{int(broken)}")
+
+    def left(self, address: str) -> int:
+        """Clients that left a model server before their answer."""
+        return int(self._control(address, "GET", "/fake/left"))
+
+    def _control(self, address: str, method: str, path: str) -> bytes:
         connection = http.client.HTTPConnection(address, self.health_port, timeout=5)
-        connection.request("POST", f"/fake/ready?{int(ready)}")
-        connection.getresponse()
-        connection.close()
+        with contextlib.closing(connection):
+            connection.request(method, path)
+            return connection.getresponse().read()
 
     def ask(
         self,

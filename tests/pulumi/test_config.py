@@ -94,7 +94,6 @@ def test_a_value_out_of_shape_is_named_with_a_command_that_mends_it(local: Value
             ("monitoring.prometheusNodePort", 30080),
             ("gateway.service.nodePort", "monitoring.prometheusNodePort"),
         ),
-        (("gateway.maxUpstreams", 3), ("gateway.maxUpstreams", "models.replicas")),
         (("apiKeys.short", "abc"), ("apiKeys.short",)),
         (("apiKeys.twin", "a-key-for-tests-0123456789"), ("apiKeys.default", "apiKeys.twin")),
     ],
@@ -158,7 +157,7 @@ def test_an_old_files_keys_are_refused_and_not_half_obeyed(local: Values) -> Non
 
 
 def test_all_problems_are_reported_at_once(local: Values) -> None:
-    values = changed(changed(local, "models[0].memoryRequest", "6Gi"), "gateway.maxUpstreams", 2)
+    values = changed(changed(local, "models[0].memoryRequest", "6Gi"), "gateway.service.nodePort", None)
     assert len(refusal(values)) == 2
 
 

@@ -1,23 +1,19 @@
-"""The rendered configuration in a real HAProxy, with fake model servers that a fake DNS lists."""
+"""The rendered configuration in a real Envoy, with fake model servers that a fake DNS lists."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
-import shutil
-import signal
 import threading
 import time
 from typing import Any
 
-import pytest
+from qwen_stack.specs import gateway as specs
 
-from .gateway_site import CHAT, KEY, ONE, TWO, Answer, Site, eventually
+from .gateway_site import CHAT, KEY, ONE, TWO, Answer, Site, accepts, eventually, needs_envoy
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("haproxy") is None, reason="haproxy is not on PATH: apt-get install haproxy"
-)
+pytestmark = needs_envoy
 
 
 def post(header: str) -> bytes:
@@ -26,8 +22,7 @@ def post(header: str) -> bytes:
 
 def repeated(site: Site) -> list[dict[str, Any]]:
     """Logged requests that needed more than one attempt."""
-    lines = [json.loads(line) for line in site.log.read_text().splitlines() if line.startswith("{")]
-    return [line for line in lines if line["retries"] not in ("0", "+0")]
+    return [request for request in site.requests if request["attempts"] > 1]
 
 
 def test_a_request_without_a_known_key_is_refused_in_the_shape_of_openai(two_models: Site) -> None:
@@ -53,8 +48,7 @@ def test_no_key_is_logged(two_models: Site) -> None:
     eventually(lambda: '"status":404' in two_models.log.read_text())
     text = two_models.log.read_text()
     assert KEY not in text
-    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    assert {line["client"] for line in lines} == {"default"}
+    assert {request["client"] for request in two_models.requests} == {"default"}
 
 
 def test_only_the_listed_paths_and_methods_pass(two_models: Site) -> None:
@@ -115,6 +109,14 @@ def test_every_answer_has_a_request_id_of_the_gateways_own(two_models: Site) -> 
     assert "x-request-id" in two_models.ask("/nowhere").headers
 
 
+def test_a_client_cannot_set_the_gateways_limits_by_envoys_own_headers(site: Site) -> None:
+    site.add_model(ONE, delay=0.5)
+    eventually(lambda: site.model_servers() == 1)
+    answer = site.ask(CHAT, {}, **{"X-Envoy-Upstream-Rq-Timeout-Ms": "1", "X-Envoy-Max-Retries": "50"})
+    assert answer.status == 200
+    assert not {name for name in answer.json["headers"] if name.startswith("x-envoy-up") or "retries" in name}
+
+
 def test_health_follows_the_model_servers_and_asks_for_no_key(site: Site) -> None:
     down = site.ask("/health", key=None)
     assert (down.status, down.headers["retry-after"]) == (503, "5")
@@ -128,15 +130,16 @@ def test_health_follows_the_model_servers_and_asks_for_no_key(site: Site) -> Non
 
 
 def test_the_gateways_own_health_and_metrics_do_not_need_a_model_server(site: Site) -> None:
+    assert site.ask(CHAT, {}).status == 503
     connection = http.client.HTTPConnection("127.0.0.1", site.metrics_port, timeout=5)
     with contextlib.closing(connection):
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
         assert (answer.status, answer.read() is not None) == (200, True)
-        connection.request("GET", "/metrics?no-maint=")
+        connection.request("GET", "/metrics?usedonly=")
         text = connection.getresponse().read().decode()
-    assert 'haproxy_frontend_http_responses_total{proxy="api"' in text
-    assert 'server="model-9"' not in text
+    assert 'envoy_http_downstream_rq_xx{envoy_response_code_class="5",envoy_http_conn_manager_prefix="api"}' in text
+    assert "envoy_cluster_upstream_rq_retry" not in text
 
 
 def test_tokens_arrive_as_they_are_made(site: Site) -> None:
@@ -208,15 +211,17 @@ def test_a_stream_that_had_begun_is_cut_and_not_repeated(site: Site) -> None:
     assert b"[DONE]" not in rest
 
 
-def test_a_stopping_gateway_finishes_the_streams_that_it_has(site: Site) -> None:
-    site.add_model(ONE, tokens=8, token_delay=0.3)
+def test_a_stopping_gateway_finishes_the_streams_that_it_has(site: Site, settings: Any) -> None:
+    site.add_model(ONE, tokens=12, token_delay=0.3)
     eventually(lambda: site.model_servers() == 1)
     connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=120)
     with contextlib.closing(connection):
         connection.request("POST", CHAT, json.dumps({"stream": True}), {"Authorization": f"Bearer {KEY}"})
         response = connection.getresponse()
         response.readline()
-        gateway = site.running[1]
-        gateway.send_signal(signal.SIGUSR1)
+        hook = site.start("bash", "-c", specs.stop_script(settings.gateway, site.admin_port, withdrawal_s=1))
+        eventually(lambda: not accepts("127.0.0.1", site.api_port))
+        assert accepts("127.0.0.1", site.metrics_port), "a gateway that drains must not fail its liveness"
+        assert hook.poll() is None
         assert b"[DONE]" in response.read()
-    gateway.wait(timeout=60)
+    assert hook.wait(timeout=10) == 0, "the pod may end once its last stream has"

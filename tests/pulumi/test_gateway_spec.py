@@ -1,50 +1,89 @@
-"""The gateway's manifests, and the sizes that its configuration computes."""
+"""The gateway's manifests, and the sizes and rules of its configuration."""
 
 import hashlib
 import json
-import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from qwen_stack.specs import gateway, haproxy, model_server
+from qwen_stack.specs import gateway, gateway_config, gateway_routes, model_server
 
 MIB = 2**20
 
 
+@pytest.fixture
+def config(settings: Any) -> dict[str, Any]:
+    return gateway_config.config(settings.gateway, gateway_routes.route(settings))
+
+
+def values(part: Any, key: str) -> Iterator[Any]:
+    """All values of a key, anywhere in the configuration."""
+    if isinstance(part, dict):
+        if key in part:
+            yield part[key]
+        part = list(part.values())
+    if isinstance(part, list):
+        for item in part:
+            yield from values(item, key)
+
+
 @pytest.mark.parametrize("body", [4096, 262_144, 1_000_000, 16_777_216])
-def test_a_buffer_holds_the_largest_body_and_its_headers(settings: Any, body: int) -> None:
-    size = haproxy.buffer_bytes(settings.gateway.model_copy(update={"max_body_bytes": body}))
-    assert size >= body + 16_384 + 4096
-    assert size % 16_384 == 0
-    assert size < 256 * MIB
+def test_the_largest_body_is_kept_whole_with_its_headers(settings: Any, body: int) -> None:
+    limits = settings.gateway.model_copy(update={"max_body_bytes": body})
+    config = gateway_config.config(limits, gateway_routes.route(settings))
+    assert list(values(config, "max_request_bytes")) == [body]
+    kept = [*values(config, "request_body_buffer_limit"), *values(config, "per_connection_buffer_limit_bytes")]
+    assert len(kept) == 2 + len(settings.models)
+    assert min(kept) >= body + gateway_config.HEADERS_KIB * 1024
 
 
-def test_the_memory_limit_covers_every_connection_with_both_buffers(settings: Any) -> None:
+def test_the_memory_limit_covers_the_body_of_every_connection_twice(settings: Any) -> None:
     g = settings.gateway
-    assert gateway.memory_mib(g) * MIB > 2 * g.max_connections * haproxy.buffer_bytes(g)
+    assert gateway_config.memory_mib(g) * MIB > 2 * g.max_connections * gateway_config.buffer_bytes(g)
 
 
-def test_the_upstream_is_the_model_servers_discovery_service(settings: Any) -> None:
-    config = haproxy.configuration(settings.gateway, haproxy.route(settings))
+def test_the_gateway_asks_for_a_good_part_of_the_memory_that_it_may_use(settings: Any) -> None:
+    resources = gateway.container(settings.gateway, "image")["resources"]
+    requested, limit = (int(resources[kind]["memory"].removesuffix("Mi")) for kind in ("requests", "limits"))
+    assert requested >= limit / 2
+
+
+def test_the_upstream_is_the_model_servers_discovery_service(settings: Any, config: dict[str, Any]) -> None:
     name = model_server.discovery(settings.models[0])["metadata"]["name"]
-    assert f" {name}.qwen.svc.cluster.local:8080 check port 8081 " in config
+    [endpoint] = values(config["static_resources"]["clusters"][0], "endpoint")
+    assert endpoint["address"]["socket_address"] == {"address": f"{name}.qwen.svc.cluster.local", "port_value": 8080}
+    assert endpoint["health_check_config"] == {"port_value": 8081}
 
 
-def test_every_error_body_is_json_in_the_shape_of_openai(settings: Any) -> None:
-    config = haproxy.configuration(settings.gateway, haproxy.route(settings))
-    bodies = re.findall(r" string '([^']*)'", config)
-    errors = [json.loads(body)["error"] for body in bodies if "error" in body]
+def test_every_error_body_is_json_in_the_shape_of_openai(config: dict[str, Any]) -> None:
+    texts = [text for text in values(config, "inline_string") if '"error"' in text]
+    errors = [json.loads(text.replace("%%", "%"))["error"] for text in texts]
+    errors += [json.loads(text)["error"] for text in (gateway_config.UNKNOWN_KEY, gateway_config.UNCLEAR_MODEL)]
     assert len(errors) > 8
     assert all(set(error) == {"message", "type", "param", "code"} for error in errors)
 
 
-def test_retries_are_as_configured_and_never_for_slow_answers(settings: Any) -> None:
-    config = haproxy.configuration(settings.gateway.model_copy(update={"retries": 1}), haproxy.route(settings))
-    assert "\n    retries 1\n" in config
-    rules = re.findall(r"retry-on (.*)", config)
-    assert len(rules) == len(settings.models)
-    assert all(set(conditions.split()) == {"conn-failure", "empty-response", "503"} for conditions in rules)
+def test_retries_are_as_configured_within_a_budget_and_never_for_slow_answers(settings: Any) -> None:
+    limits = settings.gateway.model_copy(update={"retries": 2})
+    config = gateway_config.config(limits, gateway_routes.route(settings))
+    policies = list(values(config, "retry_policy"))
+    assert len(policies) == 2 * len(settings.models)
+    for policy in policies:
+        assert policy["num_retries"] == 2
+        assert policy["retriable_status_codes"] == [503]
+        assert set(policy["retry_on"].split(",")) == {"connect-failure", "reset", "retriable-status-codes"}
+    assert len(list(values(config, "retry_budget"))) == len(settings.models)
+
+
+def test_a_request_that_kills_its_engine_is_tried_once_more_unless_the_site_wants_otherwise(settings: Any) -> None:
+    assert settings.gateway.retries == 1
+
+
+def test_neither_a_clients_fault_nor_a_500_ejects_a_replica(config: dict[str, Any]) -> None:
+    for ejection in values(config, "outlier_detection"):
+        enforced = {name for name, share in ejection.items() if name.startswith("enforcing_") and share}
+        assert enforced == {"enforcing_consecutive_gateway_failure"}
 
 
 def test_the_map_holds_digests_and_names() -> None:
@@ -52,22 +91,18 @@ def test_the_map_holds_digests_and_names() -> None:
     assert text.splitlines() == [f"{hashlib.sha256(f'key-{n}'.encode()).hexdigest()} {n}" for n in "ab"]
 
 
-def test_a_changed_configuration_changes_the_pod_template(settings: Any) -> None:
-    one, two = (
-        gateway.deployment(settings.gateway, "image", config_checksum=text, clients_checksum="c")["spec"]["template"]
-        for text in ("one", "two")
-    )
-    assert one["metadata"]["annotations"] != two["metadata"]["annotations"]
-    assert one["spec"] == two["spec"]
+def test_a_changed_file_has_another_config_map_so_that_running_pods_keep_theirs() -> None:
+    one, two = (gateway.config_map({"envoy.json": text})["metadata"]["name"] for text in ("one", "two"))
+    assert one != two
 
 
 def test_a_gateway_is_killed_only_after_its_streams_had_their_time(settings: Any) -> None:
-    pod = gateway.deployment(settings.gateway, "image", "", "")["spec"]["template"]["spec"]
+    pod = gateway.deployment(settings.gateway, "image", "config")["spec"]["template"]["spec"]
     script = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1]
-    before, after = (int(seconds) for seconds in re.findall(r"sleep (\d+)", script))
-    assert script.index("kill -USR1 1") > script.index("sleep")
-    assert after == settings.gateway.drain_seconds
-    assert pod["terminationGracePeriodSeconds"] > before + after
+    withdrawal, listeners, rest = (script.index(text) for text in ("sleep 5", "drain_listeners", "second++"))
+    assert withdrawal < listeners < rest
+    assert f"second < {settings.gateway.drain_seconds};" in script
+    assert pod["terminationGracePeriodSeconds"] > 5 + settings.gateway.drain_seconds
 
 
 def test_a_load_balancer_takes_no_node_port(settings: Any) -> None:

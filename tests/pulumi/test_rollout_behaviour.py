@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import shutil
 import subprocess
 import time
 from contextlib import AbstractContextManager
@@ -15,11 +14,9 @@ import pytest
 from qwen_stack.specs import model_server
 from tests.support.load import Load, repeated
 
-from .gateway_site import CHAT, KEY, ONE, TWO, Site, eventually
+from .gateway_site import CHAT, KEY, ONE, TWO, Site, eventually, needs_envoy
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("haproxy") is None, reason="haproxy is not on PATH: apt-get install haproxy"
-)
+pytestmark = needs_envoy
 STREAM_S = 2
 # `qwen-runtime serve --settle-seconds`: a replica that ends still answers new requests for this long.
 SETTLE_S = 5

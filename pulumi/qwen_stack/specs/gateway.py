@@ -1,4 +1,4 @@
-"""Manifests of the gateway: HAProxy, its files, and the services by which clients and Prometheus reach it."""
+"""Manifests of the gateway: Envoy in front of the model servers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from qwen_stack.settings import Gateway
-from qwen_stack.specs import haproxy, manifest
+from qwen_stack.specs import gateway_config, manifest
+from qwen_stack.specs.gateway_routes import ADMIN_PORT, API_PORT, CONFIG_DIR, KEYS_DIR, METRICS_PORT
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
     Manifest,
     apart,
     app,
+    checksum,
     container_security,
     exposed,
     metadata,
@@ -24,14 +26,17 @@ from qwen_stack.specs.manifest import (
 
 NAME = "gateway"
 METRICS_NAME = "gateway-metrics"
-CONFIG_DIR = "/etc/haproxy"
 # Time in which every node stops sending to a gateway that ends, before it refuses connections.
 WITHDRAWAL_S = 5
-
-
-def memory_mib(gateway: Gateway) -> int:
-    """Memory limit: both buffers of every connection, and 128 MiB for everything else."""
-    return 128 + -(-2 * gateway.max_connections * haproxy.buffer_bytes(gateway) // 2**20)
+# Sends a request to Envoy's own interface, which answers on loopback alone. The image has bash and no client for HTTP.
+ADMIN = r"""
+admin() {{
+  exec 3<>/dev/tcp/127.0.0.1/{port}
+  printf '%s %s HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: 0\r\n\r\n' "$1" "$2" >&3
+  cat <&3
+  exec 3>&-
+}}
+"""
 
 
 def clients_map(api_keys: Mapping[str, str]) -> str:
@@ -55,40 +60,70 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def config_map(config: str) -> Manifest:
-    return manifest.config_map(f"{NAME}-config", {"haproxy.cfg": config})
+def config_map(files: Mapping[str, str]) -> Manifest:
+    """The files by a name that follows from them: what runs keeps its own until it is replaced."""
+    return {**manifest.config_map(f"{NAME}-config-{checksum(*files.values())[:10]}", dict(files)), "immutable": True}
 
 
-def stop_script(gateway: Gateway) -> str:
-    """Hook before the pod ends. HAProxy lets streams finish on SIGUSR1; SIGTERM, which follows this hook, cuts them."""
-    return f"sleep {WITHDRAWAL_S}; kill -USR1 1; sleep {gateway.drain_seconds}"
+def stop_script(gateway: Gateway, admin_port: int = ADMIN_PORT, withdrawal_s: int = WITHDRAWAL_S) -> str:
+    """Hook before the pod ends; SIGTERM, which follows it, cuts every stream.
+
+    First answers ask clients to leave, then no connection is accepted, and the hook ends when the last one has closed.
+    """
+    return (
+        ADMIN.format(port=admin_port)
+        + f"""
+admin POST /healthcheck/fail
+sleep {withdrawal_s}
+admin POST '/drain_listeners?inboundonly'
+for ((second = 0; second < {gateway.drain_seconds}; second++)); do
+  if admin GET '/stats?filter=^http.{gateway_config.API}.downstream_cx_active$' | grep -q 'active: 0'; then break; fi
+  sleep 1
+done
+"""
+    )
+
+
+def command(gateway: Gateway, config_dir: str = CONFIG_DIR) -> list[str]:
+    """Command that replaces the image's own, which would change to a user of its own."""
+    return [
+        *("envoy", "--config-path", f"{config_dir}/{gateway_config.CONFIG_FILE}"),
+        *("--concurrency", str(gateway.threads), "--log-level", "warning"),
+        # Hot restart needs memory that is shared with a second process.
+        "--disable-hot-restart",
+        *("--drain-strategy", "immediate"),
+    ]
 
 
 def container(gateway: Gateway, image: str) -> Manifest:
+    memory = gateway_config.memory_mib(gateway)
     return {
         "name": NAME,
         "image": image,
+        "command": command(gateway),
         "ports": [
-            {"name": "http", "containerPort": haproxy.API_PORT},
-            {"name": "metrics", "containerPort": haproxy.METRICS_PORT},
+            {"name": "http", "containerPort": API_PORT},
+            {"name": "metrics", "containerPort": METRICS_PORT},
         ],
         "resources": {
-            "requests": {"cpu": "50m", "memory": "64Mi"},
-            "limits": {"memory": f"{memory_mib(gateway)}Mi"},
+            # A pod that asks for little and takes much is the first that a full node evicts.
+            "requests": {"cpu": "50m", "memory": f"{memory // 2}Mi"},
+            "limits": {"memory": f"{memory}Mi"},
         },
         # Health of the gateway itself: without a ready model server it still answers, with an error.
         "readinessProbe": probe("/healthz", "metrics", period_s=2, failures=2),
         "livenessProbe": probe("/healthz", "metrics", period_s=10, failures=3),
-        "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", stop_script(gateway)]}}},
+        "lifecycle": {"preStop": {"exec": {"command": ["bash", "-c", stop_script(gateway)]}}},
         "securityContext": container_security(),
         "volumeMounts": [
             {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
-            {"name": "clients", "mountPath": haproxy.KEYS_DIR, "readOnly": True},
+            {"name": "clients", "mountPath": KEYS_DIR, "readOnly": True},
         ],
     }
 
 
-def deployment(gateway: Gateway, image: str, config_checksum: str, clients_checksum: Any) -> Manifest:
+def deployment(gateway: Gateway, image: str, config_name: str) -> Manifest:
+    """`config_name` follows from the files, so that a change of them replaces the pods. A change of keys does not."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -98,10 +133,7 @@ def deployment(gateway: Gateway, image: str, config_checksum: str, clients_check
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": app(NAME)},
             "template": {
-                "metadata": {
-                    "labels": app(NAME),
-                    "annotations": {"checksum/config": config_checksum, "checksum/clients": clients_checksum},
-                },
+                "metadata": {"labels": app(NAME)},
                 "spec": {
                     **NO_CLUSTER_ACCESS,
                     "affinity": apart(NAME),
@@ -109,7 +141,7 @@ def deployment(gateway: Gateway, image: str, config_checksum: str, clients_check
                     "securityContext": pod_security(),
                     "containers": [container(gateway, image)],
                     "volumes": [
-                        {"name": "config", "configMap": {"name": f"{NAME}-config"}},
+                        {"name": "config", "configMap": {"name": config_name}},
                         {"name": "clients", "secret": {"secretName": f"{NAME}-clients", "defaultMode": 0o440}},
                     ],
                 },
@@ -126,4 +158,4 @@ def gateway_service(gateway: Gateway) -> Manifest:
 
 def metrics_service() -> Manifest:
     """Service whose name resolves to every gateway, for Prometheus."""
-    return service(METRICS_NAME, {"metrics": haproxy.METRICS_PORT}, selector=app(NAME), clusterIP="None")
+    return service(METRICS_NAME, {"metrics": METRICS_PORT}, selector=app(NAME), clusterIP="None")

