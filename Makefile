@@ -59,8 +59,9 @@ contract: ## compare plans, answers and refusals with the engines themselves; in
 	@$(LAB) serving
 	@$(RUN) pytest -q tests/contract tests/engines
 
-fuzz: ## search for about half a minute for inputs that break the parsers of a mirror's files
+fuzz: ## search for about a minute for inputs that break the parsers of a mirror's files
 	@$(WITH_RUNTIME) python -m tests.fuzz.safetensors_header
+	@$(WITH_RUNTIME) python -m tests.fuzz.model_configuration
 
 bench: ## measure against the plain alternative, side by side; BENCH=one of tests/bench/*.py, ARGS="--size-gb 2"
 	@$(WITH_RUNTIME) python -m tests.bench.$(or $(BENCH),$(error BENCH is one of: $(basename $(notdir $(wildcard tests/bench/*.py))))) $(ARGS)

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qwen_runtime import errors, weights
+from qwen_runtime import errors, safetensors, weights
 from qwen_runtime.cli import main
 from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec
 from qwen_runtime.errors import UsageError
 from qwen_runtime.serve import planned, preflight
+from qwen_runtime.sizing.shape import from_config
 
+from tests.fakes.model_files import SHARDS, write_weights
 from tests.fakes.vllm_site import write_vllm_site
 from tests.support.ports import free_port
 from tests.support.runtime import Runtime
@@ -35,8 +37,11 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def planned_model(model_dir: Path) -> Path:
-    """A model whose configuration the planner can read."""
+    """A model whose configuration the planner can read, and weights of the sizes that follow from it."""
     (model_dir / "config.json").write_text(json.dumps(CONFIG))
+    for path in (*map(model_dir.joinpath, SHARDS), model_dir / safetensors.INDEX_NAME):
+        path.unlink()
+    write_weights(model_dir / "model.safetensors", from_config("tiny", CONFIG, "").parameters)
     weights.write_manifest(model_dir, "tiny", "test-2")
     return model_dir
 

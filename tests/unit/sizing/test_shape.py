@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qwen_runtime import safetensors
 from qwen_runtime.demo.downloads import DOWNLOADS
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import catalogue
@@ -122,7 +123,7 @@ def test_a_configuration_that_cannot_be_used_is_named(change: dict[str, Any], me
 def write(directory: Path, config: object, index: object = None) -> Path:
     (directory / "config.json").write_text(json.dumps(config))
     if index is not None:
-        (directory / catalogue.INDEX_NAME).write_text(json.dumps(index))
+        (directory / safetensors.INDEX_NAME).write_text(json.dumps(index))
     return directory
 
 

@@ -14,10 +14,9 @@ from typing import Any
 
 from qwen_runtime.errors import UsageError
 from qwen_runtime.names import full_name
-from qwen_runtime.sizing import published, stored
+from qwen_runtime.sizing import published, shards, stored
 from qwen_runtime.sizing.shape import Shape, from_config
 
-INDEX_NAME = "model.safetensors.index.json"
 FP8_SUFFIX = "-FP8"
 FP8_BLOCK = 128
 
@@ -133,30 +132,8 @@ def twin(shape: Shape, quantization: str) -> Shape | None:
 
 
 def read(directory: Path) -> Shape:
-    """The model of a directory: its config.json, held against its index where there is one. Raises UsageError."""
-    config_path, index_path = directory / "config.json", directory / INDEX_NAME
+    """The model of a directory: its config.json, held against its shards and their index. Raises UsageError."""
+    config_path = directory / "config.json"
     config = published.read_object(config_path)
     stored.refuse_other_files(directory, config)
-    shape = from_config(directory.resolve().name, config, str(config_path))
-    if not index_path.exists():
-        return shape
-    index = published.read_object(index_path)
-    if isinstance(index.get("weight_map"), dict) and "lm_head.weight" in index["weight_map"]:
-        shape = replace(shape, tied=False)  # a conversion may have untied what the configuration still calls tied
-    _check_size(shape, index, index_path)
-    return shape
-
-
-def _check_size(shape: Shape, index: dict[str, Any], path: Path) -> None:
-    metadata = index.get("metadata")
-    stated = metadata.get("total_size") if isinstance(metadata, dict) else None
-    if not isinstance(stated, int):
-        return
-    # A checkpoint may store scales in half the bytes that they take when loaded, and float32 takes twice bf16's.
-    least = shape.size_bytes - sum(tensor.scale_bytes(shape.fp8_block) for tensor in shape.tensors())
-    if not (least <= stated <= shape.size_bytes or stated == 2 * shape.size_bytes):
-        raise UsageError(
-            f"{path} states {stated} bytes of weights",
-            f"{shape.size_bytes} bytes, which follow from the config.json beside it",
-            "One of the two files belongs to another model: stage the directory again.",
-        )
+    return shards.compare(from_config(directory.resolve().name, config, str(config_path)), directory)
