@@ -13,16 +13,11 @@ from enum import Enum
 from typing import Any
 
 from qwen_runtime.errors import UsageError
-from qwen_runtime.sizing import published, stored
+from qwen_runtime.sizing import families, published, stored
 
 EXPERTS, EXPERTS_RENAMED = "num_experts", "num_local_experts"
 """How many experts a mixture has: as the models that Qwen published say it, and as transformers 5 writes it."""
-FAMILIES = {
-    "qwen3_moe": "Qwen3MoeForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "llama": "LlamaForCausalLM",
-}
+FAMILIES = families.PLANNED
 MOST_LAYERS = 10_000
 BF16_BYTES = 2
 FP8_BYTES = 1
@@ -216,14 +211,15 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
 
 def _family(whole: Mapping[str, Any], text: Mapping[str, Any], where: str) -> str:
     """The model_type of the language model, which must be one of FAMILIES and have nothing beside it."""
-    families = [part.get("model_type") for part in (text, whole)]
-    family = next((family for family in families if isinstance(family, str) and family in FAMILIES), None)
+    inner, outer = text.get("model_type"), whole.get("model_type")
+    family = next((name for name in (inner, outer) if isinstance(name, str) and name in FAMILIES), None)
     if family is None:
-        inner = f" with a {published.TEXT} of model_type {families[0]!r}" if families[0] != families[1] else ""
+        nested = f" with a {published.TEXT} of model_type {inner!r}" if inner != outer else ""
+        why = families.reason((outer, inner))
         raise UsageError(
-            f"{where} describes model_type {families[1]!r}{inner}",
+            f"{where} describes model_type {outer!r}{nested}{': ' if why else ''}{why}",
             f"one of {', '.join(FAMILIES)}",
-            "Plan a model of these families; the shape of another is not known here.",
+            "Plan a model of these families. `qwen-runtime serve` takes others too, in a layout that you choose.",
         )
     if key := published.encoder(whole):
         raise UsageError(
