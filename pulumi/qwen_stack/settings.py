@@ -176,6 +176,8 @@ class Gateway(Section):
     replicas: int = Field(default=2, ge=1)
     """Number of gateways."""
     service: GatewayService = GatewayService()
+    tls_secret: DnsName | None = None
+    """Secret of type `kubernetes.io/tls` in the stack's namespace. Without one the gateway speaks HTTP."""
     retries: int = Field(default=1, ge=0, le=3)
     """Further attempts on other replicas, before the first byte of an answer only. Each one lets a request that kills
     its engine kill another."""

@@ -1,5 +1,6 @@
 """Stacks and a gateway for the tests of the program."""
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,20 @@ def settings(local: dict[str, Any]) -> Any:
 
 @pytest.fixture
 def site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
+    with running(tmp_path, settings.gateway) as here:
+        yield here
+
+
+@pytest.fixture
+def secure_site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
+    """A gateway with a certificate."""
+    gateway_site.write_certificate(tmp_path / "tls", "first")
+    with running(tmp_path, settings.gateway.model_copy(update={"tls_secret": "gateway-tls"})) as here:
+        yield here
+
+
+@contextlib.contextmanager
+def running(tmp_path: Path, gateway: Any) -> Iterator[gateway_site.Site]:
     here = gateway_site.Site(tmp_path)
     route = Route(
         (
@@ -64,9 +79,10 @@ def site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
         admin_port=here.admin_port,
         config_dir=str(tmp_path),
         keys_dir=str(tmp_path),
+        tls_dir=str(tmp_path / "tls"),
         dns=("127.0.0.1", here.dns_port),
     )
-    gateway = settings.gateway.model_copy(update={"timeouts": GatewayTimeouts(request_seconds=3)})
+    gateway = gateway.model_copy(update={"timeouts": GatewayTimeouts(request_seconds=3)})
     for name, text in gateway_config.files(gateway, route).items():
         (tmp_path / name).write_text(text)
     here.write_keys({"default": gateway_site.KEY, "second": gateway_site.KEY[::-1]})

@@ -149,3 +149,18 @@ def accepts(address: str, port: int) -> bool:
 
 def eventually(check: Callable[[], bool], within_s: float = 15) -> None:
     wait_until(check, "the state that the test expects of the gateway", within_s)
+
+
+def write_certificate(folder: Path, name: str) -> None:
+    """Make a key and a certificate, and mount them as the kubelet does: files behind a link that is moved."""
+    made = folder / f"..{name}"
+    made.mkdir(parents=True)
+    subject = ("-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost", "-days", "2", "-nodes")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    pair = ("-keyout", made / "tls.key", "-out", made / "tls.crt")
+    subprocess.run(("openssl", "req", "-x509", *curve, *pair, *subject), check=True, capture_output=True)
+    (folder / "..new").symlink_to(made.name)
+    (folder / "..new").rename(folder / "..data")
+    for file in ("tls.crt", "tls.key"):
+        if not (folder / file).is_symlink():
+            (folder / file).symlink_to(f"..data/{file}")

@@ -105,6 +105,16 @@ def test_a_gateway_is_killed_only_after_its_streams_had_their_time(settings: Any
     assert pod["terminationGracePeriodSeconds"] > 5 + settings.gateway.drain_seconds
 
 
+def test_a_certificate_is_mounted_and_moves_the_service_to_the_port_of_https(settings: Any) -> None:
+    secure = settings.gateway.model_copy(update={"tls_secret": "gateway-tls"})
+    pod = gateway.deployment(secure, "image", "config")["spec"]["template"]["spec"]
+    [volume] = [volume for volume in pod["volumes"] if volume.get("secret", {}).get("secretName") == "gateway-tls"]
+    [mount] = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == volume["name"]]
+    assert mount["mountPath"] == gateway_routes.TLS_DIR
+    ports = [gateway.gateway_service(g)["spec"]["ports"][0]["port"] for g in (settings.gateway, secure)]
+    assert ports == [80, 443]
+
+
 def test_a_load_balancer_takes_no_node_port(settings: Any) -> None:
     service = settings.gateway.service.model_copy(update={"type": "LoadBalancer", "node_port": None})
     spec = gateway.gateway_service(settings.gateway.model_copy(update={"service": service}))["spec"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from qwen_stack.settings import Gateway
 from qwen_stack.specs import gateway_config, manifest
-from qwen_stack.specs.gateway_routes import ADMIN_PORT, API_PORT, CONFIG_DIR, KEYS_DIR, METRICS_PORT
+from qwen_stack.specs.gateway_routes import ADMIN_PORT, API_PORT, CONFIG_DIR, KEYS_DIR, METRICS_PORT, TLS_DIR
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
     Manifest,
@@ -26,6 +26,7 @@ from qwen_stack.specs.manifest import (
 
 NAME = "gateway"
 METRICS_NAME = "gateway-metrics"
+MOUNTS = {"config": CONFIG_DIR, "clients": KEYS_DIR, "tls": TLS_DIR}
 # Time in which every node stops sending to a gateway that ends, before it refuses connections.
 WITHDRAWAL_S = 5
 # Sends a request to Envoy's own interface, which answers on loopback alone. The image has bash and no client for HTTP.
@@ -116,10 +117,18 @@ def container(gateway: Gateway, image: str) -> Manifest:
         "lifecycle": {"preStop": {"exec": {"command": ["bash", "-c", stop_script(gateway)]}}},
         "securityContext": container_security(),
         "volumeMounts": [
-            {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
-            {"name": "clients", "mountPath": KEYS_DIR, "readOnly": True},
+            {"name": volume["name"], "mountPath": MOUNTS[volume["name"]], "readOnly": True}
+            for volume in volumes(gateway, "")
         ],
     }
+
+
+def volumes(gateway: Gateway, config_name: str) -> list[Manifest]:
+    secrets = {"clients": f"{NAME}-clients", **({"tls": gateway.tls_secret} if gateway.tls_secret else {})}
+    return [
+        {"name": "config", "configMap": {"name": config_name}},
+        *({"name": name, "secret": {"secretName": of, "defaultMode": 0o440}} for name, of in secrets.items()),
+    ]
 
 
 def deployment(gateway: Gateway, image: str, config_name: str) -> Manifest:
@@ -140,10 +149,7 @@ def deployment(gateway: Gateway, image: str, config_name: str) -> Manifest:
                     "terminationGracePeriodSeconds": WITHDRAWAL_S + gateway.drain_seconds + 10,
                     "securityContext": pod_security(),
                     "containers": [container(gateway, image)],
-                    "volumes": [
-                        {"name": "config", "configMap": {"name": config_name}},
-                        {"name": "clients", "secret": {"secretName": f"{NAME}-clients", "defaultMode": 0o440}},
-                    ],
+                    "volumes": volumes(gateway, config_name),
                 },
             },
         },
@@ -151,9 +157,10 @@ def deployment(gateway: Gateway, image: str, config_name: str) -> Manifest:
 
 
 def gateway_service(gateway: Gateway) -> Manifest:
+    number = 443 if gateway.tls_secret else 80
     if gateway.service.type == "LoadBalancer":
-        return service(NAME, {"http": 80}, type="LoadBalancer")
-    return exposed(NAME, "http", 80, gateway.service.node_port)
+        return service(NAME, {"http": number}, type="LoadBalancer")
+    return exposed(NAME, "http", number, gateway.service.node_port)
 
 
 def metrics_service() -> Manifest:

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from qwen_stack.settings import Gateway
-from qwen_stack.specs import envoy
+from qwen_stack.specs import envoy, gateway_tls
 from qwen_stack.specs.envoy import Part, error, http_filter, typed
 from qwen_stack.specs.gateway_routes import HEALTH, Route, own_answers, routes
 from qwen_stack.specs.gateway_upstreams import buffer_bytes, cluster
@@ -65,7 +65,11 @@ def files(gateway: Gateway, to: Route) -> dict[str, str]:
     )
     keys = templates.get_template(f"{KEYS_FILE}.j2").render(to=to, unknown_key=UNKNOWN_KEY)
     model = templates.get_template(f"{MODEL_FILE}.j2").render(unclear_model=UNCLEAR_MODEL)
-    return {CONFIG_FILE: json.dumps(config(gateway, to), indent=1) + "\n", KEYS_FILE: keys, MODEL_FILE: model}
+    parts = {CONFIG_FILE: config(gateway, to)}
+    if gateway.tls_secret:
+        parts[gateway_tls.CERTIFICATE_FILE] = gateway_tls.certificate(to)
+    texts = {name: json.dumps(part, indent=1) + "\n" for name, part in parts.items()}
+    return {KEYS_FILE: keys, MODEL_FILE: model, **texts}
 
 
 def config(gateway: Gateway, to: Route) -> Part:
@@ -75,6 +79,8 @@ def config(gateway: Gateway, to: Route) -> Part:
         "load_assignment": envoy.endpoints(ADMIN, "127.0.0.1", to.admin_port),
     }
     return {
+        # Envoy demands it of whoever watches files; nothing reads it.
+        "node": {"id": "gateway", "cluster": "gateway"},
         "admin": {"address": envoy.address("127.0.0.1", to.admin_port)},
         "static_resources": {
             "listeners": [api_listener(gateway, to), operations_listener(to)],
@@ -109,12 +115,13 @@ def api_listener(gateway: Gateway, to: Route) -> Part:
         local_reply_config=own_answers(gateway),
         access_log=[access_log()],
     )
+    security = {"transport_socket": gateway_tls.socket(to)} if gateway.tls_secret else {}
     return {
         "name": API,
         "address": envoy.address("0.0.0.0", to.api_port),
         "traffic_direction": "INBOUND",
         "per_connection_buffer_limit_bytes": buffer_bytes(gateway),
-        "filter_chains": [{"filters": [manager]}],
+        "filter_chains": [{"filters": [manager], **security}],
     }
 
 

@@ -14,6 +14,7 @@ METRICS_PORT = 8404
 ADMIN_PORT = 9901
 CONFIG_DIR = "/etc/envoy"
 KEYS_DIR = "/etc/gateway-keys"
+TLS_DIR = "/etc/gateway-tls"
 # How Envoy's log marks a request whose model server ended the connection, or sent what is no answer.
 NO_ANSWER = ("UC", "UR", "LR", "UPE")
 INFERENCE = ("/v1/chat/completions", "/v1/completions")
@@ -49,6 +50,7 @@ class Route:
     admin_port: int = ADMIN_PORT
     config_dir: str = CONFIG_DIR
     keys_dir: str = KEYS_DIR
+    tls_dir: str = TLS_DIR
     dns: tuple[str, int] | None = None
 
 

@@ -1,0 +1,86 @@
+"""The gateway with a certificate, in a real Envoy: what it speaks, and how the certificate changes."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+
+import pytest
+
+from .gateway_site import CHAT, KEY, ONE, Site, accepts, eventually, needs_envoy, write_certificate
+
+pytestmark = needs_envoy
+
+
+def trusting(site: Site, name: str) -> ssl.SSLContext:
+    """Trust of a client that was given one certificate."""
+    return ssl.create_default_context(cafile=str(site.folder / "tls" / f"..{name}" / "tls.crt"))
+
+
+def connect(site: Site, name: str = "first") -> http.client.HTTPSConnection:
+    return http.client.HTTPSConnection("localhost", site.api_port, timeout=30, context=trusting(site, name))
+
+
+def status(site: Site, name: str = "first") -> int:
+    with contextlib.closing(connect(site, name)) as connection:
+        connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {KEY}"})
+        return connection.getresponse().status
+
+
+def test_a_client_that_trusts_the_certificate_is_answered_over_http_1_1(secure_site: Site) -> None:
+    assert status(secure_site) == 200
+    context = trusting(secure_site, "first")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("localhost", secure_site.api_port), timeout=10) as raw,
+        context.wrap_socket(raw, server_hostname="localhost") as connection,
+    ):
+        assert connection.selected_alpn_protocol() == "http/1.1"
+        assert connection.version() in ("TLSv1.2", "TLSv1.3")
+
+
+def test_nothing_is_answered_in_clear_text(secure_site: Site) -> None:
+    with contextlib.suppress(ConnectionError):
+        assert not secure_site.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP")
+    assert accepts("127.0.0.1", secure_site.metrics_port)
+
+
+def test_a_certificate_changes_without_a_restart_or_a_cut_stream(secure_site: Site) -> None:
+    secure_site.add_model(ONE, tokens=20, token_delay=0.3)
+    with contextlib.closing(connect(secure_site)) as connection:
+
+        def begun() -> bool:
+            connection.close()
+            connection.request("POST", CHAT, json.dumps({"stream": True}), {"Authorization": f"Bearer {KEY}"})
+            answers.append(connection.getresponse())
+            return answers[-1].status == 200
+
+        answers: list[http.client.HTTPResponse] = []
+        eventually(begun)
+        answers[-1].readline()
+        write_certificate(secure_site.folder / "tls", "second")
+        eventually(lambda: _served(secure_site, "second"), within_s=5)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            status(secure_site, "first")
+        assert b"[DONE]" in answers[-1].read()
+
+
+def test_a_certificate_that_does_not_fit_its_key_leaves_the_old_one(secure_site: Site) -> None:
+    write_certificate(secure_site.folder / "tls", "second")
+    eventually(lambda: _served(secure_site, "second"), within_s=5)
+    key = secure_site.folder / "tls/..first/tls.key"
+    key.write_text((secure_site.folder / "tls/..second/tls.key").read_text())
+    (secure_site.folder / "tls/..new").symlink_to("..first")
+    (secure_site.folder / "tls/..new").rename(secure_site.folder / "tls/..data")
+    eventually(lambda: "private key" in secure_site.log.read_text().lower(), within_s=5)
+    assert _served(secure_site, "second")
+
+
+def _served(site: Site, name: str) -> bool:
+    try:
+        return status(site, name) == 200
+    except (ssl.SSLError, OSError):
+        return False
