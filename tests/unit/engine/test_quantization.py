@@ -33,6 +33,10 @@ def test_a_method_whose_package_is_absent_names_it(monkeypatch: pytest.MonkeyPat
 
 
 def test_what_is_quantized_already_is_not_quantized_again() -> None:
+    with pytest.raises(UsageError, match=r"quantization_config \[\]\nneeded: an object, or null"):
+        quantization.choose(None, {"quantization_config": []}, "cpu")
+    with pytest.raises(UsageError, match="compression_config with quant_method 'compressed-tensors'"):
+        quantization.choose(None, {"compression_config": {"quant_method": "compressed-tensors"}}, "cpu")
     stored = {"quantization_config": {"quant_method": "gptq"}}
     assert quantization.choose(None, stored, "cpu") == (None, ("gptq", "the checkpoint is stored so"))
     with pytest.raises(UsageError, match=r"quantized already \(gptq\)"):

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from qwen_runtime import weights
 from qwen_runtime.cli import main
 from qwen_runtime.errors import WeightsError
@@ -88,6 +90,7 @@ def test_what_publishers_write_is_taken(
         ("chat_template.jinja", "{% for message in messages %}{{ message }}", "a chat template "),
         ("chat_template.jinja", "{% if a %}{% endfor %}", "a chat template "),
         ("chat_template.jinja", "{{ messages ", "a chat template "),
+        ("chat_template.jinja", "{% raw %}{{ messages }}", "a chat template "),
         ("tokenizer.json", "{}", "a tokenizer without a vocabulary (model.vocab)"),
         ("tokenizer.json", '{"model": {"vocab": {}}}', "a tokenizer without a vocabulary"),
         ("tokenizer.json", "[" * 100_000, "no JSON object"),
@@ -108,6 +111,35 @@ def test_a_file_is_opened_by_what_it_is(
     assert f"{name}: found: {message}" in refusal(model_dir)
 
 
+DEEP = "{% for a in b %}" * 30 + "{% endfor %}" * 30
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.just(DEEP),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+contents_of_files = st.binary(max_size=60) | st.builds(
+    lambda value: json.dumps(value).encode(),
+    values | st.fixed_dictionaries({}, optional={"chat_template": values, "model": values}),
+)
+pieces = st.sampled_from(
+    ["{{", "}}", "{%", "%}", "{#", "#}", " if a ", " endif ", " for m in a ", " endfor ", "'", '"']
+)
+templates = st.lists(pieces | st.text(max_size=4), max_size=12).map("".join) | st.just("{{ " + "(" * 300 + ")" * 300)
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(st.sampled_from(sorted(contents.NAMES)), contents_of_files | templates.map(lambda text: text.encode()))
+def test_any_content_is_right_or_has_its_fault(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    fault = contents.fault_in(tmp_path / name)
+    assert fault is None or 0 < len(fault) < 2000
+
+
 def without_jinja2(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes jinja2 impossible to import, as on a host with the standard library alone."""
     whole = builtins.__import__
@@ -123,6 +155,14 @@ def without_jinja2(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_filter_that_no_engine_has_is_found_where_jinja2_is(model_dir: Path) -> None:
     (model_dir / "chat_template.jinja").write_text("{{ messages | no_such_filter }}")
     assert "a chat template that jinja2 does not compile (No filter named 'no_such_filter'.)" in refusal(model_dir)
+
+
+@pytest.mark.parametrize(
+    "text", ["{% for a in b %}" * 30 + "{% endfor %}" * 30, "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}"]
+)
+def test_a_template_too_deep_to_compile_is_refused(model_dir: Path, text: str) -> None:
+    (model_dir / "chat_template.jinja").write_text(text)
+    assert "a chat template that jinja2 does not compile" in refusal(model_dir)
 
 
 def test_a_manifest_does_not_make_a_broken_file_right(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

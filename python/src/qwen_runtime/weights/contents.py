@@ -146,6 +146,8 @@ def _tags(text: str) -> Iterator[str]:
         if tag["open"]:
             raise ValueError(f"a chat template with a {tag['open']} that is never closed")
         yield word
+    if raw:
+        raise ValueError("a chat template without its endraw")
 
 
 def _compile(text: str) -> bool:
@@ -170,7 +172,7 @@ def _compile(text: str) -> bool:
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
     try:
         environment.compile(text)
-    except jinja2.TemplateError as error:
+    except (jinja2.TemplateError, SyntaxError, RecursionError) as error:  # the latter two where blocks are too deep
         raise ValueError(f"a chat template that jinja2 does not compile ({error})") from error
     return True
 
@@ -186,3 +188,5 @@ _CHECKS: dict[str, Callable[[Path], None]] = {
     "chat_template.jinja": _check_template_file,
     TEMPLATE_JSON: _check_template_json,
 }
+NAMES = frozenset(_CHECKS)
+"""Names of files whose content is known."""
