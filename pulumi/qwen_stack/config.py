@@ -25,6 +25,10 @@ SECRETS = {
 }
 # Former keys of the whole stack: a file that still has one is refused, instead of being obeyed in part.
 RETIRED_KEYS = ("model", "variants", "plan")
+# A token is about four bytes of English or code. Of Chinese it is nearly two letters, and clients may write each one as
+# six bytes. The rest is for quotes, escapes and the names of fields.
+BYTES_PER_TOKEN = 16
+LARGEST_BODY = 16_777_216
 
 
 class ConfigError(pulumi.RunError):
@@ -77,10 +81,21 @@ def parse(raw: Mapping[str, Any]) -> Settings:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         raise ConfigError([_from_pydantic(dict(e), raw) for e in error.errors()]) from None
+    settings = _with_room_for_a_context(settings)
     problems = rules.problems(settings)
     if problems:
         raise ConfigError(problems)
     return settings
+
+
+def _with_room_for_a_context(settings: Settings) -> Settings:
+    """Settings whose gateway accepts a body that fills the longest context, unless the stack has a limit of its own."""
+    gateway = settings.gateway
+    if "max_body_bytes" in gateway.model_fields_set:
+        return settings
+    wanted = BYTES_PER_TOKEN * max(model.max_model_len for model in settings.models)
+    accepted = min(max(wanted, gateway.max_body_bytes), LARGEST_BODY)
+    return settings.model_copy(update={"gateway": gateway.model_copy(update={"max_body_bytes": accepted})})
 
 
 def _completed(entry: Any, position: int) -> Any:

@@ -182,7 +182,9 @@ class Gateway(Section):
     """Further attempts on other replicas, before the first byte of an answer only. Each one lets a request that kills
     its engine kill another."""
     timeouts: GatewayTimeouts = GatewayTimeouts()
-    max_body_bytes: int = Field(default=1_048_576, ge=4096, le=16_777_216)
+    max_body_bytes: Annotated[int, _filled("16 for each token of the longest context, at least {}")] = Field(
+        default=1_048_576, ge=4096, le=16_777_216
+    )
     """Largest request. The pod's memory limit follows from it: what is accepted can be retried."""
     max_connections: int = Field(default=512, ge=16)
     """Connections of one gateway."""

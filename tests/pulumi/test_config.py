@@ -156,6 +156,17 @@ def test_an_old_files_keys_are_refused_and_not_half_obeyed(local: Values) -> Non
         config.load(pulumi.Config("qwen-onprem"))
 
 
+@pytest.mark.parametrize(("context", "accepted"), [(2048, 1_048_576), (262_144, 4_194_304), (2_000_000, 16_777_216)])
+def test_a_body_that_fills_the_longest_context_is_accepted(local: Values, context: int, accepted: int) -> None:
+    gateway = {key: value for key, value in local["gateway"].items() if key != "maxBodyBytes"}
+    values = changed({**local, "gateway": gateway}, "models[1].maxModelLen", context)
+    assert config.parse(values).gateway.max_body_bytes == accepted
+
+
+def test_the_stack_may_say_how_large_a_body_is(local: Values) -> None:
+    assert config.parse(changed(local, "gateway.maxBodyBytes", 8192)).gateway.max_body_bytes == 8192
+
+
 def test_all_problems_are_reported_at_once(local: Values) -> None:
     values = changed(changed(local, "models[0].memoryRequest", "6Gi"), "gateway.service.nodePort", None)
     assert len(refusal(values)) == 2

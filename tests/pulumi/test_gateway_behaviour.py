@@ -89,7 +89,9 @@ def test_oversized_headers_and_late_bodies_get_the_same_shape(two_models: Site) 
 def test_a_body_up_to_the_limit_passes_and_a_larger_one_does_not(two_models: Site, settings: Any) -> None:
     limit = settings.gateway.max_body_bytes
     assert two_models.ask(CHAT, b"x" * limit).json["body_bytes"] == limit
-    assert two_models.ask(CHAT, b"x" * (limit + 1)).status == 413
+    refusal = two_models.ask(CHAT, b"x" * (limit + 1))
+    assert (refusal.status, refusal.json["error"]["code"]) == (413, "context_length_exceeded")
+    assert "maximum context length is 2048 tokens" in refusal.json["error"]["message"]
 
 
 def test_a_body_of_unknown_length_meets_the_same_limit(two_models: Site, settings: Any) -> None:

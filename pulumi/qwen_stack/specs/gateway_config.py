@@ -112,7 +112,7 @@ def api_listener(gateway: Gateway, to: Route) -> Part:
         request_timeout=arrival,
         stream_idle_timeout=idle,
         common_http_protocol_options={"idle_timeout": "60s"},
-        local_reply_config=own_answers(gateway),
+        local_reply_config=own_answers(gateway, to),
         access_log=[access_log()],
     )
     security = {"transport_socket": gateway_tls.socket(to)} if gateway.tls_secret else {}

@@ -149,15 +149,20 @@ def _forward(gateway: Gateway, upstream: Upstream) -> Part:
     }
 
 
-def own_answers(gateway: Gateway) -> Part:
+def own_answers(gateway: Gateway, to: Route) -> Part:
     """Answers that Envoy makes itself, in the shape of OpenAI's errors."""
     arrival, silence, bad = gateway.timeouts.request_seconds, gateway.timeouts.server_seconds, "invalid_request_error"
-    too_large = f"The body is larger than {gateway.max_body_bytes} bytes. Send a shorter prompt."
+    longest = max(upstream.max_model_len for upstream in to.upstreams)
+    # Agents shorten their history when they read these words and this code, which are OpenAI's.
+    too_large = (
+        f"This model's maximum context length is {longest} tokens. "
+        f"The body is larger than {gateway.max_body_bytes} bytes. Send a shorter prompt."
+    )
     rules = (
         (with_status(431), 400, error("The headers of the request are larger than 16 KiB.", bad)),
         (with_status(400, ("DPE",)), 400, error("The request is no valid HTTP/1.1.", bad)),
         (with_status(408), 408, error(f"The request did not arrive within {arrival} s.", bad, "request_timeout")),
-        (with_status(413), 413, error(too_large, bad, "request_too_large")),
+        (with_status(413), 413, error(too_large, bad, "context_length_exceeded")),
         (with_status(500), 500, error("The gateway failed.", "server_error")),
         (with_status(504), 504, error(f"The model server sent nothing for {silence} s.", "server_error", "timeout")),
     )
