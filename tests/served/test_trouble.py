@@ -28,7 +28,8 @@ def test_what_an_engine_refuses_is_answered(served: Client, path: str, body: Jso
     """
     status, answer = served.ask(path, {"max_tokens": 1, **body})
     assert status in (200, 400), answer
-    assert status == 200 or answer["error"]["code"] == 400
+    # The gateway refuses by itself a model name that it and an engine could read differently.
+    assert status == 200 or answer["error"]["code"] in (400, "unclear_model")
 
 
 @pytest.mark.parametrize("raw", NO_REQUEST, ids=lambda raw: repr(raw[:20]))
