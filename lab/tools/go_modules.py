@@ -22,7 +22,7 @@ class Module:
     binaries:     file names of what is built, as the rest of the lab uses them
     source:       Go module whose version in go.mod is the version of the binaries; empty for the lab's own programs
     pin:          the version that versions.yml gives them
-    cost_s:       measured processor seconds of its build in this order, used to estimate the time left
+    cost_s:       seconds of its build in this order, beside another one; used to estimate the time left
     on_path:      whether binaries on PATH that print that version are used as they are
     version_args: arguments that make a binary print its version, by binary, where they are not --version
     built_as:     Go's name of a binary and the lab's name for it, where they differ
@@ -105,7 +105,7 @@ def _kubernetes() -> Module:
         ),
         source,
         versions()["kubernetes"]["version"],
-        cost_s=411,
+        cost_s=650,
         on_path=True,
         version_args={"kubeadm": ("version", "-o", "short"), "kubectl": ("version", "--client")},
         ldflags=f"-X {component}gitVersion=v{version} -X {component}gitMajor={major} -X {component}gitMinor={minor}",
@@ -121,7 +121,7 @@ def _pulumi() -> list[Module]:
             ("pulumi",),
             "github.com/pulumi/pulumi/pkg/v3",
             pins["pulumi"],
-            cost_s=318,
+            cost_s=430,
             on_path=True,
             version_args={"pulumi": ("version",)},
         ),
@@ -130,14 +130,14 @@ def _pulumi() -> list[Module]:
             ("pulumi-resource-kubernetes",),
             "github.com/pulumi/pulumi-kubernetes/provider/v2",
             pins["pulumi_kubernetes"],
-            cost_s=98,
+            cost_s=83,
         ),
         Module(
             "pulumi-language-python",
             ("pulumi-language-python", "pulumi-language-python-exec"),
             sdk,
             pins["pulumi_language_python"],
-            cost_s=35,
+            cost_s=12,
             # The host looks for this Python program in its own folder.
             extras=((sdk, "python/cmd/pulumi-language-python-exec"),),
         ),
@@ -150,7 +150,7 @@ def _registry() -> Module:
         ("registry",),
         "github.com/distribution/distribution/v3",
         versions()["tools"]["registry"],
-        cost_s=38,
+        cost_s=26,
         on_path=True,
         packages=OWN_MAIN,
     )
@@ -168,7 +168,7 @@ def _container_toolkit() -> Module:
         NVIDIA_TOOLKIT,
         source,
         stacks["stacks"][stacks["default"]]["container_toolkit"],
-        cost_s=17,
+        cost_s=28,
         ldflags=f"-X {source}/internal/info.version={version} {BIND_NVML_LATE}",
         cgo=True,
         extras=tuple((source, f"deployments/systemd/{file}") for file in files),
@@ -193,7 +193,7 @@ def _cni() -> list[Module]:
             CNI_PLUGINS,
             source,
             pins["cni_package"].partition("-")[0],
-            cost_s=8,
+            cost_s=7,
             ldflags=f"-X {source}/pkg/utils/buildversion.BuildVersion=v{version}",
         ),
     ]
@@ -205,7 +205,7 @@ def _etcd() -> Module:
         ("etcd", "etcdctl", "etcdutl"),
         "go.etcd.io/etcd/server/v3",
         versions()["kubernetes"]["etcd"].partition("-")[0],
-        cost_s=38,
+        cost_s=19,
         on_path=True,
         version_args={"etcdctl": ("version",), "etcdutl": ("version",)},
         built_as=(("server", "etcd"),),
@@ -218,7 +218,7 @@ def _coredns() -> Module:
         ("coredns",),
         "github.com/coredns/coredns",
         versions()["kubernetes"]["coredns"],
-        cost_s=116,
+        cost_s=78,
         on_path=True,
         version_args={"coredns": ("-version",)},
         packages=OWN_MAIN,
@@ -231,7 +231,7 @@ def _flannel() -> Module:
         ("flanneld",),
         "github.com/flannel-io/flannel",
         versions()["kubernetes"]["flannel"],
-        cost_s=31,
+        cost_s=26,
         cgo=True,
         built_as=(("flannel", "flanneld"),),
     )
@@ -242,7 +242,7 @@ def _gpu() -> Module:
     return Module(
         "gpu",
         ("device-plugin", "dcgm-exporter"),
-        cost_s=10,
+        cost_s=2,
         folder="lab/gpu/programs",
         packages=("./cmd/...",),
         ldflags=BIND_NVML_LATE,
