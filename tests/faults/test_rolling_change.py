@@ -76,6 +76,7 @@ def committed() -> Iterator[str]:
     yield kept
     stack.CONFIG.write_text(kept)
     stack.up()
+    stack.wait()
 
 
 def in_place(kept: str) -> str:
@@ -96,6 +97,8 @@ def test_nothing_fails_and_no_stream_is_cut_while_the_replicas_change(
     stack.CONFIG.write_text(in_place(committed) if rollout == "in-place" else committed)
     with people.at_work(), repeated(replicas.look, pause_s=1):
         changed, _ = stack.up()
+        # pulumi ends once the new replicas are ready, which may be before the last old one is told to end.
+        stack.wait()
     now = {pod["metadata"]["name"] for pod in pods(kubectl) if "deletionTimestamp" not in pod["metadata"]}
     assert changed
     assert len(now) == 2
