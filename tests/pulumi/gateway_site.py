@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,14 @@ class Site:
             connection.request(method or ("GET" if body is None else "POST"), path, payload, given)
             response = connection.getresponse()
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+
+    @contextlib.contextmanager
+    def stream(self, timeout_s: float = 120) -> Iterator[http.client.HTTPResponse]:
+        """Ask for a streamed completion; yields its answer, none of whose body is read yet."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.api_port, timeout=timeout_s)
+        with contextlib.closing(connection):
+            connection.request("POST", CHAT, json.dumps({"stream": True}), {"Authorization": f"Bearer {KEY}"})
+            yield connection.getresponse()
 
     def send(self, request: bytes) -> bytes:
         """Send a raw request, such as no client sends; returns the first bytes of the answer."""

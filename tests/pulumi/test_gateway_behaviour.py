@@ -147,14 +147,8 @@ def test_the_gateways_own_health_and_metrics_do_not_need_a_model_server(site: Si
 def test_tokens_arrive_as_they_are_made(site: Site) -> None:
     site.add_model(ONE, tokens=4, token_delay=0.4)
     eventually(lambda: site.model_servers() == 1)
-    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=120)
-    with contextlib.closing(connection):
-        connection.request("POST", CHAT, json.dumps({"stream": True}), {"Authorization": f"Bearer {KEY}"})
-        times_s = [
-            (json.loads(line[6:])["sent_s"], time.time())
-            for line in connection.getresponse()
-            if line.startswith(b"data: {")
-        ]
+    with site.stream() as response:
+        times_s = [(json.loads(line[6:])["sent_s"], time.time()) for line in response if line.startswith(b"data: {")]
     assert len(times_s) == 4
     first_received_s, last_sent_s = times_s[0][1], times_s[-1][0]
     assert first_received_s < last_sent_s, f"tokens were held back; sent and received at {times_s}"
@@ -201,10 +195,7 @@ def test_the_largest_accepted_body_is_retried_too(site: Site, settings: Any) -> 
 def test_a_stream_that_had_begun_is_cut_and_not_repeated(site: Site) -> None:
     site.add_model(ONE, tokens=50, token_delay=0.2)
     eventually(lambda: site.model_servers() == 1)
-    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=120)
-    with contextlib.closing(connection):
-        connection.request("POST", CHAT, json.dumps({"stream": True}), {"Authorization": f"Bearer {KEY}"})
-        response = connection.getresponse()
+    with site.stream() as response:
         response.readline()
         site.models[ONE].kill()
         rest = b""
@@ -216,10 +207,7 @@ def test_a_stream_that_had_begun_is_cut_and_not_repeated(site: Site) -> None:
 def test_a_stopping_gateway_finishes_the_streams_that_it_has(site: Site, settings: Any) -> None:
     site.add_model(ONE, tokens=12, token_delay=0.3)
     eventually(lambda: site.model_servers() == 1)
-    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=120)
-    with contextlib.closing(connection):
-        connection.request("POST", CHAT, json.dumps({"stream": True}), {"Authorization": f"Bearer {KEY}"})
-        response = connection.getresponse()
+    with site.stream() as response:
         response.readline()
         hook = site.start("bash", "-c", specs.stop_script(settings.gateway, site.admin_port, withdrawal_s=1))
         eventually(lambda: not accepts("127.0.0.1", site.api_port))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import re
 import socket
 import time
@@ -109,10 +108,7 @@ def test_a_key_is_added_and_revoked_without_a_restart(two_models: Site) -> None:
 def test_a_stream_outlives_the_key_that_it_began_with(site: Site) -> None:
     site.add_model(ONE, tokens=10, token_delay=0.4)
     eventually(lambda: site.model_servers() == 1)
-    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=60)
-    with contextlib.closing(connection):
-        connection.request("POST", CHAT, json.dumps({"stream": True}), {"Authorization": f"Bearer {KEY}"})
-        response = connection.getresponse()
+    with site.stream(timeout_s=60) as response:
         response.readline()
         site.write_keys({"third": "a-third-key-for-tests-01234"})
         eventually(lambda: site.ask(CHAT, {}).status == 401)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import json
 import subprocess
 import time
 from contextlib import AbstractContextManager
@@ -14,7 +12,7 @@ import pytest
 from qwen_stack.specs import model_server
 from tests.support.load import Load, repeated
 
-from .gateway_site import CHAT, KEY, ONE, TWO, Site, eventually, needs_envoy
+from .gateway_site import CHAT, ONE, TWO, Site, eventually, needs_envoy
 
 pytestmark = needs_envoy
 STREAM_S = 2
@@ -35,11 +33,7 @@ class People:
         assert answer.status == 200, f"not begun: {answer.status}"
 
     def stream(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._site.api_port, timeout=60)
-        with contextlib.closing(connection):
-            body = json.dumps({"stream": True})
-            connection.request("POST", CHAT, body, {"Authorization": f"Bearer {KEY}"})
-            response = connection.getresponse()
+        with self._site.stream(timeout_s=60) as response:
             assert response.status == 200, f"not begun: {response.status}"
             assert response.read().rstrip().endswith(b"[DONE]"), "cut"
 
