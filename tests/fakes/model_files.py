@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 
 def write_safetensors(path: Path, tensors: dict[str, bytes]) -> None:
@@ -48,3 +49,17 @@ def write_model(directory: Path, tensor_bytes: int = 500) -> None:
 def write_index(directory: Path, weight_map: dict[str, str]) -> None:
     index = {"metadata": {}, "weight_map": weight_map}
     (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def dense_config(model_type: str, context_tokens: int) -> dict[str, Any]:
+    """The config.json of a dense model so small that its sizes can be counted by hand."""
+    return {
+        "model_type": model_type,
+        "num_hidden_layers": 2,
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 128,
+        "vocab_size": 100,
+        "max_position_embeddings": context_tokens,
+    }

@@ -11,6 +11,8 @@ import sys
 
 import atheris
 
+from tests.fakes.model_files import dense_config
+
 with atheris.instrument_imports(include=["qwen_runtime"]):
     from qwen_runtime import safetensors
     from qwen_runtime.errors import UsageError
@@ -19,14 +21,7 @@ with atheris.instrument_imports(include=["qwen_runtime"]):
 
 RUNS = 500_000
 SEED = {
-    "model_type": "qwen3_moe",
-    "num_hidden_layers": 2,
-    "hidden_size": 64,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 128,
-    "vocab_size": 100,
-    "max_position_embeddings": 4096,
+    **dense_config("qwen3_moe", 4096),
     "num_experts": 8,
     "num_experts_per_tok": 2,
     "moe_intermediate_size": 32,

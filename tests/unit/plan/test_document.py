@@ -16,16 +16,9 @@ from qwen_runtime.cli import main
 from qwen_runtime.errors import PlanError, UsageError
 from qwen_runtime.plan import build, make, plan, read
 
-DENSE: dict[str, Any] = {
-    "model_type": "qwen2",
-    "num_hidden_layers": 2,
-    "hidden_size": 64,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 128,
-    "vocab_size": 100,
-    "max_position_embeddings": 32768,
-}
+from tests.fakes.model_files import dense_config
+
+DENSE = dense_config("qwen2", 32768)
 Run = Callable[..., tuple[int, str, str]]
 FLAGSHIP = ("--model", "Qwen3-Coder-480B-A35B-Instruct-FP8", "--gpu", "h100-80gb", "--gpus-per-node", "8")
 SMALL = "Qwen3-Coder-30B-A3B-Instruct-FP8"

@@ -6,7 +6,6 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from qwen_runtime import errors, safetensors, weights
@@ -17,21 +16,12 @@ from qwen_runtime.errors import UsageError
 from qwen_runtime.serve import planned, preflight
 from qwen_runtime.sizing.shape import from_config
 
-from tests.fakes.model_files import SHARDS, write_weights
+from tests.fakes.model_files import SHARDS, dense_config, write_weights
 from tests.fakes.vllm_site import write_vllm_site
 from tests.support.ports import free_port
 from tests.support.runtime import Runtime
 
-CONFIG: dict[str, Any] = {
-    "model_type": "llama",
-    "num_hidden_layers": 2,
-    "hidden_size": 64,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 128,
-    "vocab_size": 100,
-    "max_position_embeddings": 2048,
-}
+CONFIG = dense_config("llama", 2048)
 Write = Callable[..., Path]
 
 

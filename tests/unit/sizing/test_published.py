@@ -13,16 +13,9 @@ from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import catalogue, published, stored
 from qwen_runtime.sizing.shape import from_config
 
-DENSE: dict[str, Any] = {
-    "model_type": "qwen2",
-    "num_hidden_layers": 2,
-    "hidden_size": 64,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 128,
-    "vocab_size": 100,
-    "max_position_embeddings": 32768,
-}
+from tests.fakes.model_files import dense_config
+
+DENSE = dense_config("qwen2", 32768)
 YARN = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,18 +14,9 @@ from qwen_runtime.safetensors import INDEX_NAME
 from qwen_runtime.sizing import catalogue, shards
 from qwen_runtime.sizing.shape import from_config
 
-from tests.fakes.model_files import write_weights
+from tests.fakes.model_files import dense_config, write_weights
 
-CONFIG: dict[str, Any] = {
-    "model_type": "llama",
-    "num_hidden_layers": 2,
-    "hidden_size": 64,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 128,
-    "vocab_size": 100,
-    "max_position_embeddings": 2048,
-}
+CONFIG = dense_config("llama", 2048)
 PLAIN = from_config("m", CONFIG, "config.json")
 COUNT, BYTES = PLAIN.parameters, PLAIN.size_bytes
 SHARD = "model-00001-of-00001.safetensors"
