@@ -35,7 +35,8 @@ class Comparison:
 def predict(row: Measurement, efficiency: Efficiency) -> Prediction:
     shape, gpu = shape_of(row.model), gpus.get(row.gpu)
     memory = account(shape, gpu, row.layout)
-    capacity = min(memory.kv_tokens // (row.input_tokens + row.output_tokens), MAX_SEQUENCES)
+    held_by_group = min(memory.kv_tokens // (row.input_tokens + row.output_tokens), MAX_SEQUENCES)
+    capacity = held_by_group * row.layout.attention_groups
     roofline = Roofline(shape, gpu, row.layout, efficiency)
     return roofline.predict(row.concurrency, row.input_tokens, row.output_tokens, capacity)
 

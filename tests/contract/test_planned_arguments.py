@@ -11,6 +11,7 @@ import pytest
 from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec, Rank
 from qwen_runtime.plan import Plan, make, plan
+from qwen_runtime.sizing.memory import MAX_SEQUENCES
 
 from tests.fakes import planned_sites
 
@@ -146,7 +147,7 @@ def test_vllm_reads_the_plan_out_of_its_arguments(answers: dict[str, Any], name:
     assert bool(read["enable_expert_parallel"]) == (layout.expert_parallel > 1)
     assert read["nnodes"] == layout.nodes_per_replica(plan_of_site.request.site)
     assert read["max_model_len"] == read.get("context", wishes.context_tokens) == wishes.context_tokens
-    assert read["max_num_seqs"] * layout.attention_groups == plan_of_site.sequences_per_engine
+    assert read["max_num_seqs"] == MAX_SEQUENCES
     assert read["max_num_batched_tokens"] == 8192
     assert read["gpu_memory_utilization"] == plan_of_site.request.utilization
     assert read["tool_parser_known"]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from qwen_runtime.plan.roofline import EFFICIENCY
+from qwen_runtime.sizing.layout import Layout
 
 from python.calibration import fit, tables
-from python.calibration.measurements import MEASUREMENTS
+from python.calibration.measurements import MEASUREMENTS, Measurement
 
 DOCUMENT = Path(__file__).parents[3] / "docs/planner.md"
 
@@ -21,6 +22,13 @@ def test_the_constants_come_from_the_marked_rows_and_from_no_others(monkeypatch:
     monkeypatch.setattr(fit, "MEASUREMENTS", (*marked, absurd))
     for name, value in asdict(fit.fit()).items():
         assert value == pytest.approx(getattr(EFFICIENCY, name), rel=0.005), name
+
+
+def test_attention_groups_hold_requests_side_by_side() -> None:
+    groups = Layout(1, 1, 8, 8)
+    row = Measurement("any", "Qwen3-30B-A3B", "h100-80gb", groups, 1000, 1000, 1000, "")
+    alone = fit.predict(replace(row, layout=Layout(1)), EFFICIENCY).running
+    assert fit.predict(row, EFFICIENCY).running > 2 * alone
 
 
 def test_the_tables_of_the_documentation_are_current() -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from qwen_runtime import errors
 from qwen_runtime.cli import main
+from qwen_runtime.engine import vllm
+from qwen_runtime.engine.spec import EngineSpec
 from qwen_runtime.errors import PlanError, UsageError
 from qwen_runtime.plan import build, make, plan, read
 
@@ -116,6 +118,37 @@ def test_a_context_that_only_yarn_reaches_is_planned_and_named(run: Run, tmp_pat
     named = [any("reached by YaRN" in warning for warning in document["warnings"]) for document in stretched]
     assert named == [True, False]
     assert run(*command, "131073")[0] == 2
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_plan_and_serve_raise_vllms_limit_in_the_same_words(run: Run, tmp_path: Path, nested: bool) -> None:
+    rope = {"type": "yarn", "factor": 4, "original_max_position_embeddings": 32768}
+    config = {**DENSE, "rope_scaling": rope}
+    written_config = {"model_type": "qwen2", "text_config": config} if nested else config
+    (tmp_path / "config.json").write_text(json.dumps(written_config))
+    command = ("--model", str(tmp_path), "--gpu", "h100", "--gpus-per-node", "1", "--json", "--context")
+    long, short = (json.loads(run(*command, tokens)[1])["launch"]["vllm"] for tokens in (131072, 32768))
+    served = vllm.command(EngineSpec(tmp_path, "m", 8080, 131072, "bfloat16"))
+    override = served[served.index("--hf-overrides") : served.index("--hf-overrides") + 2]
+    assert override == long[long.index("--hf-overrides") : long.index("--hf-overrides") + 2]
+    assert "--hf-overrides" not in short
+    both = vllm.command(EngineSpec(tmp_path, "m", 8080, 131072, "bfloat16", planned=tuple(long)))
+    assert both.count("--hf-overrides") == 1
+
+
+def test_a_plan_for_the_default_lengths_says_that_agents_send_other_prompts(run: Run) -> None:
+    lengths = ("--input-tokens", 20_000, "--output-tokens", 800)
+    told = ["agents send" in " ".join(json.loads(run(*FLAGSHIP, *more, "--json")[1])["warnings"])
+            for more in ((), lengths)]  # fmt: skip
+    assert told == [True, False]
+
+
+def test_a_spare_host_is_room_for_a_rolling_change(run: Run) -> None:
+    document = json.loads(run(*FLAGSHIP, "--nodes", 4, "--spare", 1, "--json")[1])
+    assert document["kubernetes"]["replicas"] == 3
+    assert document["kubernetes"]["spare_nodes_for_max_surge"] == 0
+    assert "1 of the hosts spare" in document["reason"]
+    assert "--spare 1" in document["command"]
 
 
 @pytest.mark.parametrize("name", ["H100-SXM", "NVIDIA H100 80GB HBM3", "h100"])

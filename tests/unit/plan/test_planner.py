@@ -43,6 +43,34 @@ def test_the_flagships_layout_does_not_hang_on_the_load(users: int) -> None:
     assert draw(FP8, "h100-80gb", concurrency=users).best.layout == Layout(8, expert_parallel=8)
 
 
+def test_a_layout_that_is_slow_for_one_user_is_not_taken_because_one_request_more_fits() -> None:
+    result = draw(FP8, "h100-80gb", context_tokens=131072, input_tokens=60_000, output_tokens=1000, concurrency=40)
+    [staged] = [c for c in result.considered if c.layout == Layout(4, 2)]
+    assert staged.output_tokens_per_s > result.best.output_tokens_per_s, "more users fit in stages"
+    assert result.best.layout == Layout(8, expert_parallel=8)
+
+
+def test_the_layout_that_is_asked_for_is_taken_whatever_its_speed() -> None:
+    result = draw(FP8, "h100-80gb", layout="tp4xpp2")
+    assert result.best.layout == Layout(4, 2)
+    assert "--pipeline-parallel-size 2" in " ".join(result.launch["vllm"])
+    refused = draw(FP8, "h100-80gb", layout="TP8")
+    assert not refused.fits
+    [free] = nearest.alternatives(refused.request)
+    assert (free.changed, free.plan.best.layout) == (("layout",), Layout(8, expert_parallel=8))
+
+
+def test_spare_hosts_are_counted_and_not_planned_for() -> None:
+    result = draw(FP8, "h100-80gb", nodes=4, spare=1)
+    assert (result.request.site.nodes, result.best.layout.replicas) == (4, 3)
+
+
+@pytest.mark.parametrize("prompt", [1000, 60_000])
+def test_the_engines_limit_of_requests_does_not_follow_from_the_planned_length(prompt: int) -> None:
+    words = draw(FP8, "h100-80gb", context_tokens=131072, input_tokens=prompt).launch["vllm"]
+    assert words[words.index("--max-num-seqs") + 1] == "256"
+
+
 def test_a_model_that_fits_one_gpu_is_repeated_and_not_divided() -> None:
     assert draw("Qwen3-Coder-30B-A3B-Instruct-FP8", "h100-80gb").best.layout == Layout(1, replicas=8)
 
@@ -164,6 +192,8 @@ def test_a_short_context_shortens_the_usual_request() -> None:
     [
         ({"context_tokens": 300_000}, "--context 300000\nneeded: at most 262144 tokens"),
         ({"input_tokens": 65_000, "output_tokens": 1000}, "--input-tokens 65000 and --output-tokens 1000"),
+        ({"nodes": 2, "spare": 2}, "--spare 2 of --nodes 2\nneeded: at least one host that serves"),
+        ({"layout": "TP3"}, "--layout TP3\nneeded: one of TP1, "),
         ({"nodes": 1000}, "8000 GPUs\nneeded: at most 4096"),
         ({"model": "Qwen2.5-Coder-7B-Instruct", "quantization": "fp8"}, "--quantization fp8 of Qwen2.5-Coder-7B"),
         ({"model": "gpt-9"}, "model 'gpt-9' is not known"),

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from qwen_runtime.cli.common import Commands, Options, above_zero, add, number, positive
+from qwen_runtime.cli.common import Commands, Options, above_zero, add, natural, number, positive
 from qwen_runtime.engine.registry import ENGINES, SERVES_BY_DEFAULT
 from qwen_runtime.errors import PlanError, UsageError
 from qwen_runtime.units import GIGA, TERA, gib
@@ -30,6 +30,10 @@ def add_to(commands: Commands) -> None:
         "--gpus-per-node", type=positive, metavar="N", help="GPUs in each host, joined by their fast link"
     )
     plan.add_argument("--nodes", type=positive, default=1, metavar="N", help="hosts (default: %(default)s)")
+    plan.add_argument(
+        "--spare", type=natural, default=0, metavar="N", help="of these hosts, how many are kept free (default: 0)"
+    )
+    plan.add_argument("--layout", metavar="NAME", help="take this one, such as TP8xEP8, whatever its speed")
     plan.add_argument("--quantization", choices=["bf16", "fp8"], help="form of the weights (default: the checkpoint's)")
     plan.add_argument("--engine", choices=list(ENGINES), default=SERVES_BY_DEFAULT)
     plan.add_argument("--context", type=positive, metavar="TOKENS", help="longest prompt plus answer (default: 65536)")
@@ -95,6 +99,8 @@ def run(options: Options) -> None:
         engine=options.engine,
         utilization=options.gpu_memory_utilization,
         memory_gib=options.memory_gib,
+        spare=options.spare,
+        layout=options.layout,
     )
     document = plan.build(plan.plan(request))
     print(plan.dumps(document) if options.json else table.render(document))

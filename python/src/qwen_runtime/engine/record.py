@@ -36,7 +36,7 @@ class Decision:
     context_tokens: int
     """Longest prompt and answer together."""
     sequences: int
-    """Requests of the planned length that one attention group runs at once."""
+    """Most requests that one attention group runs at once: as many as its headroom is counted for."""
     utilization: float
     """Share of a GPU that the engine may take."""
 

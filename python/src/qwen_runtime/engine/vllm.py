@@ -103,7 +103,7 @@ def _stretched_context(spec: EngineSpec) -> list[str]:
 
     vLLM 0.32 takes that key for the limit, whatever YaRN's factor, and refuses a longer --max-model-len.
     """
-    if OVERRIDES in flags(_hyphenated(spec.extra)):
+    if OVERRIDES in flags(_hyphenated([*spec.planned, *spec.extra])):
         return []
     path = spec.model_dir / "config.json"
     try:
@@ -112,8 +112,12 @@ def _stretched_context(spec: EngineSpec) -> list[str]:
             return []
     except UsageError:  # the checks before the start and the engine itself name it
         return []
-    limit = {published.CONTEXT: published.longest_context(config, str(path))}
-    return [OVERRIDES, json.dumps({published.TEXT: limit} if config.get(published.TEXT) else limit)]
+    return _raised_limit(published.longest_context(config, str(path)), nested=bool(config.get(published.TEXT)))
+
+
+def _raised_limit(context_tokens: int, *, nested: bool) -> list[str]:
+    limit = {published.CONTEXT: context_tokens}
+    return [OVERRIDES, json.dumps({published.TEXT: limit} if nested else limit)]
 
 
 def ranks(spec: EngineSpec) -> int:
@@ -203,6 +207,8 @@ def planned_arguments(decision: Decision) -> list[str]:
     if decision.nodes > 1:
         argv += ["--nnodes", str(decision.nodes)]
     argv += ["--dtype", "bfloat16", "--max-model-len", str(decision.context_tokens)]
+    if decision.context_tokens > decision.shape.unstretched_context_tokens > 0:
+        argv += _raised_limit(decision.shape.context_tokens, nested=decision.shape.nested)
     argv += ["--max-num-seqs", str(decision.sequences)]
     argv += ["--max-num-batched-tokens", str(BATCHED_TOKENS)]
     if decision.gpu.vendor != "cpu":

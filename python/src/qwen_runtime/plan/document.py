@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,10 +13,12 @@ from qwen_runtime.errors import one_line
 from qwen_runtime.plan import kubernetes, nearest, planner
 from qwen_runtime.plan.nearest import Alternative
 from qwen_runtime.plan.planner import Candidate, Plan
+from qwen_runtime.plan.request import USUAL_TOKENS
 from qwen_runtime.plan.roofline import Prediction
 from qwen_runtime.sizing.gpus import attention, weight_only
 from qwen_runtime.sizing.layout import Layout, Site
-from qwen_runtime.sizing.memory import Memory, headroom_parts
+from qwen_runtime.sizing.memory import MAX_SEQUENCES, Memory, headroom_parts
+from qwen_runtime.units import count
 
 FORMAT = 1
 SEQUENCE_LENGTHS = (8192, 32768, 131072)
@@ -84,7 +86,8 @@ def summary(plan: Plan) -> str:
     request, best = plan.request, plan.best.layout
     hosts = f"{request.site.nodes} x {request.site.gpus_per_node} {request.gpu.name}"
     replicas = f", {best.replicas} replicas" if best.replicas > 1 else ""
-    return f"{request.shape.name} fits {hosts}: {best.name}{replicas}"
+    spare = f", {request.spare} of the hosts spare" if request.spare else ""
+    return f"{request.shape.name} fits {hosts}: {best.name}{replicas}{spare}"
 
 
 def layout(chosen: Layout, site: Site) -> dict[str, Any]:
@@ -142,6 +145,10 @@ def choices(plan: Plan) -> dict[str, dict[str, str]]:
         "quantization": {"value": request.shape.quantization, "reason": _quantization_reason(plan)},
         "attention": {"value": implementation, "reason": attention_reason},
         "layout": {"value": plan.best.layout.name, "reason": _layout_reason(plan)},
+        "max_sequences": {
+            "value": str(MAX_SEQUENCES),
+            "reason": "what sampling memory is counted for; a request starts when its whole prompt finds free KV cache",
+        },
         "trust_remote_code": {"value": "off", "reason": "the engines know this family; no code comes with weights"},
         "revision": {"value": "manifest.json", "reason": "weights are local files, held to their recorded digests"},
     }
@@ -164,44 +171,56 @@ def _layout_reason(plan: Plan) -> str:
     if not plan.fits:
         return "the nearest miss"
     fitting = [candidate for candidate in plan.considered if candidate.refusal is None]
-    rate = f"{plan.best.output_tokens_per_s:.0f} tokens/s predicted at {plan.request.wishes.concurrency} in flight"
-    return f"of {len(fitting)} that fit, the fewest hosts in one engine, among the fastest, the most KV cache: {rate}"
+    together = f"{plan.best.output_tokens_per_s:.0f} tokens/s predicted at {plan.request.wishes.concurrency} in flight"
+    rates = f"{together}, {plan.best.alone_tokens_per_s:.0f} to one user alone"
+    if plan.request.layout:
+        return f"asked for with --layout: {rates}"
+    return f"of {len(fitting)} that fit, the fewest hosts in one engine, among the fastest, the most KV cache: {rates}"
 
 
 def warnings(plan: Plan) -> list[str]:
     """Facts that an operator should know before ordering or deploying."""
     if not plan.fits:
         return []
-    request, best = plan.request, plan.best
-    texts = list(request.shape.remarks)
-    if request.wishes.context_tokens > request.shape.unstretched_context_tokens > 0:
-        texts.append(
-            f"{request.wishes.context_tokens} tokens are reached by YaRN; the configuration states "
-            f"{request.shape.unstretched_context_tokens}. Every request runs with it, short ones too. "
-            "`qwen-runtime serve` raises vLLM's own limit"
+    return [*plan.request.shape.remarks, *_of_the_wishes(plan), *_of_the_hardware(plan)]
+
+
+def _of_the_wishes(plan: Plan) -> Iterator[str]:
+    request = plan.request
+    wishes, shape = request.wishes, request.shape
+    if wishes.context_tokens > shape.unstretched_context_tokens > 0:
+        yield (
+            f"{wishes.context_tokens} tokens are reached by YaRN; the configuration states "
+            f"{shape.unstretched_context_tokens}. Every request runs with it, short ones too. vLLM's own limit is "
+            "raised by --hf-overrides"
         )
-    if request.gpu.by_hand:
-        texts.append(f"{request.gpu.name} can be planned, not installed: its hosts need {request.gpu.by_hand}")
-    if weight_only(request.shape, request.gpu):
-        texts.append(_quantization_reason(plan))
+    if wishes.input_tokens == wishes.output_tokens == USUAL_TOKENS:
+        yield (
+            f"planned for {count(USUAL_TOKENS)} tokens in and {count(USUAL_TOKENS)} out, which are the defaults. "
+            "Coding agents send tens of thousands and get some hundreds: give --input-tokens and --output-tokens"
+        )
+    held = plan.sequences_per_engine * plan.best.layout.replicas
+    if wishes.concurrency > held:
+        yield f"{wishes.concurrency} requests in flight are wished for; {held} run, the rest wait"
     if warning := ENGINES[request.engine].planned.warning:
-        texts.append(warning)
-    held = plan.sequences_per_engine * best.layout.replicas
-    if request.wishes.concurrency > held:
-        texts.append(f"{request.wishes.concurrency} requests in flight are wished for; {held} run, the rest wait")
-    if not request.gpu.fast_link and best.layout.gpus_per_replica > 1 and request.gpu.vendor != "cpu":
-        texts.append(f"{request.gpu.name} has no NVLink: its ranks agree over PCIe")
-    spare = kubernetes.requests(plan)["spare_gpus_for_max_surge"]
-    if spare:
-        texts.append(
-            f"a rolling change that starts a new replica first needs {spare} {request.gpu.name} more than the site has"
-        )
-    if request.gpu.vendor == "amd":
-        texts.append(
-            f"{request.gpu.name} is planned and not installed: no role installs ROCm, and the serving stack asks for "
+        yield warning
+
+
+def _of_the_hardware(plan: Plan) -> Iterator[str]:
+    gpu = plan.request.gpu
+    if gpu.by_hand:
+        yield f"{gpu.name} can be planned, not installed: its hosts need {gpu.by_hand}"
+    if weight_only(plan.request.shape, gpu):
+        yield _quantization_reason(plan)
+    if not gpu.fast_link and plan.best.layout.gpus_per_replica > 1 and gpu.vendor != "cpu":
+        yield f"{gpu.name} has no NVLink: its ranks agree over PCIe"
+    if spare := kubernetes.requests(plan)["spare_gpus_for_max_surge"]:
+        yield f"a rolling change that starts a new replica first needs {spare} {gpu.name} more than the site has"
+    if gpu.vendor == "amd":
+        yield (
+            f"{gpu.name} is planned and not installed: no role installs ROCm, and the serving stack asks for "
             "nvidia.com/gpu alone"
         )
-    return texts
 
 
 def refused(candidate: Candidate, site: Site) -> dict[str, Any]:
@@ -213,6 +232,7 @@ def not_chosen(candidate: Candidate, plan: Plan) -> dict[str, Any]:
         "layout": layout(candidate.layout, plan.request.site),
         "kv_tokens": candidate.memory.kv_tokens,
         "output_tokens_per_s": round(candidate.output_tokens_per_s, 1),
+        "alone_tokens_per_s": round(candidate.alone_tokens_per_s, 1),
     }
 
 

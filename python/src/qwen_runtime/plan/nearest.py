@@ -23,7 +23,8 @@ SHORTEST_CONTEXT_TOKENS = 4096
 @dataclass(frozen=True, slots=True)
 class Alternative:
     changed: tuple[str, ...]
-    """Options that differ from the wish, without their dashes: quantization, nodes, gpus-per-node, gpu, context."""
+    """Options that differ from the wish, without their dashes: quantization, nodes, gpus-per-node, gpu, context,
+    layout."""
     plan: Plan
 
     @property
@@ -40,6 +41,7 @@ class Alternative:
             "gpus-per-node": str(request.site.gpus_per_node),
             "gpu": request.gpu.name,
             "context": f"{count(request.wishes.context_tokens)} tokens",
+            "layout": repr(request.layout),
         }
         changes = ", ".join(f"--{option} {values[option]}" for option in self.changed)
         return f"{changes} as {self.plan.best.layout.name}"
@@ -48,6 +50,12 @@ class Alternative:
 def alternatives(request: Request) -> list[Alternative]:
     """Plans that fit, nearest first: one for each single thing to change or, where none is enough, the first of those
     that change several. Empty only where nothing in the catalogues holds the model."""
+    if request.layout is not None:
+        request = replace(request, layout=None)
+        free = planner.plan(request)
+        if free.fits:
+            named = planner.plan(replace(request, layout=free.best.layout.name))
+            return [Alternative(("layout",), named)]
     fitting: list[Alternative] = []
     seen: set[tuple[str, ...]] = set()
     for changed, wish in _wishes(request):

@@ -15,8 +15,9 @@ from qwen_runtime.sizing.memory import MAX_SEQUENCES, Memory, account
 from qwen_runtime.sizing.shape import Shape
 from qwen_runtime.units import count, gib
 
-AS_FAST = 0.95
-"""Layouts within 5 % of the fastest count as equally fast: predictions are less exact than that (docs/planner.md)."""
+AS_FAST = 0.9
+"""Layouts within 10 % of the best product of both speeds (5 % of each) count as equally fast: predictions are less
+exact than that (docs/planner.md)."""
 CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -28,6 +29,13 @@ class Candidate:
     """None where it fits."""
     output_tokens_per_s: float = 0.0
     """Predicted at the wished concurrency."""
+    alone_tokens_per_s: float = 0.0
+    """The same for one user who has the site alone: how long a single answer takes."""
+
+    @property
+    def merit(self) -> float:
+        """Both speeds in one number: a layout is worth what it gives to all, times what it gives to one."""
+        return self.output_tokens_per_s * self.alone_tokens_per_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ def plan(request: Request) -> Plan:
     considered = tuple(consider(request, request.engine))
     best = _best(request, considered)
     if best is None:
-        return Plan(request, _nearest_miss(considered), considered)
+        return Plan(request, _nearest_miss(request, considered), considered)
     launch, unusable = _launch(request, best)
     fitting = Plan(request, best, considered, launch=launch, unusable=unusable)
     if reason := ENGINES[request.engine].planned.unpredicted:
@@ -83,7 +91,7 @@ def plan(request: Request) -> Plan:
 def consider(request: Request, engine: str) -> Iterator[Candidate]:
     """Every division of the model over the site, with the reason where it cannot be."""
     planned = ENGINES[engine].planned
-    for layout in candidates(request.shape, request.site):
+    for layout in candidates(request.shape, request.serving):
         memory = account(
             request.shape, request.gpu, layout, request.utilization, whole_embedding=planned.whole_embedding
         )
@@ -94,7 +102,7 @@ def consider(request: Request, engine: str) -> Iterator[Candidate]:
             or misfit(request.shape, layout)
             or _too_large(request, memory)
         )
-        yield Candidate(layout, memory, refusal, 0.0 if refusal else _rate(request, layout, memory, engine))
+        yield Candidate(layout, memory, refusal, *(() if refusal else _rates(request, layout, memory, engine)))
 
 
 def _forbidden_by_hardware(shape: Shape, gpu: Gpu) -> str | None:
@@ -123,12 +131,16 @@ def _too_large(request: Request, memory: Memory) -> str | None:
     return None
 
 
-def _rate(request: Request, layout: Layout, memory: Memory, engine: str) -> float:
+def _rates(request: Request, layout: Layout, memory: Memory, engine: str) -> tuple[float, float]:
+    """Tokens per second at the wished concurrency, and for one user alone."""
     wishes = request.wishes
     capacity = sequences(request, memory) * layout.attention_groups
     roofline = _roofline(request, layout, engine)
-    prediction = roofline.predict(wishes.concurrency, wishes.input_tokens, wishes.output_tokens, capacity)
-    return prediction.output_tokens_per_s
+    together, alone = (
+        roofline.predict(users, wishes.input_tokens, wishes.output_tokens, capacity).output_tokens_per_s
+        for users in (wishes.concurrency, 1)
+    )
+    return together, alone
 
 
 def _roofline(request: Request, layout: Layout, engine: str) -> Roofline:
@@ -136,23 +148,24 @@ def _roofline(request: Request, layout: Layout, engine: str) -> Roofline:
 
 
 def _best(request: Request, considered: tuple[Candidate, ...]) -> Candidate | None:
-    """The best layout: as few hosts in one engine as possible, then the fastest at the wished concurrency. Among those
-    that are equally fast as far as predictions can tell, the simplest, with the most KV cache."""
-    fitting = [candidate for candidate in considered if candidate.refusal is None]
+    """The best layout: as few hosts in one engine as possible, then the fastest, at the wished concurrency and for one
+    user alone. Among those that are equally fast as far as predictions can tell, the simplest, with the most KV cache.
+    A layout that the user asks for is the only one."""
+    fitting = [c for c in considered if c.refusal is None and request.layout in (None, c.layout.name)]
     hosts = min((c.layout.nodes_per_replica(request.site) for c in fitting), default=0)
     fitting = [c for c in fitting if c.layout.nodes_per_replica(request.site) == hosts]
-    fastest = max((c.output_tokens_per_s for c in fitting), default=0.0)
+    fastest = max((c.merit for c in fitting), default=0.0)
     return min(
-        (c for c in fitting if c.output_tokens_per_s >= AS_FAST * fastest),
+        (c for c in fitting if c.merit >= AS_FAST * fastest),
         key=lambda c: (c.layout.pipeline_parallel, c.layout.attention_groups, -c.memory.kv_tokens),
         default=None,
     )
 
 
-def _nearest_miss(considered: tuple[Candidate, ...]) -> Candidate:
+def _nearest_miss(request: Request, considered: tuple[Candidate, ...]) -> Candidate:
     """Memory can be bought, so layouts that only memory refuses come before those that nothing helps."""
     return min(
-        considered,
+        (c for c in considered if request.layout in (None, c.layout.name)),
         key=lambda c: (not str(c.refusal).startswith("memory"), c.memory.missing_bytes, -c.memory.kv_tokens),
     )
 
@@ -166,17 +179,19 @@ def _launch(request: Request, best: Candidate) -> tuple[dict[str, list[str]], di
         if engine == request.engine:
             candidate: Candidate | None = best
         else:
-            considered = tuple(consider(request, engine))
-            candidate = _best(request, considered)
+            free = replace(request, layout=None)
+            considered = tuple(consider(free, engine))
+            candidate = _best(free, considered)
             if candidate is None:
-                unusable[engine] = str(_nearest_miss(considered).refusal)
+                unusable[engine] = str(_nearest_miss(free, considered).refusal)
         if candidate is not None:
             launch[engine] = record.planned.arguments(decision(request, candidate))
     return launch, unusable
 
 
 def sequences(request: Request, memory: Memory) -> int:
-    """Requests that one attention group may run at once without evicting one of the planned length."""
+    """Requests of the planned length that one attention group holds at once. Only predictions count with it: shorter
+    ones, and those that share a prefix, run in larger numbers, up to what the headroom is counted for."""
     tokens = request.wishes.input_tokens + request.wishes.output_tokens
     return max(1, min(memory.kv_tokens // tokens, MAX_SEQUENCES))
 
@@ -190,7 +205,7 @@ def decision(request: Request, candidate: Candidate) -> Decision:
         memory=candidate.memory,
         nodes=candidate.layout.nodes_per_replica(request.site),
         context_tokens=request.wishes.context_tokens,
-        sequences=sequences(request, candidate.memory),
+        sequences=MAX_SEQUENCES,
         utilization=request.utilization,
     )
 

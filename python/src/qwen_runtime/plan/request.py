@@ -8,7 +8,7 @@ from qwen_runtime.engine.registry import SERVES_BY_DEFAULT
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import catalogue, gpus
 from qwen_runtime.sizing.gpus import Gpu
-from qwen_runtime.sizing.layout import Site
+from qwen_runtime.sizing.layout import Site, candidates, plain
 from qwen_runtime.sizing.memory import UTILIZATION
 from qwen_runtime.sizing.shape import Shape
 from qwen_runtime.units import GIB
@@ -46,11 +46,20 @@ class Request:
     utilization: float = UTILIZATION
     memory_gib: float | None = None
     """Memory of a GPU where it is not the catalogue's."""
+    spare: int = 0
+    """Hosts of the site that no engine is planned for: a broken host and a rolling change find room there."""
+    layout: str | None = None
+    """Name of the layout to take, whatever its speed."""
+
+    @property
+    def serving(self) -> Site:
+        """The hosts that engines are planned for."""
+        return Site(self.site.gpus_per_node, self.site.nodes - self.spare)
 
     def command(self) -> list[str]:
         """The arguments of `qwen-runtime plan` that ask for this."""
         w = self.wishes
-        values = {
+        values: dict[str, object] = {
             "--model": self.model,
             "--quantization": self.shape.quantization,
             "--gpu": self.gpu.name,
@@ -65,8 +74,8 @@ class Request:
             "--engine": self.engine,
             "--gpu-memory-utilization": self.utilization,
         }
-        if self.memory_gib is not None:
-            values["--memory-gib"] = self.memory_gib
+        chosen = {"--memory-gib": self.memory_gib, "--spare": self.spare or None, "--layout": self.layout}
+        values |= {flag: value for flag, value in chosen.items() if value is not None}
         return [word for flag, value in values.items() for word in (flag, _text(value))]
 
 
@@ -90,6 +99,8 @@ def make(
     engine: str = SERVES_BY_DEFAULT,
     utilization: float = UTILIZATION,
     memory_gib: float | None = None,
+    spare: int = 0,
+    layout: str | None = None,
 ) -> Request:
     """Makes a request from names and numbers, each checked against the others. Raises UsageError."""
     shape = _in_form(catalogue.get(model), quantization)
@@ -102,6 +113,10 @@ def make(
             f"--nodes {nodes} of --gpus-per-node {gpus_per_node} are {site.gpus} GPUs",
             f"at most {LARGEST_SITE}",
             "Plan one pool of hosts that serve one model.",
+        )
+    if spare >= nodes:
+        raise UsageError(
+            f"--spare {spare} of --nodes {nodes}", "at least one host that serves", "Lower the one or raise the other."
         )
     context = context_tokens if context_tokens is not None else min(DEFAULT_CONTEXT_TOKENS, shape.context_tokens)
     if context > shape.context_tokens:
@@ -119,7 +134,18 @@ def make(
             "Lower them, or raise --context.",
         )
     wishes = Wishes(context, prompt, answer, concurrency, tokens_per_s_per_gpu, latency_s)
-    return Request(model, shape, chosen, site, wishes, engine, utilization, memory_gib)
+    request = Request(model, shape, chosen, site, wishes, engine, utilization, memory_gib, spare)
+    return replace(request, layout=_layout(request, layout)) if layout else request
+
+
+def _layout(request: Request, name: str) -> str:
+    """The candidate's own spelling of a layout's name."""
+    names = [candidate.name for candidate in candidates(request.shape, request.serving)]
+    wanted = plain(name)
+    found = next((one for one in names if plain(one) == wanted), None)
+    if found is None:
+        raise UsageError(f"--layout {name}", f"one of {', '.join(names)}", "Take one that these hosts can have.")
+    return found
 
 
 def _in_form(shape: Shape, quantization: str | None) -> Shape:

@@ -98,5 +98,6 @@ def _refused(document: dict[str, Any]) -> Iterator[str]:
     if document["not_chosen"]:
         yield "layouts that fit and were not taken"
     for entry in document["not_chosen"]:
-        rate = f"{entry['output_tokens_per_s']:.0f} tokens/s at the wished concurrency"
+        rate = f"{entry['output_tokens_per_s']:.0f} tokens/s at the wished concurrency, "
+        rate += f"{entry['alone_tokens_per_s']:.0f} to one user alone"
         yield f"  {entry['layout']['name']:16} {rate}, {count(entry['kv_tokens'])} tokens of KV cache"

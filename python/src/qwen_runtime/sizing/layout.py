@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -61,6 +62,11 @@ class Layout:
         factors += [f"DP{self.attention_groups}"] if self.attention_groups > 1 else []
         factors += [f"EP{self.expert_parallel}"] if self.expert_parallel > 1 else []
         return " x ".join(factors)
+
+
+def plain(name: str) -> str:
+    """A layout's name without blanks and whatever its case, so that people may write tp8xep8."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def candidates(shape: Shape, site: Site) -> Iterator[Layout]:

@@ -95,6 +95,8 @@ class Shape:
     """Edge of the square blocks of a checkpoint in FP8; None for one in bf16."""
     unstretched_context_tokens: int = 0
     """Context without YaRN, where context_tokens is with it and longer."""
+    nested: bool = field(default=False, compare=False)
+    """Whether config.json has the sizes in its text_config."""
     remarks: tuple[str, ...] = field(default=(), compare=False)
     """Oddities of the files from which it was read, none of which changes a size."""
 
@@ -194,6 +196,7 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
         vocabulary=reader.number("vocab_size"),
         context_tokens=published.longest_context(whole, where),
         unstretched_context_tokens=published.context_without_yarn(whole, where),
+        nested=bool(whole.get(published.TEXT)),
         intermediate=reader.number("intermediate_size"),
         tied=config.get("tie_word_embeddings") is True,
         experts=reader.number(EXPERTS, config.get(EXPERTS_RENAMED)) if sparse else 0,
