@@ -64,7 +64,7 @@ fuzz: ## search for about a minute for inputs that break the parsers of a mirror
 	@$(WITH_RUNTIME) python -m tests.fuzz.model_configuration
 
 bench: ## measure against the plain alternative, side by side; BENCH=one of tests/bench/*.py, ARGS="--size-gb 2"
-	@$(WITH_RUNTIME) python -m tests.bench.$(or $(BENCH),$(error BENCH is one of: $(basename $(notdir $(wildcard tests/bench/*.py))))) $(ARGS)
+	@$(RUN) env PYTHONPATH=python/src:pulumi python -m tests.bench.$(or $(BENCH),$(error BENCH is one of: $(basename $(notdir $(wildcard tests/bench/*.py))))) $(ARGS)
 
 test: check ## everything: check, the lab from nothing, its tests, a second run, and its removal
 	@$(LAB) down

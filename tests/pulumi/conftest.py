@@ -1,7 +1,5 @@
 """Stacks and a gateway for the tests of the program."""
 
-import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +8,6 @@ import pytest
 import yaml
 
 from qwen_stack import config
-from qwen_stack.settings import GatewayTimeouts
-from qwen_stack.specs import gateway as specs
-from qwen_stack.specs import gateway_config
-from qwen_stack.specs.gateway_routes import Route, Upstream
 
 from . import gateway_site
 
@@ -52,7 +46,7 @@ def settings(local: dict[str, Any]) -> Any:
 
 @pytest.fixture
 def site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
-    with running(tmp_path, settings.gateway) as here:
+    with gateway_site.running(tmp_path, settings.gateway) as here:
         yield here
 
 
@@ -60,42 +54,8 @@ def site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
 def secure_site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
     """A gateway with a certificate."""
     gateway_site.write_certificate(tmp_path / "tls", "first")
-    with running(tmp_path, settings.gateway.model_copy(update={"tls_secret": "gateway-tls"})) as here:
+    with gateway_site.running(tmp_path, settings.gateway.model_copy(update={"tls_secret": "gateway-tls"})) as here:
         yield here
-
-
-@contextlib.contextmanager
-def running(tmp_path: Path, gateway: Any) -> Iterator[gateway_site.Site]:
-    here = gateway_site.Site(tmp_path)
-    route = Route(
-        (
-            Upstream("model-server", "tiny", "models.test", 2048),
-            Upstream("model-server-second", "tiny-second", "variant.test", 1024),
-        ),
-        upstream_port=here.model_port,
-        health_port=here.health_port,
-        api_port=here.api_port,
-        metrics_port=here.metrics_port,
-        admin_port=here.admin_port,
-        config_dir=str(tmp_path),
-        keys_dir=str(tmp_path),
-        tls_dir=str(tmp_path / "tls"),
-        dns=("127.0.0.1", here.dns_port),
-    )
-    gateway = gateway.model_copy(update={"timeouts": GatewayTimeouts(request_seconds=3)})
-    for name, text in gateway_config.files(gateway, route).items():
-        (tmp_path / name).write_text(text)
-    here.write_keys({"default": gateway_site.KEY, "second": gateway_site.KEY[::-1]})
-    here.start(sys.executable, str(gateway_site.FAKES / "dns_server.py"), str(here.dns_port), str(tmp_path))
-    here.start(*specs.command(gateway, str(tmp_path)))
-    try:
-        gateway_site.eventually(lambda: gateway_site.accepts("127.0.0.1", here.api_port))
-        yield here
-    finally:
-        for process in reversed(here.running):
-            process.terminate()
-        for process in here.running:
-            process.wait(timeout=60)
 
 
 @pytest.fixture

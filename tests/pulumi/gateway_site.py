@@ -16,7 +16,10 @@ from typing import Any
 
 import pytest
 
+from qwen_stack.settings import GatewayTimeouts
 from qwen_stack.specs import gateway as specs
+from qwen_stack.specs import gateway_config
+from qwen_stack.specs.gateway_routes import Route, Upstream
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -172,3 +175,38 @@ def write_certificate(folder: Path, name: str) -> None:
     for file in ("tls.crt", "tls.key"):
         if not (folder / file).is_symlink():
             (folder / file).symlink_to(f"..data/{file}")
+
+
+@contextlib.contextmanager
+def running(tmp_path: Path, gateway: Any, **ports: int) -> Iterator[Site]:
+    """A gateway with two models and two keys, whose site has these ports."""
+    here = Site(tmp_path, **ports)
+    route = Route(
+        (
+            Upstream("model-server", "tiny", "models.test", 2048),
+            Upstream("model-server-second", "tiny-second", "variant.test", 1024),
+        ),
+        upstream_port=here.model_port,
+        health_port=here.health_port,
+        api_port=here.api_port,
+        metrics_port=here.metrics_port,
+        admin_port=here.admin_port,
+        config_dir=str(tmp_path),
+        keys_dir=str(tmp_path),
+        tls_dir=str(tmp_path / "tls"),
+        dns=("127.0.0.1", here.dns_port),
+    )
+    gateway = gateway.model_copy(update={"timeouts": GatewayTimeouts(request_seconds=3)})
+    for name, text in gateway_config.files(gateway, route).items():
+        (tmp_path / name).write_text(text)
+    here.write_keys({"default": KEY, "second": KEY[::-1]})
+    here.start(sys.executable, str(FAKES / "dns_server.py"), str(here.dns_port), str(tmp_path))
+    here.start(*specs.command(gateway, str(tmp_path)))
+    try:
+        eventually(lambda: accepts("127.0.0.1", here.api_port))
+        yield here
+    finally:
+        for process in reversed(here.running):
+            process.terminate()
+        for process in here.running:
+            process.wait(timeout=60)
