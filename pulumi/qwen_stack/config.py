@@ -81,7 +81,7 @@ def parse(raw: Mapping[str, Any]) -> Settings:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         raise ConfigError([_from_pydantic(dict(e), raw) for e in error.errors()]) from None
-    settings = _with_room_for_a_context(settings)
+    settings = _with_time_for_an_answer(_with_room_for_a_context(settings))
     problems = rules.problems(settings)
     if problems:
         raise ConfigError(problems)
@@ -96,6 +96,18 @@ def _with_room_for_a_context(settings: Settings) -> Settings:
     wanted = BYTES_PER_TOKEN * max(model.max_model_len for model in settings.models)
     accepted = min(max(wanted, gateway.max_body_bytes), LARGEST_BODY)
     return settings.model_copy(update={"gateway": gateway.model_copy(update={"max_body_bytes": accepted})})
+
+
+def _with_time_for_an_answer(settings: Settings) -> Settings:
+    """Settings whose gateway waits for an answer as long as its model server does, unless the stack says otherwise."""
+    gateway, timeouts = settings.gateway, settings.gateway.timeouts
+    longest = max(model.drain_seconds for model in settings.models)
+    if "server_seconds" not in timeouts.model_fields_set:
+        timeouts = timeouts.model_copy(update={"server_seconds": max(longest, timeouts.server_seconds)})
+    changes: dict[str, Any] = {"timeouts": timeouts}
+    if "drain_seconds" not in gateway.model_fields_set:
+        changes["drain_seconds"] = max(longest, gateway.drain_seconds)
+    return settings.model_copy(update={"gateway": gateway.model_copy(update=changes)})
 
 
 def _completed(entry: Any, position: int) -> Any:

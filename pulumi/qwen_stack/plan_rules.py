@@ -91,6 +91,17 @@ def all_replicas_of_the_plan(model: Model, plan: Document) -> Iterator[Problem]:
         )
 
 
+def time_for_the_longest_answer(model: Model, plan: Document) -> Iterator[Problem]:
+    if model.drain_seconds < plan.pods.longest_answer_seconds:
+        yield _contradiction(
+            "drainSeconds",
+            f"{model.drain_seconds} s",
+            f"answers of up to {plan.pods.longest_answer_seconds} s",
+            "the time of the longest answer, or each change cuts it off",
+            "remove drainSeconds, or plan with a shorter --longest-answer",
+        )
+
+
 def _contradiction(key: str, value: object, planned: object, needed: str, remedy: str) -> Problem:
     return Problem((key, "plan"), f"{value} and a plan for {planned}", needed, remedy)
 
@@ -104,6 +115,7 @@ RULES: tuple[Rule, ...] = (
     same_gpus_per_replica,
     same_nodes_per_replica,
     all_replicas_of_the_plan,
+    time_for_the_longest_answer,
 )
 
 

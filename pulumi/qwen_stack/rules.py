@@ -66,6 +66,24 @@ def node_ports_differ(settings: Settings) -> Iterator[Problem]:
         yield Problem(keys, f"{port} in each", "a node port of its own for each service", "change all but one of them")
 
 
+def the_gateway_is_as_patient_as_its_models(settings: Settings) -> Iterator[Problem]:
+    """An answer ends with the less patient of the two: its model server, or the gateway that it goes through."""
+    gateway = settings.gateway
+    given = {
+        "gateway.drainSeconds": gateway.drain_seconds,
+        "gateway.timeouts.serverSeconds": gateway.timeouts.server_seconds,
+    }
+    for position, model in enumerate(settings.models):
+        for key, seconds in given.items():
+            if seconds < model.drain_seconds:
+                yield Problem(
+                    (key, f"models[{position}].drainSeconds"),
+                    f"{seconds} s, and {model.drain_seconds} s for the answers of {model.served_name}",
+                    "at least as long as the longest answer",
+                    f"pulumi config rm --path {key}",
+                )
+
+
 def api_keys_are_strong(settings: Settings) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     for name, secret in settings.api_keys.items():
@@ -151,6 +169,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     names_differ,
     weights_are_shared_by_variants,
     pods_of_different_sizes_have_different_hosts,
+    the_gateway_is_as_patient_as_its_models,
     api_keys_are_strong,
 )
 

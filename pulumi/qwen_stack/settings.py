@@ -168,8 +168,11 @@ class GatewayTimeouts(Section):
     """Time to connect to a model server."""
     request_seconds: int = Field(default=30, ge=1)
     """Time for a request to arrive."""
-    server_seconds: int = Field(default=600, ge=1)
-    """Longest silence of a model server, not the longest answer: every streamed token starts it anew."""
+    server_seconds: Annotated[int, _filled("the longest drainSeconds of models, at least {}")] = Field(
+        default=600, ge=1
+    )
+    """Longest silence of a model server. A streamed token ends it; an answer that is not streamed is silent until it is
+    whole."""
 
 
 class Gateway(Section):
@@ -190,7 +193,7 @@ class Gateway(Section):
     """Connections of one gateway."""
     threads: int = Field(default=2, ge=1, le=64)
     """Threads of one gateway."""
-    drain_seconds: int = Field(default=300, ge=1)
+    drain_seconds: Annotated[int, _filled("the longest drainSeconds of models, at least {}")] = Field(default=300, ge=1)
     """Time for streams to end when a gateway stops."""
 
 

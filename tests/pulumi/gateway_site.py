@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from qwen_stack.settings import GatewayTimeouts
 from qwen_stack.specs import gateway as specs
 from qwen_stack.specs import gateway_config
 from qwen_stack.specs.gateway_routes import Route, Upstream
@@ -196,7 +195,7 @@ def running(tmp_path: Path, gateway: Any, **ports: int) -> Iterator[Site]:
         tls_dir=str(tmp_path / "tls"),
         dns=("127.0.0.1", here.dns_port),
     )
-    gateway = gateway.model_copy(update={"timeouts": GatewayTimeouts(request_seconds=3)})
+    gateway = gateway.model_copy(update={"timeouts": gateway.timeouts.model_copy(update={"request_seconds": 3})})
     for name, text in gateway_config.files(gateway, route).items():
         (tmp_path / name).write_text(text)
     here.write_keys({"default": KEY, "second": KEY[::-1]})

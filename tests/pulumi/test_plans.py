@@ -60,9 +60,9 @@ def test_another_plan_is_another_object_so_that_old_pods_keep_theirs(example: Va
 
 
 def test_the_stack_may_say_otherwise_where_the_plan_allows_it(example: Values) -> None:
-    changes = {"maxModelLen": 65536, "extraArgs": ["--seed=1"], "memoryLimit": "200Gi", "drainSeconds": 60}
+    changes = {"maxModelLen": 65536, "extraArgs": ["--seed=1"], "memoryLimit": "200Gi", "drainSeconds": 7200}
     [model] = config.parse(with_entry(example, **changes)).models
-    assert (model.max_model_len, model.memory_limit, model.drain_seconds) == (65536, "200Gi", 60)
+    assert (model.max_model_len, model.memory_limit, model.drain_seconds) == (65536, "200Gi", 7200)
     arguments = model_server.arguments(model)
     assert arguments[arguments.index("--max-model-len") + 1] == "65536"
     assert arguments[arguments.index("--") + 1 :] == ["--seed=1"]
@@ -81,6 +81,7 @@ def test_a_replica_whose_gpus_stay_free_is_said_by_name(example: Values) -> None
         ({"dtype": "float32"}, ("dtype", "plan")),
         ({"engine": "transformers"}, ("engine", "plan")),
         ({"replicas": 8}, ("replicas", "spareReplicas", "plan")),
+        ({"drainSeconds": 4000}, ("drainSeconds", "plan")),
         ({"spareReplicas": 2}, ("replicas", "spareReplicas", "plan")),
         ({"extraArgs": ["--tensor-parallel-size", "4"]}, ("extraArgs", "plan")),
         ({"extraArgs": ["-tp", "4", "-pp", "2"]}, ("extraArgs", "plan")),

@@ -61,6 +61,22 @@ def test_a_plan_that_fits_has_the_promised_surface(run: Run) -> None:
     assert document["kubernetes"]["spare_nodes_for_max_surge"] == 1
 
 
+def test_a_change_waits_for_the_longest_answer_at_the_slowest_speed_that_was_predicted(run: Run) -> None:
+    plans = [json.loads(run(*FLAGSHIP, *answer, "--json")[1]) for answer in ((), ("--longest-answer", 32768))]
+    for document, tokens in zip(plans, (65_536, 32_768), strict=True):
+        slowest_s = max(row["inter_token_s"] for row in document["predicted"])
+        assert document["wishes"]["longest_answer_tokens"] == tokens
+        assert document["kubernetes"]["longest_answer_seconds"] > 1.2 * tokens * slowest_s
+        assert document["kubernetes"]["drain_seconds"] >= document["kubernetes"]["longest_answer_seconds"]
+    assert plans[1]["kubernetes"]["drain_seconds"] < plans[0]["kubernetes"]["drain_seconds"]
+
+
+def test_an_answer_is_never_longer_than_the_context(run: Run) -> None:
+    document = json.loads(run(*FLAGSHIP, "--context", 8192, "--json")[1])
+    assert document["wishes"]["longest_answer_tokens"] == 8192
+    assert run(*FLAGSHIP, "--context", 8192, "--longest-answer", 8193)[0] == 2
+
+
 def test_a_plan_that_does_not_fit_exits_with_3_and_names_what_does(run: Run) -> None:
     code, out, err = run(*TOO_LARGE, "--json")
     document = json.loads(out)

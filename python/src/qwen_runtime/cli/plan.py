@@ -39,6 +39,12 @@ def add_to(commands: Commands) -> None:
     plan.add_argument("--context", type=positive, metavar="TOKENS", help="longest prompt plus answer (default: 65536)")
     plan.add_argument("--input-tokens", type=positive, metavar="N", help="length of a usual prompt (default: 1000)")
     plan.add_argument("--output-tokens", type=positive, metavar="N", help="length of a usual answer (default: 1000)")
+    plan.add_argument(
+        "--longest-answer",
+        type=positive,
+        metavar="TOKENS",
+        help="longest answer that a rollout may not cut (default: 65536, or the context)",
+    )
     plan.add_argument("--concurrency", type=positive, default=16, metavar="N", help="requests in flight at the site")
     plan.add_argument("--target-tokens-per-s-per-gpu", type=above_zero, default=300.0, metavar="R")
     plan.add_argument(
@@ -93,6 +99,7 @@ def run(options: Options) -> None:
         context_tokens=options.context,
         input_tokens=options.input_tokens,
         output_tokens=options.output_tokens,
+        longest_answer_tokens=options.longest_answer,
         concurrency=options.concurrency,
         tokens_per_s_per_gpu=options.target_tokens_per_s_per_gpu,
         latency_s=options.target_latency_ms / 1000,

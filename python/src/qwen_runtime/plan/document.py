@@ -45,7 +45,7 @@ def build(plan: Plan) -> dict[str, Any]:
             "nodes": request.site.nodes,
             "memory_bytes_per_gpu": request.gpu.usable_bytes,
         },
-        "wishes": asdict(request.wishes),
+        "wishes": {**asdict(request.wishes), "longest_answer_tokens": request.wishes.uncut_tokens},
         "parameters": shape.parameters,
         "active_parameters": shape.active_parameters,
         "weights_bytes": shape.size_bytes,

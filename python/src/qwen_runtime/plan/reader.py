@@ -25,6 +25,8 @@ class Pods:
     memory_request: str
     memory_limit: str
     shared_memory: str
+    longest_answer_seconds: int
+    """Time that the longest answer takes; 0 where no speed is predicted."""
     drain_seconds: int
     startup_seconds: int
     missing_gpus_for_surge: int
@@ -116,6 +118,7 @@ def _pods(requests: Mapping[str, Any]) -> Pods:
         memory_request=str(requests["memory_request"]),
         memory_limit=str(requests["memory_limit"]),
         shared_memory=str(requests["shared_memory"]),
+        longest_answer_seconds=int(requests["longest_answer_seconds"]),
         drain_seconds=int(requests["drain_seconds"]),
         startup_seconds=int(requests["startup_seconds"]),
         missing_gpus_for_surge=int(requests["spare_gpus_for_max_surge"]),

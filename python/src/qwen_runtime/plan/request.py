@@ -16,6 +16,8 @@ from qwen_runtime.units import GIB
 DEFAULT_CONTEXT_TOKENS = 65536
 USUAL_TOKENS = 1000
 """Default length of a prompt and of an answer. A context that is too short for both has half of it for each."""
+LONGEST_ANSWER_TOKENS = 65536
+"""Longest answer that Qwen advises to allow (https://huggingface.co/Qwen/Qwen3-Coder-480B-A35B-Instruct)."""
 LARGEST_SITE = 4096
 """Most GPUs of a site: larger numbers are more likely a slip than a site."""
 
@@ -27,11 +29,18 @@ class Wishes:
     input_tokens: int = USUAL_TOKENS
     """Tokens of the prompt of a usual request."""
     output_tokens: int = USUAL_TOKENS
+    longest_answer_tokens: int | None = None
+    """Longest answer that a rollout may not cut; None for the one that Qwen advises."""
     concurrency: int = 16
     """Requests in flight at the whole site."""
     tokens_per_s_per_gpu: float = 300.0
     latency_s: float = 0.5
     """Time between a request and its first token."""
+
+    @property
+    def uncut_tokens(self) -> int:
+        """Longest answer that a rollout may not cut; the context bounds every answer."""
+        return min(self.longest_answer_tokens or LONGEST_ANSWER_TOKENS, self.context_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,12 @@ class Request:
             "--engine": self.engine,
             "--gpu-memory-utilization": self.utilization,
         }
-        chosen = {"--memory-gib": self.memory_gib, "--spare": self.spare or None, "--layout": self.layout}
+        chosen = {
+            "--longest-answer": w.longest_answer_tokens and w.uncut_tokens,
+            "--memory-gib": self.memory_gib,
+            "--spare": self.spare or None,
+            "--layout": self.layout,
+        }
         values |= {flag: value for flag, value in chosen.items() if value is not None}
         return [word for flag, value in values.items() for word in (flag, _text(value))]
 
@@ -93,6 +107,7 @@ def make(
     context_tokens: int | None = None,
     input_tokens: int | None = None,
     output_tokens: int | None = None,
+    longest_answer_tokens: int | None = None,
     concurrency: int = 16,
     tokens_per_s_per_gpu: float = 300.0,
     latency_s: float = 0.5,
@@ -125,6 +140,12 @@ def make(
             f"at most {shape.context_tokens} tokens, the longest context of {shape.name}",
             "Lower it, or plan a model with a longer context.",
         )
+    if longest_answer_tokens is not None and longest_answer_tokens > context:
+        raise UsageError(
+            f"--longest-answer {longest_answer_tokens}",
+            f"at most the context, {context} tokens, which holds prompt and answer",
+            "Lower it, or raise --context.",
+        )
     usual = min(USUAL_TOKENS, max(1, context // 2))
     prompt, answer = (usual if tokens is None else tokens for tokens in (input_tokens, output_tokens))
     if prompt + answer > context:
@@ -133,7 +154,7 @@ def make(
             f"together at most the context, {context} tokens",
             "Lower them, or raise --context.",
         )
-    wishes = Wishes(context, prompt, answer, concurrency, tokens_per_s_per_gpu, latency_s)
+    wishes = Wishes(context, prompt, answer, longest_answer_tokens, concurrency, tokens_per_s_per_gpu, latency_s)
     request = Request(model, shape, chosen, site, wishes, engine, utilization, memory_gib, spare)
     return replace(request, layout=_layout(request, layout)) if layout else request
 

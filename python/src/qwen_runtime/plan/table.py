@@ -75,8 +75,10 @@ def _kubernetes(document: dict[str, Any]) -> Iterator[str]:
         f"pod        {gpus}, {pod['cpu_request']} cores, {pod['memory_request']} to {pod['memory_limit']} of "
         f"memory, {pod['shared_memory']} of /dev/shm"
     )
+    tokens = document["wishes"]["longest_answer_tokens"]
     yield (
-        f"times      {pod['drain_seconds']} s drain, {pod['termination_grace_period_seconds']} s grace, "
+        f"times      {pod['longest_answer_seconds']} s for an answer of {tokens:,} tokens, "
+        f"{pod['drain_seconds']} s drain, {pod['termination_grace_period_seconds']} s grace, "
         f"{pod['startup_seconds']} s to start"
     )
     yield f"host       {gib(host['memory_bytes'])} of memory, {host['disk_bytes'] / GIGA:.0f} GB for two revisions"
