@@ -10,6 +10,7 @@ from pathlib import Path
 from qwen_runtime.cli.common import Commands, Options, above_zero, add, natural, number, positive
 from qwen_runtime.engine.registry import ENGINES, SERVES_BY_DEFAULT
 from qwen_runtime.errors import PlanError, UsageError
+from qwen_runtime.plan.workload import PROFILES, USUAL_PROFILE
 from qwen_runtime.units import GIGA, TERA, gib
 
 
@@ -29,7 +30,18 @@ def add_to(commands: Commands) -> None:
     plan.add_argument(
         "--gpus-per-node", type=positive, metavar="N", help="GPUs in each host, joined by their fast link"
     )
-    plan.add_argument("--nodes", type=positive, default=1, metavar="N", help="hosts (default: %(default)s)")
+    plan.add_argument("--nodes", type=positive, metavar="N", help="hosts (default: 1, or those that --developers need)")
+    plan.add_argument(
+        "--developers", type=positive, metavar="N", help="size the hosts for the busy hour of so many people"
+    )
+    plan.add_argument(
+        "--profile", choices=list(PROFILES), help=f"what they send, with published figures (default: {USUAL_PROFILE})"
+    )
+    plan.add_argument("--turns-per-hour", type=above_zero, metavar="R", help="requests of one of them in that hour")
+    plan.add_argument("--wait-s", type=above_zero, metavar="S", help="from an answer to the next turn: tools, people")
+    plan.add_argument(
+        "--cached-share", type=part, metavar="SHARE", help="of a prompt, what the prefix cache has (default: 0)"
+    )
     plan.add_argument(
         "--spare", type=natural, default=0, metavar="N", help="of these hosts, how many are kept free (default: 0)"
     )
@@ -45,10 +57,10 @@ def add_to(commands: Commands) -> None:
         metavar="TOKENS",
         help="longest answer that a rollout may not cut (default: 65536, or the context)",
     )
-    plan.add_argument("--concurrency", type=positive, default=16, metavar="N", help="requests in flight at the site")
-    plan.add_argument("--target-tokens-per-s-per-gpu", type=above_zero, default=300.0, metavar="R")
+    plan.add_argument("--concurrency", type=positive, metavar="N", help="requests in flight at the site (default: 16)")
+    plan.add_argument("--target-tokens-per-s-per-gpu", type=above_zero, metavar="R", help="(default: 300)")
     plan.add_argument(
-        "--target-latency-ms", type=above_zero, default=500.0, metavar="MS", help="time to the first token"
+        "--target-latency-ms", type=above_zero, metavar="MS", help="time to the first token (default: 500)"
     )
     plan.add_argument(
         "--memory-gib", type=above_zero, metavar="GIB", help="usable memory of a GPU, if not the catalogue's"
@@ -73,6 +85,13 @@ def share(text: str) -> float:
     return value
 
 
+def part(text: str) -> float:
+    value = number(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share; give 0 or a number between 0 and 1")
+    return value
+
+
 def run(options: Options) -> None:
     if options.list_gpus:
         _list_gpus(options)
@@ -88,7 +107,7 @@ def run(options: Options) -> None:
             "Add them; `qwen-runtime models` and --list-gpus name those that are known.",
         )
     from qwen_runtime import plan
-    from qwen_runtime.plan import table
+    from qwen_runtime.plan import people, table
 
     request = plan.make(
         model=options.model,
@@ -102,14 +121,20 @@ def run(options: Options) -> None:
         longest_answer_tokens=options.longest_answer,
         concurrency=options.concurrency,
         tokens_per_s_per_gpu=options.target_tokens_per_s_per_gpu,
-        latency_s=options.target_latency_ms / 1000,
+        latency_s=options.target_latency_ms / 1000 if options.target_latency_ms else None,
         engine=options.engine,
         utilization=options.gpu_memory_utilization,
         memory_gib=options.memory_gib,
         spare=options.spare,
         layout=options.layout,
+        cached_share=options.cached_share,
+        developers=options.developers,
+        profile=options.profile,
+        turns_per_hour=options.turns_per_hour,
+        wait_s=options.wait_s,
     )
-    document = plan.build(plan.plan(request))
+    sized = people.size(request, options.nodes) if request.workload else None
+    document = plan.build(plan.plan(sized.request if sized else request), sized)
     print(plan.dumps(document) if options.json else table.render(document))
     if not document["fits"]:
         raise PlanError(**document["problem"])

@@ -10,8 +10,9 @@ from typing import Any
 
 from qwen_runtime.engine.registry import ENGINES
 from qwen_runtime.errors import one_line
-from qwen_runtime.plan import kubernetes, nearest, planner
+from qwen_runtime.plan import kubernetes, nearest, planner, team
 from qwen_runtime.plan.nearest import Alternative
+from qwen_runtime.plan.people import Sized
 from qwen_runtime.plan.planner import Candidate, Plan
 from qwen_runtime.plan.request import USUAL_TOKENS
 from qwen_runtime.plan.roofline import Prediction
@@ -24,9 +25,12 @@ FORMAT = 1
 SEQUENCE_LENGTHS = (8192, 32768, 131072)
 
 
-def build(plan: Plan) -> dict[str, Any]:
-    """The whole document of a plan. Where the plan does not fit, `layout` and `memory` are those of the nearest miss,
-    and the keys that only a plan that fits has are empty."""
+def build(plan: Plan, sized: Sized | None = None) -> dict[str, Any]:
+    """The whole document of a plan; `sized` is the team that its hosts are for.
+
+    Where the plan does not fit, `layout` and `memory` are those of the nearest miss, and the keys that only a plan that
+    fits has are empty.
+    """
     request = plan.request
     shape = request.shape
     others = [] if plan.fits else nearest.alternatives(request)
@@ -37,7 +41,7 @@ def build(plan: Plan) -> dict[str, Any]:
         "reason": one_line(error.found, error.needed, error.remedy) if error else summary(plan),
         "command": shlex.join(["qwen-runtime", "plan", *request.command(), "--json"]),
         "problem": {"found": error.found, "needed": error.needed, "remedy": error.remedy} if error else None,
-        "warnings": warnings(plan),
+        "warnings": warnings(plan, sized),
         "model": {"name": shape.name, "family": shape.family, "context_tokens": shape.context_tokens},
         "hardware": {
             "gpu": request.gpu.name,
@@ -46,6 +50,7 @@ def build(plan: Plan) -> dict[str, Any]:
             "memory_bytes_per_gpu": request.gpu.usable_bytes,
         },
         "wishes": {**asdict(request.wishes), "longest_answer_tokens": request.wishes.uncut_tokens},
+        "workload": team.build(sized) if sized else None,
         "parameters": shape.parameters,
         "active_parameters": shape.active_parameters,
         "weights_bytes": shape.size_bytes,
@@ -178,11 +183,12 @@ def _layout_reason(plan: Plan) -> str:
     return f"of {len(fitting)} that fit, the fewest hosts in one engine, among the fastest, the most KV cache: {rates}"
 
 
-def warnings(plan: Plan) -> list[str]:
+def warnings(plan: Plan, sized: Sized | None = None) -> list[str]:
     """Facts that an operator should know before ordering or deploying."""
     if not plan.fits:
         return []
-    return [*plan.request.shape.remarks, *_of_the_wishes(plan), *_of_the_hardware(plan)]
+    team_waits = [sized.why] if sized and not sized.holds else []
+    return [*team_waits, *plan.request.shape.remarks, *_of_the_wishes(plan), *_of_the_hardware(plan)]
 
 
 def _of_the_wishes(plan: Plan) -> Iterator[str]:
@@ -197,7 +203,8 @@ def _of_the_wishes(plan: Plan) -> Iterator[str]:
     if wishes.input_tokens == wishes.output_tokens == USUAL_TOKENS:
         yield (
             f"planned for {count(USUAL_TOKENS)} tokens in and {count(USUAL_TOKENS)} out, which are the defaults. "
-            "Coding agents send tens of thousands and get some hundreds: give --input-tokens and --output-tokens"
+            "Coding agents send tens of thousands and get some hundreds: give --developers, or --input-tokens and "
+            "--output-tokens"
         )
     held = plan.sequences_per_engine * plan.best.layout.replicas
     if wishes.concurrency > held:

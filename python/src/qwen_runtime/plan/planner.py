@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from qwen_runtime.engine.record import Decision
 from qwen_runtime.engine.registry import ENGINES
-from qwen_runtime.plan.request import Request
+from qwen_runtime.plan.request import Request, Wishes
 from qwen_runtime.plan.roofline import Prediction, Roofline
 from qwen_runtime.sizing.gpus import Gpu
 from qwen_runtime.sizing.layout import Layout, Site, candidates, misfit
@@ -82,10 +82,15 @@ def plan(request: Request) -> Plan:
     if reason := ENGINES[request.engine].planned.unpredicted:
         return replace(fitting, target=Target(False, None, reason))
     capacity = fitting.sequences_per_engine
-    roofline = _roofline(request, best.layout, request.engine)
+    speed = roofline(request, best.layout, request.engine)
     most = capacity * best.layout.replicas
-    predicted = _predict(roofline, request, most, capacity)
-    return replace(fitting, predicted=predicted, target=_target(roofline, request, most, capacity))
+    predicted = _predicted(speed, request.wishes, most, capacity)
+    return replace(fitting, predicted=predicted, target=_target(speed, request, most, capacity))
+
+
+def choose(request: Request) -> Candidate | None:
+    """The best layout alone, without arguments and predictions; None where nothing fits."""
+    return _best(request, tuple(consider(request, request.engine)))
 
 
 def consider(request: Request, engine: str) -> Iterator[Candidate]:
@@ -135,15 +140,12 @@ def _rates(request: Request, layout: Layout, memory: Memory, engine: str) -> tup
     """Tokens per second at the wished concurrency, and for one user alone."""
     wishes = request.wishes
     capacity = sequences(request, memory) * layout.attention_groups
-    roofline = _roofline(request, layout, engine)
-    together, alone = (
-        roofline.predict(users, wishes.input_tokens, wishes.output_tokens, capacity).output_tokens_per_s
-        for users in (wishes.concurrency, 1)
-    )
+    speed = roofline(request, layout, engine)
+    together, alone = (predict(speed, wishes, users, capacity).output_tokens_per_s for users in (wishes.concurrency, 1))
     return together, alone
 
 
-def _roofline(request: Request, layout: Layout, engine: str) -> Roofline:
+def roofline(request: Request, layout: Layout, engine: str) -> Roofline:
     return Roofline(request.shape, request.gpu, layout, stages_overlap=ENGINES[engine].planned.stages_overlap)
 
 
@@ -210,19 +212,22 @@ def decision(request: Request, candidate: Candidate) -> Decision:
     )
 
 
-def _predict(roofline: Roofline, request: Request, most: int, capacity: int) -> tuple[Prediction, ...]:
-    wishes = request.wishes
+def predict(speed: Roofline, wishes: Wishes, concurrency: int, capacity: int) -> Prediction:
+    return speed.predict(concurrency, wishes.input_tokens, wishes.output_tokens, capacity, wishes.cached_tokens)
+
+
+def _predicted(speed: Roofline, wishes: Wishes, most: int, capacity: int) -> tuple[Prediction, ...]:
     concurrencies = sorted({wishes.concurrency, *(c for c in CONCURRENCIES if c <= most)})
-    return tuple(roofline.predict(c, wishes.input_tokens, wishes.output_tokens, capacity) for c in concurrencies)
+    return tuple(predict(speed, wishes, c, capacity) for c in concurrencies)
 
 
-def _target(roofline: Roofline, request: Request, most: int, capacity: int) -> Target:
+def _target(speed: Roofline, request: Request, most: int, capacity: int) -> Target:
     """The verdict on both targets. Rate and latency grow with the requests in flight: bisect for the rate, then look
     at the latency."""
     wishes = request.wishes
 
     def at(concurrency: int) -> Prediction:
-        return roofline.predict(concurrency, wishes.input_tokens, wishes.output_tokens, capacity)
+        return predict(speed, wishes, concurrency, capacity)
 
     low, high = 1, most
     rate = f"{wishes.tokens_per_s_per_gpu:g} tokens/s a GPU"

@@ -135,9 +135,12 @@ class Roofline:
         launch_s = self._launch_s() if prompt_tokens else 0.0
         return self._overhead_s() + max(memory_s, compute_s, launch_s) + self._communication_s(tokens / groups)
 
-    def prefill_s(self, prompt_tokens: int, decoding: float = 0, context_tokens: float = 0) -> float:
-        """Time for a prompt, in the pieces in which the engine takes it, beside the requests that are decoding."""
-        total, done = 0.0, 0
+    def prefill_s(
+        self, prompt_tokens: int, decoding: float = 0, context_tokens: float = 0, cached_tokens: int = 0
+    ) -> float:
+        """Time for a prompt, in the pieces in which the engine takes it, beside the requests that are decoding. Its
+        first `cached_tokens` are in the KV cache: they are looked at, not computed."""
+        total, done = 0.0, min(cached_tokens, prompt_tokens - 1)  # the last token is always computed
         while done < prompt_tokens:
             piece = min(BATCHED_TOKENS, prompt_tokens - done)
             total += self.step_s(decoding, context_tokens, piece, done + piece / 2)
@@ -177,16 +180,19 @@ class Roofline:
         moved = 2 * self._shape.layers * tokens * self._shape.hidden * BF16_BYTES * 2 * (ranks - 1) / ranks
         return moved / (self._gpu.link_bytes_per_s * LINK_SHARE)
 
-    def predict(self, concurrency: float, input_tokens: int, output_tokens: int, capacity: int) -> Prediction:
-        """Predicts a closed loop of `concurrency` users at the site; one engine can hold `capacity` requests."""
+    def predict(
+        self, concurrency: float, input_tokens: int, output_tokens: int, capacity: int, cached_tokens: int = 0
+    ) -> Prediction:
+        """Predicts a closed loop of `concurrency` users at the site; one engine can hold `capacity` requests. The first
+        `cached_tokens` of each prompt are in the prefix cache."""
         layout = self._layout
         users = max(1.0, concurrency / layout.replicas)
         running = min(users, max(1, capacity))
         batch = max(1.0, running / self._batches)
         context = input_tokens + output_tokens / 2
         decode_s = self.step_s(batch, context)
-        inter_token_s = self._inter_token_s(decode_s, batch, context, input_tokens, output_tokens)
-        ttft_s = self._efficiency.request_s + self.prefill_s(input_tokens, batch - 1, context)
+        inter_token_s = self._inter_token_s(decode_s, batch, context, input_tokens, output_tokens, cached_tokens)
+        ttft_s = self._efficiency.request_s + self.prefill_s(input_tokens, batch - 1, context, cached_tokens)
         ttft_s += decode_s / 2 if running > 1 else 0.0
         per_engine = running * output_tokens / (ttft_s + (output_tokens - 1) * inter_token_s)
         ttft_s += (users - running) * output_tokens / per_engine
@@ -200,13 +206,16 @@ class Roofline:
             inter_token_s=inter_token_s,
         )
 
-    def _inter_token_s(self, decode_s: float, batch: float, context: float, prompt: int, output: int) -> float:
+    def _inter_token_s(
+        self, decode_s: float, batch: float, context: float, prompt: int, output: int, cached: int
+    ) -> float:
         """Time between two tokens. For each token that it gives, an engine takes in prompt / output tokens of the next
-        request."""
+        request, as far as they are not cached."""
         arriving = (batch - 1) / output  # prompts for each decode step
-        prompt_tokens = arriving * prompt
+        fresh = max(1, prompt - cached)
+        prompt_tokens = arriving * fresh
         shared = max(min(arriving, 1.0), prompt_tokens / BATCHED_TOKENS)  # steps with prompts in them
         if shared == 0:
             return decode_s
-        mixed_s = self.step_s(batch, context, prompt_tokens / shared, min(prompt, BATCHED_TOKENS) / 2)
+        mixed_s = self.step_s(batch, context, prompt_tokens / shared, cached + min(fresh, BATCHED_TOKENS) / 2)
         return shared * mixed_s + max(0.0, 1 - shared) * decode_s

@@ -10,6 +10,8 @@ from qwen_runtime.units import GIGA, count, gib
 
 def render(document: dict[str, Any]) -> str:
     sections = [_head(document), _layout(document)]
+    if document.get("workload"):
+        sections.insert(1, _workload(document["workload"]))
     if document["fits"]:
         sections += [_choices(document), _predicted(document), _kubernetes(document), _launch(document)]
     sections.append(_refused(document))
@@ -29,6 +31,34 @@ def _head(document: dict[str, Any]) -> Iterator[str]:
     yield f"           {', '.join(parts)}"
     memory = gib(hardware["memory_bytes_per_gpu"])
     yield f"hardware   {hardware['nodes']} x {hardware['gpus_per_node']} {hardware['gpu']}, {memory} each"
+
+
+def _workload(workload: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"team       {workload['developers']} developers, profile {workload['profile']}: "
+        f"{workload['turns_per_hour']:g} turns an hour, {count(workload['input_tokens'])} tokens in (of which "
+        f"{workload['cached_share']:.0%} cached at best) and {count(workload['output_tokens'])} out, "
+        f"{workload['wait_s']:g} s between turns"
+    )
+    yield f"           {workload['why']}"
+    yield f"{'busy hour on':22} hosts   in flight   busiest   held   cached   first token   a turn   tokens/s   a user"
+    for row in (workload, *workload["others"]):
+        spare = f" + {row['nodes_spare']}" if row["nodes_spare"] else ""
+        yield f"{row['gpu']:22} {str(row['nodes'] - row['nodes_spare']) + spare:>5}   {_hour(row['busy_hour'])}"
+    yield from (f"{row['gpu']}: {row['why']}" for row in workload["others"])
+    yield from (f"{name}: {source}" for name, source in workload["sources"].items())
+
+
+def _hour(hour: dict[str, Any] | None) -> str:
+    if hour is None:
+        return "the model does not fit"
+    if hour["in_flight"] is None:
+        return "more requests arrive than are answered"
+    return (
+        f"{hour['in_flight']:9.1f} {hour['busiest']:9.0f} {hour['held']:6} {hour['cached_share']:8.0%} "
+        f"{hour['ttft_s'] * 1000:10.0f} ms {hour['turn_s']:6.1f} s {hour['output_tokens_per_s']:10.0f} "
+        f"{hour['output_tokens_per_s_per_user']:8.0f}"
+    )
 
 
 def _layout(document: dict[str, Any]) -> Iterator[str]:
@@ -56,7 +86,9 @@ def _choices(document: dict[str, Any]) -> Iterator[str]:
 
 def _predicted(document: dict[str, Any]) -> Iterator[str]:
     wishes = document["wishes"]
-    tokens = f"{wishes['input_tokens']} tokens in and {wishes['output_tokens']} out"
+    cached = wishes.get("cached_share") or 0
+    share = f" ({cached:.0%} of them cached)" if cached else ""
+    tokens = f"{wishes['input_tokens']} tokens in{share} and {wishes['output_tokens']} out"
     yield f"predicted for {tokens} (docs/planner.md says how far off)"
     if document["predicted"]:
         yield "in flight   tokens/s   a GPU   a user   first token   between tokens"
