@@ -41,6 +41,7 @@ CpuQuantity = Annotated[str, StringConstraints(pattern=r"^([0-9]+m|[0-9]+(\.[0-9
 MemoryQuantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti)$"), Field(examples=["2Gi"])]
 PrometheusDuration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(m|h|d|w|y)$"), Field(examples=["15d"])]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[a-z0-9]([-.a-z0-9]*[a-z0-9])?(:[0-9]{1,5})?$")]
 NodePort = Annotated[int, Field(ge=30000, le=32767)]
 # Names go into a header, a log line and a map file; keys are compared by digest, so they must be long to be strong.
 KeyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
@@ -181,6 +182,8 @@ class Gateway(Section):
     service: GatewayService = GatewayService()
     tls_secret: DnsName | None = None
     """Secret of type `kubernetes.io/tls` in the stack's namespace. Without one the gateway speaks HTTP."""
+    cors_origins: tuple[Origin, ...] = ()
+    """Origins whose pages may call the gateway from a browser, such as `https://chat.site.example`."""
     retries: int = Field(default=1, ge=0, le=3)
     """Further attempts on other replicas, before the first byte of an answer only. Each one lets a request that kills
     its engine kill another."""

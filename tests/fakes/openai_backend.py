@@ -90,6 +90,8 @@ class Api(BaseHTTPRequestHandler):
     def _json(self, answer: dict[str, object], status: int = 200) -> None:
         payload = json.dumps(answer).encode()
         self.send_response(status)
+        if "Origin" in self.headers:  # as vLLM does
+            self.send_header("Access-Control-Allow-Origin", "*")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()

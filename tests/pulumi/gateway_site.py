@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qwen_runtime.engine.registry import servers
 
 from qwen_stack.specs import gateway as specs
 from qwen_stack.specs import gateway_config
@@ -182,8 +183,8 @@ def running(tmp_path: Path, gateway: Any, **ports: int) -> Iterator[Site]:
     here = Site(tmp_path, **ports)
     route = Route(
         (
-            Upstream("model-server", "tiny", "models.test", 2048),
-            Upstream("model-server-second", "tiny-second", "variant.test", 1024),
+            Upstream("model-server", "tiny", "models.test", 2048, servers()["vllm"].PATHS),
+            Upstream("model-server-second", "tiny-second", "variant.test", 1024, servers()["transformers"].PATHS),
         ),
         upstream_port=here.model_port,
         health_port=here.health_port,

@@ -163,6 +163,12 @@ def test_a_body_that_fills_the_longest_context_is_accepted(local: Values, contex
     assert config.parse(values).gateway.max_body_bytes == accepted
 
 
+@pytest.mark.parametrize("origin", ["*", "https://chat.site.example/", "chat.site.example"])
+def test_what_is_no_origin_of_a_page_is_refused(local: Values, origin: str) -> None:
+    [problem] = refusal(changed(local, "gateway.corsOrigins", [origin]))
+    assert problem.keys == ("gateway.corsOrigins[0]",)
+
+
 def test_the_stack_may_say_how_large_a_body_is(local: Values) -> None:
     assert config.parse(changed(local, "gateway.maxBodyBytes", 8192)).gateway.max_body_bytes == 8192
 

@@ -142,13 +142,6 @@ def test_a_model_is_described_by_its_name(two_models: Site) -> None:
     assert two_models.ask("/v1/models/tiny", key=None).status == 401
 
 
-def test_a_path_that_is_not_served_is_refused_with_what_is(two_models: Site) -> None:
-    for path in ("/v1/responses", "/v1/messages", "/v1/embeddings", "/tokenize"):
-        message = two_models.ask(path, {}).json["error"]["message"]
-        assert CHAT in message, path
-        assert "tiny-second" in message, path
-
-
 def test_the_log_names_request_and_source_in_lines_that_always_parse(two_models: Site) -> None:
     ask = two_models.ask(CHAT, {})
     two_models.ask("/" + "%22" * 2000, key=None)

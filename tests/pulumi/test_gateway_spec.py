@@ -68,7 +68,7 @@ def test_retries_are_as_configured_within_a_budget_and_never_for_slow_answers(se
     limits = settings.gateway.model_copy(update={"retries": 2})
     config = gateway_config.config(limits, gateway_routes.route(settings))
     policies = list(values(config, "retry_policy"))
-    assert len(policies) == 2 * len(settings.models)
+    assert len(policies) == sum(len(upstream.paths) for upstream in gateway_routes.route(settings).upstreams)
     for policy in policies:
         assert policy["num_retries"] == 2
         assert policy["retriable_status_codes"] == [503]

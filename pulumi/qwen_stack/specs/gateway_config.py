@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from qwen_stack.settings import Gateway
-from qwen_stack.specs import envoy, gateway_tls
+from qwen_stack.specs import envoy, gateway_cors, gateway_tls
 from qwen_stack.specs.envoy import Part, error, http_filter, typed
 from qwen_stack.specs.gateway_routes import HEALTH, Route, own_answers, routes
 from qwen_stack.specs.gateway_upstreams import buffer_bytes, cluster
@@ -97,8 +97,9 @@ def api_listener(gateway: Gateway, to: Route) -> Part:
     virtual_host = {
         "name": API,
         "domains": ["*"],
-        "routes": routes(gateway, to),
+        "routes": gateway_cors.opened(gateway, routes(gateway, to), to.upstreams[0].server),
         "request_body_buffer_limit": buffer_bytes(gateway),
+        **gateway_cors.policy(gateway),
     }
     manager = _http(
         API,
@@ -129,6 +130,7 @@ def request_filters(gateway: Gateway, to: Route) -> list[Part]:
     """Steps of a request before it is forwarded: who asks, all of its body, and which model."""
     lua = "lua.v3.Lua"
     steps = [
+        *gateway_cors.filters(gateway),
         http_filter("keys", lua, default_source_code={"filename": f"{to.config_dir}/{KEYS_FILE}"}),
         http_filter("body", "buffer.v3.Buffer", max_request_bytes=gateway.max_body_bytes),
     ]

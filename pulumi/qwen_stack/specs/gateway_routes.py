@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from qwen_runtime.engine.registry import servers
+
 from qwen_stack.settings import Gateway, Settings
 from qwen_stack.specs import envoy, model_server
 from qwen_stack.specs.envoy import Part, answer, error, path, rewritten, with_status
@@ -17,7 +19,6 @@ KEYS_DIR = "/etc/gateway-keys"
 TLS_DIR = "/etc/gateway-tls"
 # How Envoy's log marks a request whose model server ended the connection, or sent what is no answer.
 NO_ANSWER = ("UC", "UR", "LR", "UPE")
-INFERENCE = ("/v1/chat/completions", "/v1/completions")
 MODELS = "/v1/models"
 HEALTH = "/health"
 # Draws by which a repetition looks for a replica that it has not been sent to. With two replicas each draw may hit the
@@ -33,6 +34,8 @@ class Upstream:
     served_as: str
     host: str
     max_model_len: int
+    paths: tuple[str, ...] = ("/v1/chat/completions", "/v1/completions")
+    """Paths that its engine answers by POST."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,13 @@ class Route:
 def route(settings: Settings) -> Route:
     return Route(
         tuple(
-            Upstream(model.server, model.served_name, f"{model.server}.{settings.service_domain}", model.max_model_len)
+            Upstream(
+                model.server,
+                model.served_name,
+                f"{model.server}.{settings.service_domain}",
+                model.max_model_len,
+                servers()[model.engine].PATHS,
+            )
             for model in settings.models
         )
     )
@@ -76,24 +85,34 @@ def model(upstream: Upstream) -> dict[str, object]:
 def routes(gateway: Gateway, to: Route) -> list[Part]:
     """All routes; the first that matches decides."""
     served = ", ".join(upstream.served_as for upstream in to.upstreams)
-    unknown = f"Unknown path. This endpoint has {', '.join((*INFERENCE, MODELS))} and {HEALTH}, and serves {served}."
+    paths = tuple(dict.fromkeys(where for upstream in to.upstreams for where in upstream.paths))
+    unknown = f"Unknown path. This endpoint has {', '.join((*paths, MODELS))} and {HEALTH}, and serves {served}."
     return [
         # The number of model servers is known to keys.lua alone, which answers before this where there is one.
         answer(path(HEALTH), 503),
-        *(part for where in INFERENCE for part in _inference(gateway, to, where)),
+        *(part for where in paths for part in _inference(gateway, to, where)),
         *_models(gateway, to, served),
         answer({"prefix": "/"}, 404, error(unknown, "invalid_request_error", "not_found")),
     ]
 
 
 def _inference(gateway: Gateway, to: Route, where: str) -> list[Part]:
-    by_name = [
-        {"match": {**path(where, "POST"), "dynamic_metadata": [_named(upstream)]}, "route": _forward(gateway, upstream)}
-        for upstream in to.upstreams[1:]
-    ]
-    first = {"match": path(where, "POST"), "route": _forward(gateway, to.upstreams[0])}
+    """One path: to the entry that the body names, else to the first. Not every engine has every path."""
+    first, *others = to.upstreams
     wrong_method = error("This path takes POST.", "invalid_request_error", "method_not_allowed")
-    return [*by_name, first, answer(path(where), 405, wrong_method, allow="POST")]
+    return [
+        *(_entry(gateway, upstream, where, dynamic_metadata=[_named(upstream)]) for upstream in others),
+        _entry(gateway, first, where),
+        answer(path(where), 405, wrong_method, allow="POST"),
+    ]
+
+
+def _entry(gateway: Gateway, upstream: Upstream, where: str, **match: object) -> Part:
+    asked = {**path(where, "POST"), **match}
+    if where in upstream.paths:
+        return {"match": asked, "route": _forward(gateway, upstream)}
+    absent = f"The engine of {upstream.served_as} has no {where}. It has {', '.join(upstream.paths)}."
+    return answer(asked, 404, error(absent, "invalid_request_error", "not_found"))
 
 
 def _models(gateway: Gateway, to: Route, served: str) -> list[Part]:

@@ -63,7 +63,10 @@ class Progress:
 
 
 class ServingEngine(Protocol):
-    """The half of an engine that `serve` runs: the functions that its module offers."""
+    """The half of an engine that `serve` runs: what its module offers."""
+
+    PATHS: tuple[str, ...]
+    """Paths by which it computes, each by POST."""
 
     def check_installed(self) -> str:
         """The engine's version; HostError where it is not installed."""

@@ -22,6 +22,16 @@ from qwen_runtime.sizing.memory import BATCHED_TOKENS
 from qwen_runtime.sizing.shape import Shape
 from qwen_runtime.units import GIB
 
+# Paths of a model that generates; vLLM has more, which change the server or serve other kinds of model.
+PATHS: tuple[str, ...] = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/tokenize",
+    "/detokenize",
+)
 PARALLEL_SIZES = (
     ("--tensor-parallel-size", "-tp"),
     ("--pipeline-parallel-size", "-pp"),
