@@ -33,6 +33,7 @@ LONGEST_LINES = {"tests/": 400, "": 300}
 LARGEST_BYTES = 1_000_000
 # Import direction inside the runtime package: a module imports from its own layer or a lower one.
 LAYERS = {"errors": 0, "names": 0, "units": 0, "engine": 2, "plan": 3, "serve": 4, "cli": 5, "demo": 5, "__main__": 6}
+LAYERS |= {"endpoint": 1, "bench": 4, "compare": 4, "evaluate": 4, "gate": 5}
 MIDDLE = 1
 PACKAGE_REGISTRIES = (
     "pypi" + ".org",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qwen_runtime.cli.common import Commands, Options, add, positive
+from qwen_runtime.cli.endpoint import add_endpoint, api_key
 from qwen_runtime.errors import Error, UsageError
 
 if TYPE_CHECKING:
@@ -20,14 +19,7 @@ HELP = "/new forgets the conversation, /quit or Ctrl-D ends it, Ctrl-C stops an 
 def add_to(commands: Commands) -> None:
     chat = add(commands, "chat", run, "talk to an endpoint; with a question, ask it and end")
     chat.add_argument("question", nargs="?", help="default: a conversation")
-    chat.add_argument(
-        "--endpoint",
-        default=os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:8080/v1"),
-        metavar="URL",
-        help="default: OPENAI_BASE_URL, or %(default)s",
-    )
-    chat.add_argument("--api-key-file", type=Path, metavar="FILE", help="default: the key in OPENAI_API_KEY")
-    chat.add_argument("--model", metavar="NAME", help="default: the first that the endpoint lists")
+    add_endpoint(chat)
     chat.add_argument("--system", metavar="TEXT", help="what the model is told before the conversation")
     chat.add_argument("--max-tokens", type=positive, metavar="N", help="length of an answer")
 
@@ -35,7 +27,7 @@ def add_to(commands: Commands) -> None:
 def run(options: Options) -> None:
     from qwen_runtime.demo.client import Client
 
-    client = Client(options.endpoint, _api_key(options.api_key_file))
+    client = Client(options.endpoint, api_key(options.api_key_file))
     model = options.model or _first(client.list_models(), options.endpoint)
     messages: list[Message] = [{"role": "system", "content": options.system}] if options.system else []
     if options.question:
@@ -83,17 +75,6 @@ def _answer(client: Client, model: str, messages: list[Message], max_tokens: int
             print(piece, end="", flush=True)
     print()
     return "".join(pieces)
-
-
-def _api_key(file: Path | None) -> str:
-    if file is None:
-        return os.environ.get("OPENAI_API_KEY", "")
-    try:
-        return file.read_text().strip()
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be read ({error.strerror})", "a file with an API key", "Correct it."
-        ) from error
 
 
 def _first(models: list[str], endpoint: str) -> str:
