@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sys
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
@@ -12,7 +14,12 @@ CACHE = Path(os.environ.get("QWEN_ONPREM_CACHE", "/var/cache/qwen-onprem"))
 STATE = Path("/var/lib/qwen-onprem")
 
 BIN = CACHE / "bin"
-CONTROLLER_ENV = CACHE / "controller"
+CONTROLLER_LOCKS = (REPO / "locks/controller.txt", REPO / "locks/uv.txt")
+CONTROLLER_DIGEST = hashlib.sha256(
+    b"".join(lock.read_bytes() for lock in CONTROLLER_LOCKS) + sys.version.encode()
+).hexdigest()
+# One for each state of the lock: another clone, or another branch, may be at work with another one.
+CONTROLLER_ENV = CACHE / f"controller-{CONTROLLER_DIGEST[:16]}"
 ENVOY = CACHE / "envoy"
 ENVOY_PROGRAM = ENVOY / "envoy/_bin/envoy"
 MIRROR_DATA = CACHE / "mirror"

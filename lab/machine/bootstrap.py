@@ -14,13 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lab.machine import services
-from lab.paths import BIN, CACHE, CONTROLLER_ENV, ENVOY, ENVOY_PROGRAM, REPO
+from lab.paths import BIN, CACHE, CONTROLLER_ENV, CONTROLLER_LOCKS, ENVOY, ENVOY_PROGRAM, REPO
 from lab.progress import APT_INSTALL, LAST_LINE
 from lab.shell import attempt, logged, output
 
-LOCK = REPO / "locks/controller.txt"
+LOCK, UV_LOCK = CONTROLLER_LOCKS
 PACKAGES = REPO / "lab/machine/packages.txt"
-UV_LOCK = REPO / "locks/uv.txt"
 ENVOY_LOCK = REPO / "locks/envoy.txt"
 
 
@@ -56,10 +55,8 @@ def packages(listed: Path = PACKAGES) -> str | None:
 
 @_alone()
 def environment() -> str | None:
-    """Make the controller's environment from its lock; None while the lock is the same as before."""
-    stamp = CONTROLLER_ENV / "lock.sha256"
-    digest = hashlib.sha256(LOCK.read_bytes() + UV_LOCK.read_bytes() + sys.version.encode()).hexdigest()
-    if stamp.exists() and stamp.read_text() == digest:
+    """Make the controller's environment from its lock; None where it is there."""
+    if CONTROLLER_ENV.exists():
         return None
     installer = uv()
     partial = CONTROLLER_ENV.with_suffix(".partial")
@@ -70,8 +67,6 @@ def environment() -> str | None:
         "environment", installer, "pip", "install", "--require-hashes", "-r", LOCK,
         "--python", partial / "bin/python", progress=LAST_LINE,
     )  # fmt: skip
-    (partial / "lock.sha256").write_text(digest)
-    shutil.rmtree(CONTROLLER_ENV, ignore_errors=True)
     partial.rename(CONTROLLER_ENV)
     return "installed the locked Python packages"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.machine import bootstrap
+from lab.paths import CONTROLLER_ENV, REPO
 
 
 def test_the_environment_is_installed_once_by_commands_that_need_it_at_once(
@@ -32,6 +36,23 @@ def test_the_environment_is_installed_once_by_commands_that_need_it_at_once(
     for command in commands:
         command.join()
     assert installs == ["venv", "pip"]
+
+
+def test_a_clone_with_another_lock_has_another_environment(tmp_path: Path) -> None:
+    shutil.copytree(REPO / "locks", tmp_path / "locks")
+    (tmp_path / "lab").mkdir()
+    shutil.copy(REPO / "lab/paths.py", tmp_path / "lab")
+
+    def environment() -> str:
+        ask = "from lab.paths import CONTROLLER_ENV; print(CONTROLLER_ENV)"
+        return subprocess.run(
+            [sys.executable, "-c", ask], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert environment().strip() == str(CONTROLLER_ENV)
+    with (tmp_path / "locks/controller.txt").open("a") as lock:
+        lock.write("one-more==1\n")
+    assert environment().strip() != str(CONTROLLER_ENV)
 
 
 def test_envoy_is_installed_anew_when_its_lock_changes_and_linked_for_image_builds(
