@@ -7,6 +7,7 @@ import pulumi
 from qwen_stack import config, rollouts
 from qwen_stack.components.gateway import Gateway, GatewayArgs
 from qwen_stack.components.kubernetes import label_everything, pull_with_login
+from qwen_stack.components.limits import Limits, LimitsArgs
 from qwen_stack.components.model_server import ModelServer, ModelServerArgs
 from qwen_stack.components.monitoring import Monitoring, MonitoringArgs
 from qwen_stack.components.namespace import Namespace
@@ -38,6 +39,9 @@ def run() -> None:
         for model in settings.models
     ]
 
+    if settings.gateway.limits:
+        Limits("limits", LimitsArgs(namespace.name, settings.gateway.limits, settings.images.runtime))
+
     gateway = Gateway(
         "gateway",
         GatewayArgs(
@@ -58,6 +62,7 @@ def run() -> None:
             monitoring=settings.monitoring,
             images=settings.images,
             runtime_class=settings.gpu_runtime_class,
+            limited=settings.gateway.limits is not None,
         ),
     )
 

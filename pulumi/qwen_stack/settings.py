@@ -176,6 +176,26 @@ class GatewayTimeouts(Section):
     whole."""
 
 
+class KeyLimits(Section):
+    """Limits of one key. What is left out is not limited."""
+
+    in_flight: int | None = Field(default=None, ge=1)
+    """Requests of one key at once."""
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    """Requests of one key in any 60 seconds."""
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    """Tokens of one key in any 60 seconds: prompt and answer. Reserved when a request begins, by its size and its
+    max_tokens, and corrected by what it used."""
+
+
+class GatewayLimits(Section):
+    default: KeyLimits = KeyLimits()
+    keys: dict[KeyName, KeyLimits] = {}
+    """Limits of single keys of apiKeys, in place of the default."""
+    answer_tokens: int = Field(default=1024, ge=1)
+    """Tokens that are reserved for an answer whose request has no max_tokens."""
+
+
 class Gateway(Section):
     replicas: int = Field(default=2, ge=1)
     """Number of gateways."""
@@ -198,6 +218,7 @@ class Gateway(Section):
     """Threads of one gateway."""
     drain_seconds: Annotated[int, _filled("the longest drainSeconds of models, at least {}")] = Field(default=300, ge=1)
     """Time for streams to end when a gateway stops."""
+    limits: GatewayLimits | None = None
 
 
 class Monitoring(Section):

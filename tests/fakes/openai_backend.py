@@ -2,7 +2,8 @@
 
 `python openai_backend.py --address A --port P --health-port H [--delay S] [--tokens N] [--token-delay S]`
 It answers any POST with its own address and what it received. A body with `"stream": true` gets N tokens as server-sent
-events, one every token-delay; one with `"refuse": true` gets a 400; one with `"poison": true` ends the process.
+events, one every token-delay, and its usage where it asks for it; one with `"refuse": true` gets a 400; one with
+`"poison": true` ends the process.
 On the health port, `POST /fake/ready?0|1` sets readiness, and `POST /fake/broken?0|1` lets the API end connections
 without an answer. `GET /fake/left` counts the clients that left before their answer.
 """
@@ -18,6 +19,10 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
+
+USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 60}}
+# The same in /v1/responses, whose streams always end with it.
+RESPONSES_USAGE = {"input_tokens": 100, "output_tokens": 20, "input_tokens_details": {"cached_tokens": 60}}
 
 
 class Health(BaseHTTPRequestHandler):
@@ -58,7 +63,7 @@ class Api(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if b'"stream": true' in body:
-            self._stream()
+            self._stream(b'"include_usage":true' in body.replace(b" ", b""))
             return
         if self._client_leaves_within(self.options.delay):
             Api.left += 1
@@ -68,9 +73,14 @@ class Api(BaseHTTPRequestHandler):
             self._json({"error": {"message": "refused"}}, 400)
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self._json({"backend": self.options.address, "headers": headers, "body_bytes": len(body)})
+        self._json(
+            {"backend": self.options.address, "headers": headers, "body_bytes": len(body), "usage": self._usage()}
+        )
 
-    def _stream(self) -> None:
+    def _usage(self) -> dict[str, object]:
+        return RESPONSES_USAGE if self.path == "/v1/responses" else USAGE
+
+    def _stream(self, include_usage: bool) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
@@ -80,6 +90,12 @@ class Api(BaseHTTPRequestHandler):
             self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
             self.wfile.flush()
             time.sleep(self.options.token_delay)
+        if self.path == "/v1/responses":
+            last = {"type": "response.completed", "response": {"usage": RESPONSES_USAGE}}
+            self.wfile.write(f"data: {json.dumps(last)}\n\n".encode())
+        elif include_usage:
+            last = {"choices": [], "usage": {**USAGE, "completion_tokens": self.options.tokens}}
+            self.wfile.write(f"data: {json.dumps(last)}\n\n".encode())
         self.wfile.write(b"data: [DONE]\n\n")
         self.close_connection = True
 

@@ -58,6 +58,10 @@ def test_the_example_is_a_valid_site_once_its_keys_are_set() -> None:
         ("models[0].replica", 2),
         ("models[0].server", "Model_Server"),
         ("gateway.retries", 4),
+        ("gateway.limits.default.inFlight", 0),
+        ("gateway.limits.default.tokensPerMinute", -1),
+        ("gateway.limits.keys.default.requests", 1),
+        ("gateway.limits.answerTokens", 0),
         ("gateway.service.nodePort", 80),
         ("monitoring.gpuUtilizationThreshold", 90),
         ("apiKeys", None),
@@ -210,3 +214,14 @@ def test_keys_in_plain_text_are_refused(as_pulumi_config: Callable[[list[str]], 
     with pytest.raises(config.ConfigError, match="plain text"):
         config.load(as_pulumi_config([]))
     assert config.load(as_pulumi_config(["qwen-onprem:apiKeys"])).api_keys
+
+
+def test_limits_are_of_known_keys_and_within_what_the_gateways_hold(local: Values) -> None:
+    keys = {"unknown": {"inFlight": 1}, "default": {"inFlight": 513}}
+    limits = {"default": {"inFlight": 512}, "keys": keys}
+    problems = refusal(changed(local, "gateway.limits", limits))
+    assert [problem.keys[0] for problem in problems] == [
+        "gateway.limits.keys.unknown",
+        "gateway.limits.keys.default.inFlight",
+    ]
+    assert "at most 512" in problems[1].needed

@@ -147,6 +147,19 @@ def test_a_new_key_changes_its_secret_and_restarts_nothing(stack: Objects, local
     assert differing == {"Secret/gateway-clients"}
 
 
+def test_limits_add_one_pod_and_their_change_restarts_nothing(stack: Objects, local: dict[str, Any]) -> None:
+    limited = run_program({**local, "gateway": {**local["gateway"], "limits": {}}})
+    new = {"ConfigMap/limits-config", "Deployment/limits", "Service/limits"}
+    assert names(limited) == names(stack) | new
+    pod = limited["Deployment/limits"].inputs["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == local["images"]["runtime"]
+    default = {"default": {"inFlight": 3}}
+    changed = run_program({**local, "gateway": {**local["gateway"], "limits": default}})
+    assert {name for name, args in changed.items() if args.inputs != limited[name].inputs} == {
+        "ConfigMap/limits-config"
+    }
+
+
 def test_a_rollout_is_waited_for_as_long_as_it_may_take(settings: Any) -> None:
     from qwen_stack.specs import model_server
 

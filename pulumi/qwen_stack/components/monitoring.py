@@ -17,7 +17,7 @@ from qwen_stack.specs.single_pod import SinglePod
 @dataclass(frozen=True, slots=True)
 class MonitoringArgs:
     """`servers` are the services of the model servers. Prometheus finds their pods by DNS: `service_domain` is what
-    follows the name of a service there."""
+    follows the name of a service there. `limited` tells whether there is a limiter."""
 
     namespace: pulumi.Input[str]
     service_domain: str
@@ -25,6 +25,7 @@ class MonitoringArgs:
     monitoring: MonitoringSettings
     images: Images
     runtime_class: str
+    limited: bool = False
 
 
 class Monitoring(pulumi.ComponentResource):
@@ -34,7 +35,7 @@ class Monitoring(pulumi.ComponentResource):
         create(dcgm_exporter.discovery(), self, args.namespace)
         alerts = alertmanager.server(args.monitoring)
         self._single_pod(alerts, args.images.alertmanager, args.namespace)
-        metrics = prometheus.server(args.monitoring, args.service_domain, args.servers)
+        metrics = prometheus.server(args.monitoring, args.service_domain, args.servers, args.limited)
         self.prometheus_service_name = self._single_pod(metrics, args.images.prometheus, args.namespace)
         self.register_outputs({"prometheus_service_name": self.prometheus_service_name})
 

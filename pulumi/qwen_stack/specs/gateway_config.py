@@ -9,13 +9,14 @@ from typing import Any
 import jinja2
 
 from qwen_stack.settings import Gateway
-from qwen_stack.specs import envoy, gateway_cors, gateway_tls
+from qwen_stack.specs import envoy, gateway_cors, gateway_limits, gateway_tls
 from qwen_stack.specs.envoy import Part, error, http_filter, typed
 from qwen_stack.specs.gateway_routes import HEALTH, Route, own_answers, routes
 from qwen_stack.specs.gateway_upstreams import buffer_bytes, cluster
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 CONFIG_FILE, KEYS_FILE, MODEL_FILE = "envoy.json", "keys.lua", "model.lua"
+LISTENERS_FILE, LISTENER = "listeners.json", f"{envoy.TYPES}config.listener.v3.Listener"
 API, OPERATIONS, ADMIN = "api", "operations", "admin"
 MIB = 2**20
 HEADERS_KIB = 16
@@ -65,11 +66,17 @@ def files(gateway: Gateway, to: Route) -> dict[str, str]:
     )
     keys = templates.get_template(f"{KEYS_FILE}.j2").render(to=to, unknown_key=UNKNOWN_KEY)
     model = templates.get_template(f"{MODEL_FILE}.j2").render(unclear_model=UNCLEAR_MODEL)
+    programs = {KEYS_FILE: keys, MODEL_FILE: model}
+    if gateway.limits:
+        template = templates.get_template(f"{gateway_limits.LIMITS_FILE}.j2")
+        programs[gateway_limits.LIMITS_FILE] = gateway_limits.program(gateway, to, template)
     parts = {CONFIG_FILE: config(gateway, to)}
+    if gateway.limits:
+        parts[LISTENERS_FILE] = {"resources": [{"@type": LISTENER, **api_listener(gateway, to)}]}
     if gateway.tls_secret:
         parts[gateway_tls.CERTIFICATE_FILE] = gateway_tls.certificate(to)
     texts = {name: json.dumps(part, indent=1) + "\n" for name, part in parts.items()}
-    return {KEYS_FILE: keys, MODEL_FILE: model, **texts}
+    return {**programs, **texts}
 
 
 def config(gateway: Gateway, to: Route) -> Part:
@@ -78,14 +85,22 @@ def config(gateway: Gateway, to: Route) -> Part:
         "type": "STATIC",
         "load_assignment": envoy.endpoints(ADMIN, "127.0.0.1", to.admin_port),
     }
+    # The log that the limiter reads crashes if its listener is there before its cluster: such a listener comes later.
+    later = {"lds_config": {"path_config_source": {"path": f"{to.config_dir}/{LISTENERS_FILE}"}}}
+    at_once = [] if gateway.limits else [api_listener(gateway, to)]
     return {
         # Envoy demands it of whoever watches files; nothing reads it.
         "node": {"id": "gateway", "cluster": "gateway"},
         "admin": {"address": envoy.address("127.0.0.1", to.admin_port)},
         "static_resources": {
-            "listeners": [api_listener(gateway, to), operations_listener(to)],
-            "clusters": [*(cluster(gateway, to, upstream) for upstream in to.upstreams), admin],
+            "listeners": [*at_once, operations_listener(to)],
+            "clusters": [
+                *(cluster(gateway, to, upstream) for upstream in to.upstreams),
+                *gateway_limits.clusters(gateway, to),
+                admin,
+            ],
         },
+        **({"dynamic_resources": later} if gateway.limits else {}),
         "overload_manager": overload(gateway),
     }
 
@@ -114,7 +129,7 @@ def api_listener(gateway: Gateway, to: Route) -> Part:
         stream_idle_timeout=idle,
         common_http_protocol_options={"idle_timeout": "60s"},
         local_reply_config=own_answers(gateway, to),
-        access_log=[access_log()],
+        access_log=[access_log(gateway), *gateway_limits.logs(gateway)],
     )
     security = {"transport_socket": gateway_tls.socket(to)} if gateway.tls_secret else {}
     return {
@@ -136,15 +151,16 @@ def request_filters(gateway: Gateway, to: Route) -> list[Part]:
     ]
     if len(to.upstreams) > 1:
         steps.append(http_filter("model", lua, default_source_code={"filename": f"{to.config_dir}/{MODEL_FILE}"}))
+    steps += gateway_limits.filters(gateway, to)
     return steps
 
 
-def access_log() -> Part:
+def access_log(gateway: Gateway) -> Part:
     is_health = {"name": ":path", "string_match": {"safe_regex": {"regex": rf"{HEALTH}(\?.*)?"}}, "invert_match": True}
     log = typed(
         "envoy.access_loggers.stdout",
         "extensions.access_loggers.stream.v3.StdoutAccessLog",
-        log_format={"json_format": LOG},
+        log_format={"json_format": {**LOG, **gateway_limits.logged(gateway)}},
     )
     return {**log, "filter": {"header_filter": {"header": is_health}}}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from qwen_runtime.engine.registry import servers
 
 from qwen_stack.settings import Gateway, Settings
-from qwen_stack.specs import envoy, model_server
+from qwen_stack.specs import envoy, limits, model_server
 from qwen_stack.specs.envoy import Part, answer, error, path, rewritten, with_status
 
 API_PORT = 8080
@@ -55,6 +55,9 @@ class Route:
     keys_dir: str = KEYS_DIR
     tls_dir: str = TLS_DIR
     dns: tuple[str, int] | None = None
+    limits_host: str = limits.NAME
+    limits_port: int = limits.PORT
+    ends_port: int = limits.ENDS_PORT
 
 
 def route(settings: Settings) -> Route:
@@ -68,7 +71,8 @@ def route(settings: Settings) -> Route:
                 servers()[model.engine].PATHS,
             )
             for model in settings.models
-        )
+        ),
+        limits_host=f"{limits.NAME}.{settings.service_domain}",
     )
 
 

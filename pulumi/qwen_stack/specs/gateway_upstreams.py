@@ -34,7 +34,7 @@ def cluster(gateway: Gateway, to: Route, upstream: Upstream) -> Part:
             dns_refresh_rate="1s",
             dns_failure_refresh_rate={"base_interval": "1s", "max_interval": "2s"},
             dns_lookup_family="V4_ONLY",
-            typed_dns_resolver_config=_resolver(to),
+            typed_dns_resolver_config=resolver(to),
         ),
         "load_assignment": envoy.endpoints(upstream.server, upstream.host, to.upstream_port, **port),
         "connect_timeout": f"{gateway.timeouts.connect_seconds}s",
@@ -54,7 +54,7 @@ def cluster(gateway: Gateway, to: Route, upstream: Upstream) -> Part:
     }
 
 
-def _resolver(to: Route) -> Part:
+def resolver(to: Route) -> Part:
     """Resolver for names that are whole: the pod's search list would ask for each of them four times."""
     servers = {"resolvers": [envoy.address(*to.dns)]} if to.dns else {}
     return typed(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import yaml
 
 from qwen_stack.settings import Monitoring
-from qwen_stack.specs import alert_rules, alertmanager, dcgm_exporter, gateway, gateway_routes, model_server
+from qwen_stack.specs import alert_rules, alertmanager, dcgm_exporter, gateway, gateway_routes, limits, model_server
 from qwen_stack.specs.manifest import Manifest
 from qwen_stack.specs.single_pod import SinglePod
 
@@ -35,7 +35,7 @@ def pod_job(name: str, services: Sequence[str], port: int, domain: str) -> Manif
     return job
 
 
-def prometheus_config(monitoring: Monitoring, domain: str, servers: Sequence[str]) -> str:
+def prometheus_config(monitoring: Monitoring, domain: str, servers: Sequence[str], limited: bool = False) -> str:
     config = {
         "global": {
             "scrape_interval": f"{monitoring.scrape_seconds}s",
@@ -47,6 +47,7 @@ def prometheus_config(monitoring: Monitoring, domain: str, servers: Sequence[str
         },
         "scrape_configs": [
             pod_job(gateway.NAME, [gateway.METRICS_NAME], gateway_routes.METRICS_PORT, domain),
+            *([pod_job(limits.NAME, [limits.NAME], limits.PORT, domain)] if limited else []),
             pod_job(MODEL_SERVERS, servers, model_server.API_PORT, domain),
             pod_job(SUPERVISORS, servers, model_server.HEALTH_PORT, domain),
             pod_job(dcgm_exporter.NAME, [dcgm_exporter.NAME], dcgm_exporter.PORT, domain),
@@ -56,14 +57,14 @@ def prometheus_config(monitoring: Monitoring, domain: str, servers: Sequence[str
     return yaml.safe_dump(config, sort_keys=False, width=120)
 
 
-def server(monitoring: Monitoring, domain: str, servers: Sequence[str]) -> SinglePod:
-    """`servers` are the names of the model servers' services."""
+def server(monitoring: Monitoring, domain: str, servers: Sequence[str], limited: bool = False) -> SinglePod:
+    """`servers` are the names of the model servers' services. `limited` tells whether there is a limiter."""
     return SinglePod(
         name=NAME,
         port=PORT,
         node_port=monitoring.prometheus_node_port,
         files={
-            "prometheus.yml": prometheus_config(monitoring, domain, servers),
+            "prometheus.yml": prometheus_config(monitoring, domain, servers, limited),
             "rules.yml": alert_rules.rules_file(monitoring),
         },
         config_dir=CONFIG_DIR,

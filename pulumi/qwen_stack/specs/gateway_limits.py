@@ -1,0 +1,127 @@
+"""The gateway's part of the limits: it asks the limiter before it forwards, and tells it of every end."""
+
+from __future__ import annotations
+
+import jinja2
+
+from qwen_stack.settings import Gateway
+from qwen_stack.specs import envoy
+from qwen_stack.specs.envoy import Part, error, http_filter, typed
+from qwen_stack.specs.gateway_routes import Route
+from qwen_stack.specs.gateway_upstreams import UNBOUNDED, resolver
+
+LIMITS_FILE = "limits.lua"
+CLUSTER, ENDS = "limits", "limits-ends"
+# Longest wait for the limiter's answer. One that is gone is noticed by its health within two seconds.
+PATIENCE_S = 1
+# Requests of one key in a minute that all gateways pass together while the limiter is away, if nothing else is known.
+AWAY_PER_MINUTE = 60
+# Ends of requests that each thread keeps for a limiter that is away, of about 400 bytes.
+ENDS_KEPT = 32_768
+ALONE = error(
+    "The limits of keys are counted by each gateway alone for now, and the key's share of this minute is used up.",
+    "requests",
+    "rate_limit_exceeded",
+)
+
+
+def filters(gateway: Gateway, to: Route) -> list[Part]:
+    """Step of a request between the choice of the model and the forwarding, where the stack has limits."""
+    if gateway.limits is None:
+        return []
+    code = {"filename": f"{to.config_dir}/{LIMITS_FILE}"}
+    return [http_filter("limits", "lua.v3.Lua", default_source_code=code)]
+
+
+def program(gateway: Gateway, to: Route, template: jinja2.Template) -> str:
+    return template.render(
+        served=[upstream.served_as for upstream in to.upstreams],
+        shares=gateway.replicas * gateway.threads,
+        away_per_minute=AWAY_PER_MINUTE,
+        patience_ms=PATIENCE_S * 1000,
+        alone=ALONE,
+    )
+
+
+def clusters(gateway: Gateway, to: Route) -> list[Part]:
+    """The limiter's two ports. Its health says each second which gateways live."""
+    if gateway.limits is None:
+        return []
+    name = {"header": {"key": "x-gateway", "value": "%ENVIRONMENT(HOSTNAME)%"}}
+    health = {
+        "timeout": "1s",
+        "interval": "1s",
+        "no_traffic_interval": "1s",
+        "unhealthy_threshold": 2,
+        "healthy_threshold": 1,
+        "http_health_check": {"path": "/health", "host": CLUSTER, "request_headers_to_add": [name]},
+    }
+    return [
+        {
+            **_cluster(CLUSTER, to, to.limits_port),
+            "health_checks": [health],
+            "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
+            # A question that waits at a limiter that is gone ends at once.
+            "close_connections_on_host_health_failure": True,
+        },
+        _cluster(ENDS, to, to.ends_port),
+    ]
+
+
+def _cluster(name: str, to: Route, port: int) -> Part:
+    return {
+        "name": name,
+        "cluster_type": typed(
+            "envoy.cluster.dns",
+            "extensions.clusters.dns.v3.DnsCluster",
+            dns_refresh_rate="1s",
+            dns_failure_refresh_rate={"base_interval": "1s", "max_interval": "2s"},
+            dns_lookup_family="V4_ONLY",
+            typed_dns_resolver_config=resolver(to),
+        ),
+        "load_assignment": envoy.endpoints(name, to.limits_host, port),
+        "connect_timeout": "0.5s",
+        "ignore_health_on_host_removal": True,
+        "circuit_breakers": {
+            "thresholds": [{f"max_{held}": UNBOUNDED for held in ("connections", "pending_requests", "requests")}]
+        },
+    }
+
+
+def logs(gateway: Gateway) -> list[Part]:
+    """Log that the limiter reads: one record at the end of each request that was let through, however it ended."""
+    if gateway.limits is None:
+        return []
+    log = typed(
+        "envoy.access_loggers.fluentd",
+        "extensions.access_loggers.fluentd.v3.FluentdAccessLogConfig",
+        cluster=ENDS,
+        tag="ends",
+        stat_prefix="ends",
+        # Ends wait here while the limiter is away. Envoy counts eight bytes for each, whatever its size.
+        buffer_size_bytes=8 * ENDS_KEPT,
+        buffer_flush_interval="0.02s",
+        record={
+            "id": "%REQ(X-REQUEST-ID)%",
+            "key": "%DYNAMIC_METADATA(gateway:client)%",
+            "model": "%DYNAMIC_METADATA(gateway:served)%",
+            "bytes": "%DYNAMIC_METADATA(gateway:bytes)%",
+            "usage": "%DYNAMIC_METADATA(gateway:usage)%",
+            "events": "%DYNAMIC_METADATA(gateway:events)%",
+            "status": "%RESPONSE_CODE%",
+        },
+        retry_options={"backoff_options": {"base_interval": "0.5s", "max_interval": "2s"}},
+    )
+    let_through = {
+        "filter": "gateway",
+        "path": [{"key": "limits"}],
+        "value": {"present_match": True},
+    }
+    return [{**log, "filter": {"metadata_filter": {"matcher": let_through, "match_if_key_not_found": False}}}]
+
+
+def logged(gateway: Gateway) -> dict[str, str]:
+    """Further fields of the gateway's log: whether the limiter was asked, and tokens (prompt, cached, generated)."""
+    if gateway.limits is None:
+        return {}
+    return {"limits": "%DYNAMIC_METADATA(gateway:limits)%", "tokens": "%DYNAMIC_METADATA(gateway:usage)%"}

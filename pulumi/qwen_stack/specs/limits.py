@@ -1,0 +1,101 @@
+"""The limiter: one process that counts what the keys use at all gateways, and its file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from qwen_stack.settings import GatewayLimits, KeyLimits
+from qwen_stack.specs.manifest import (
+    GPU_NODES,
+    GPU_TOLERATIONS,
+    NO_CLUSTER_ACCESS,
+    NO_GPUS,
+    Manifest,
+    app,
+    config_map,
+    container_security,
+    metadata,
+    pod_security,
+    probe,
+    service,
+)
+
+NAME = "limits"
+PORT, ENDS_PORT = 8090, 8091
+CONFIG_DIR = "/etc/limits"
+FILE = "limits.json"
+# A node that is gone takes the limiter with it, and until it has moved each gateway counts alone.
+GONE_AFTER_S = 20
+
+
+def file(limits: GatewayLimits) -> str:
+    """The limits as `qwen-runtime limits` reads them."""
+    document = {
+        "default": _limit(limits.default),
+        "keys": {name: _limit(limit) for name, limit in sorted(limits.keys.items())},
+        "answer_tokens": limits.answer_tokens,
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _limit(limit: KeyLimits) -> dict[str, Any]:
+    return limit.model_dump(exclude_none=True)
+
+
+def config(limits: GatewayLimits) -> Manifest:
+    return config_map(f"{NAME}-config", {FILE: file(limits)})
+
+
+def deployment(image: str) -> Manifest:
+    """One pod: what it counts exists once. A change of the limits does not replace it.
+
+    It runs on the hosts of the model servers, which have its image.
+    """
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(NAME),
+        "spec": {
+            "replicas": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": app(NAME)},
+            "template": {
+                "metadata": {"labels": app(NAME)},
+                "spec": {
+                    **NO_CLUSTER_ACCESS,
+                    "nodeSelector": GPU_NODES,
+                    "tolerations": [*GPU_TOLERATIONS, *(_gone(state) for state in ("not-ready", "unreachable"))],
+                    "securityContext": pod_security(),
+                    "terminationGracePeriodSeconds": 5,
+                    "containers": [_container(image)],
+                    "volumes": [{"name": "config", "configMap": {"name": f"{NAME}-config"}}],
+                },
+            },
+        },
+    }
+
+
+def discovery() -> Manifest:
+    """Service whose name is the address of the pod, for the gateways and for Prometheus."""
+    return service(NAME, {"http": PORT, "ends": ENDS_PORT}, clusterIP="None")
+
+
+def _gone(state: str) -> Manifest:
+    key = f"node.kubernetes.io/{state}"
+    return {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": GONE_AFTER_S}
+
+
+def _container(image: str) -> Manifest:
+    return {
+        "name": NAME,
+        "image": image,
+        "args": ["limits", "--file", f"{CONFIG_DIR}/{FILE}"],
+        "env": NO_GPUS,
+        "ports": [{"name": "http", "containerPort": PORT}, {"name": "ends", "containerPort": ENDS_PORT}],
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "readinessProbe": probe("/health", "http", period_s=2, failures=2),
+        "livenessProbe": probe("/health", "http", period_s=10, failures=3),
+        "securityContext": container_security(),
+        "volumeMounts": [{"name": "config", "mountPath": CONFIG_DIR, "readOnly": True}],
+    }
