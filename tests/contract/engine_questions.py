@@ -53,6 +53,7 @@ def ask_vllm(arguments: Sequence[str], config: dict[str, Any] | None = None) -> 
             *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel"),
             *("nnodes", "node_rank", "master_addr", "master_port", "headless", "served_model_name", "port"),
             *("max_model_len", "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization"),
+            *("kv_cache_dtype", "kv_offloading_size", "kv_offloading_backend"),
         )
     }
     parser = parsed.tool_call_parser

@@ -28,6 +28,8 @@ PLANS = {
     "8 x MI300X, 7B": ("Qwen2.5-Coder-7B-Instruct", "mi300x-192gb", 1, 32768),
     "8 x H100, dense": ("Qwen2.5-Coder-32B-Instruct", "h100-80gb", 1, 32768),
 }
+# The plan of "8 x H100, FP8" with keys and values in FP8, and with host memory for those that are pushed out.
+CACHES: dict[str, dict[str, Any]] = {"cache in FP8": {"kv_cache_dtype": "fp8"}, "host memory": {"offload_gib": 1024}}
 OVER_HOSTS = "2 x 8 x H100, bf16"
 ARCHITECTURES = {"qwen3_moe": "Qwen3MoeForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 
@@ -119,7 +121,10 @@ def answers(ask: Callable[[Path, Any], Any], tmp_path_factory: pytest.TempPathFa
     wrong_parser = ["--enable-auto-tool-choice", "--tool-call-parser", "qwen4_coder"]
     of_vllm["unknown parser"] = {"config": config, "arguments": wrong_parser}
     of_vllm["unknown cache"] = {"config": config, "arguments": ["--kv-cache-dtype", "fp9"]}
-    of_vllm["cache in FP8"] = {"config": config, "arguments": ["--kv-cache-dtype", "fp8"]}
+    for name, wish in CACHES.items():
+        model, gpu, _, context = PLANS["8 x H100, FP8"]
+        planned = plan(make(model=model, gpu=gpu, gpus_per_node=8, context_tokens=context, **wish))
+        of_vllm[name] = {"config": config, "arguments": planned.launch["vllm"]}
     of_vllm["stretched"] = stretched(tmp_path_factory.mktemp("stretched"))
     for rank in (0, 1):
         planned = plans[OVER_HOSTS]
@@ -174,8 +179,11 @@ def test_vllm_refuses_what_is_wrong_so_that_its_agreement_means_something(
     assert message in answers["vllm"][name]["error"]
 
 
-def test_vllm_takes_a_cache_in_fp8(answers: dict[str, Any]) -> None:
-    assert "error" not in answers["vllm"]["cache in FP8"]
+def test_vllm_takes_the_planned_cache(answers: dict[str, Any]) -> None:
+    in_fp8, offloaded = (answers["vllm"][name] for name in CACHES)
+    assert (in_fp8["kv_cache_dtype"], in_fp8["kv_offloading_size"]) == ("fp8", None)
+    assert (offloaded["kv_cache_dtype"], offloaded["kv_offloading_size"]) == ("auto", 1024)
+    assert offloaded["kv_offloading_backend"] == "native"
 
 
 def test_vllm_takes_the_context_that_only_yarn_reaches(answers: dict[str, Any]) -> None:

@@ -47,6 +47,19 @@ def add_to(commands: Commands) -> None:
     )
     plan.add_argument("--layout", metavar="NAME", help="take this one, such as TP8xEP8, whatever its speed")
     plan.add_argument("--quantization", choices=["bf16", "fp8"], help="form of the weights (default: the checkpoint's)")
+    plan.add_argument(
+        "--kv-cache-dtype",
+        choices=["auto", "fp8"],
+        default="auto",
+        help="form of keys and values (default: the model's)",
+    )
+    plan.add_argument(
+        "--kv-offload-gib",
+        type=natural,
+        default=0,
+        metavar="GIB",
+        help="memory of a host for what the KV cache pushes out",
+    )
     plan.add_argument("--engine", choices=list(ENGINES), default=SERVES_BY_DEFAULT)
     plan.add_argument("--context", type=positive, metavar="TOKENS", help="longest prompt plus answer (default: 65536)")
     plan.add_argument("--input-tokens", type=positive, metavar="N", help="length of a usual prompt (default: 1000)")
@@ -127,6 +140,8 @@ def run(options: Options) -> None:
         memory_gib=options.memory_gib,
         spare=options.spare,
         layout=options.layout,
+        kv_cache_dtype=options.kv_cache_dtype,
+        offload_gib=options.kv_offload_gib,
         cached_share=options.cached_share,
         developers=options.developers,
         profile=options.profile,

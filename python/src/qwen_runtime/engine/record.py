@@ -39,6 +39,8 @@ class Decision:
     """Most requests that one attention group runs at once: as many as its headroom is counted for."""
     utilization: float
     """Share of a GPU that the engine may take."""
+    offload_gib: int = 0
+    """Host memory in which one attention group keeps what its KV cache pushes out."""
 
 
 def _no_environment(decision: Decision) -> dict[str, str]:
@@ -61,6 +63,10 @@ class PlannedEngine:
     """Whether one replica may be divided over several hosts."""
     stages_overlap: bool = True
     """Whether pipeline stages work on batches of their own at the same time, or wait for one another."""
+    fp8_cache: bool = False
+    """Whether it can keep keys and values in FP8."""
+    offloads: bool = False
+    """Whether it can keep keys and values in host memory."""
     whole_embedding: bool = False
     """Whether every rank holds all of an embedding that is not the output projection too."""
     warning: str | None = None

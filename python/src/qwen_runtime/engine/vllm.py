@@ -19,7 +19,7 @@ from qwen_runtime.sizing import published
 from qwen_runtime.sizing.gpus import Gpu
 from qwen_runtime.sizing.layout import Layout
 from qwen_runtime.sizing.memory import BATCHED_TOKENS
-from qwen_runtime.sizing.shape import Shape
+from qwen_runtime.sizing.shape import BF16_BYTES, Shape
 from qwen_runtime.units import GIB
 
 # Paths of a model that generates; vLLM has more, which change the server or serve other kinds of model.
@@ -223,6 +223,10 @@ def planned_arguments(decision: Decision) -> list[str]:
     argv += ["--max-num-batched-tokens", str(BATCHED_TOKENS)]
     if decision.gpu.vendor != "cpu":
         argv += ["--gpu-memory-utilization", f"{decision.utilization:g}"]
+    if decision.shape.kv_number_bytes < BF16_BYTES:
+        argv += ["--kv-cache-dtype", "fp8"]
+    if decision.offload_gib:
+        argv += ["--kv-offloading-size", str(decision.offload_gib)]
     parser = tool_parser(decision.shape)
     return [*argv, "--enable-auto-tool-choice", "--tool-call-parser", parser] if parser else argv
 
@@ -248,4 +252,6 @@ PLANNED = PlannedEngine(
     arguments=planned_arguments,
     environment=planned_environment,
     over_nodes=True,
+    fp8_cache=True,
+    offloads=True,
 )

@@ -10,11 +10,11 @@ from typing import Any
 
 from qwen_runtime.engine.registry import ENGINES
 from qwen_runtime.errors import one_line
-from qwen_runtime.plan import kubernetes, nearest, planner, team
+from qwen_runtime.plan import cache, kubernetes, nearest, planner, team
 from qwen_runtime.plan.nearest import Alternative
 from qwen_runtime.plan.people import Sized
 from qwen_runtime.plan.planner import Candidate, Plan
-from qwen_runtime.plan.request import USUAL_TOKENS
+from qwen_runtime.plan.request import USUAL_TOKENS, Request
 from qwen_runtime.plan.roofline import Prediction
 from qwen_runtime.sizing.gpus import attention, weight_only
 from qwen_runtime.sizing.layout import Layout, Site
@@ -125,6 +125,7 @@ def memory(plan: Plan) -> dict[str, Any]:
         "kv_bytes_per_token": plan.request.shape.kv_bytes_per_token,
         "kv_bytes_per_token_per_gpu": per_gpu.kv_bytes_per_token,
         "kv_tokens": per_gpu.kv_tokens,
+        "offloaded_tokens": cache.offloaded_tokens(plan.request, plan.best.layout, per_gpu),
         "longest_context_tokens": min(per_gpu.kv_tokens, plan.request.shape.context_tokens),
         "sequences": {
             str(length): per_gpu.kv_tokens // length * engines_at_site
@@ -149,6 +150,7 @@ def choices(plan: Plan) -> dict[str, dict[str, str]]:
         "dtype": {"value": "bfloat16", "reason": "what the model was trained in; every GPU here computes in it"},
         "quantization": {"value": request.shape.quantization, "reason": _quantization_reason(plan)},
         "attention": {"value": implementation, "reason": attention_reason},
+        "kv_cache": {"value": "fp8" if cache.in_fp8(request) else "bf16", "reason": _cache_reason(request)},
         "layout": {"value": plan.best.layout.name, "reason": _layout_reason(plan)},
         "max_sequences": {
             "value": str(MAX_SEQUENCES),
@@ -157,6 +159,12 @@ def choices(plan: Plan) -> dict[str, dict[str, str]]:
         "trust_remote_code": {"value": "off", "reason": "the engines know this family; no code comes with weights"},
         "revision": {"value": "manifest.json", "reason": "weights are local files, held to their recorded digests"},
     }
+
+
+def _cache_reason(request: Request) -> str:
+    if cache.in_fp8(request):
+        return "asked for with --kv-cache-dtype"
+    return "as the model computes; fp8 would have twice the room (--kv-cache-dtype)"
 
 
 def _quantization_reason(plan: Plan) -> str:
@@ -209,6 +217,8 @@ def _of_the_wishes(plan: Plan) -> Iterator[str]:
     held = plan.sequences_per_engine * plan.best.layout.replicas
     if wishes.concurrency > held:
         yield f"{wishes.concurrency} requests in flight are wished for; {held} run, the rest wait"
+    if cache.in_fp8(request):
+        yield cache.FP8_COST
     if warning := ENGINES[request.engine].planned.warning:
         yield warning
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from qwen_runtime.plan import cache
 from qwen_runtime.plan.planner import Plan
 from qwen_runtime.units import GIB, GIGA
 
@@ -36,6 +37,7 @@ def requests(plan: Plan) -> dict[str, Any]:
     pods = layout.nodes_per_replica(request.site)
     gpus = layout.gpus_per_replica // pods
     memory_gib = pod_memory_gib(plan)
+    offload_gib = pod_offload_gib(plan)
     answer_s = longest_answer_seconds(plan)
     drain_s = max(LEAST_DRAIN_S, _minutes(answer_s))
     spare_gpus = _spare_gpus(plan)
@@ -44,9 +46,9 @@ def requests(plan: Plan) -> dict[str, Any]:
         "gpu_resource": _RESOURCE[request.gpu.vendor],
         "gpus": gpus if request.gpu.vendor != "cpu" else 0,
         "cpu_request": str(CORES_PER_GPU * gpus if request.gpu.vendor != "cpu" else 1),
-        "memory_request": f"{memory_gib}Gi",
-        "memory_limit": f"{2 * memory_gib}Gi",
-        "shared_memory": f"{SHARED_GIB_PER_GPU * gpus}Gi",
+        "memory_request": f"{memory_gib + offload_gib}Gi",
+        "memory_limit": f"{2 * memory_gib + offload_gib}Gi",
+        "shared_memory": f"{SHARED_GIB_PER_GPU * gpus + offload_gib}Gi",
         "longest_answer_seconds": answer_s,
         "drain_seconds": drain_s,
         "termination_grace_period_seconds": drain_s + GRACE_MARGIN_S,
@@ -61,9 +63,16 @@ def host(plan: Plan) -> dict[str, int]:
     layout, site = plan.best.layout, plan.request.site
     pods_on_host = max(1, site.gpus_per_node // layout.gpus_per_replica)
     return {
-        "memory_bytes": (2 * pod_memory_gib(plan) * pods_on_host + SYSTEM_GIB) * GIB,
+        "memory_bytes": ((2 * pod_memory_gib(plan) + pod_offload_gib(plan)) * pods_on_host + SYSTEM_GIB) * GIB,
         "disk_bytes": 2 * plan.request.shape.size_bytes,
     }
+
+
+def pod_offload_gib(plan: Plan) -> int:
+    """Host memory for what the KV cache pushes out. vLLM 0.32 keeps it in a file below /dev/shm, which counts as memory
+    of the pod (vllm/v1/kv_offload/cpu/shared_offload_region.py)."""
+    layout = plan.best.layout
+    return cache.offload_gib(plan.request, layout) * layout.attention_groups
 
 
 def pod_memory_gib(plan: Plan) -> int:

@@ -140,7 +140,7 @@ def _forms(request: Request) -> Iterator[Request]:
     other = "bf16" if request.shape.fp8_block else "fp8"
     twin = catalogue.twin(request.shape, other)
     if twin:
-        yield replace(request, shape=twin)
+        yield replace(request, shape=replace(twin, kv_number_bytes=request.shape.kv_number_bytes))
 
 
 def _more_nodes(request: Request) -> list[int]:

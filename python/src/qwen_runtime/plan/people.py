@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from qwen_runtime.plan import planner
+from qwen_runtime.plan import cache, planner
 from qwen_runtime.plan.planner import Candidate
 from qwen_runtime.plan.request import LARGEST_SITE, Request
 from qwen_runtime.plan.roofline import Prediction, Roofline
@@ -96,7 +96,9 @@ def busy_hour(request: Request, best: Candidate) -> BusyHour:
     arriving = workload.turns_per_s / layout.replicas
     held = planner.sequences(request, best.memory) * layout.attention_groups
     roofline = planner.roofline(request, layout, request.engine)
-    kept_tokens = best.memory.kv_tokens * layout.attention_groups
+    kept_tokens = (
+        best.memory.kv_tokens + cache.offloaded_tokens(request, layout, best.memory)
+    ) * layout.attention_groups
     # vLLM's own balance between attention groups does not look for prefixes: one group of them has it.
     most_cached = workload.cached_share / layout.attention_groups
     share = most_cached

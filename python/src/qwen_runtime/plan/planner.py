@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from qwen_runtime.engine.record import Decision
 from qwen_runtime.engine.registry import ENGINES
+from qwen_runtime.plan import cache
 from qwen_runtime.plan.request import Request, Wishes
 from qwen_runtime.plan.roofline import Prediction, Roofline
 from qwen_runtime.sizing.gpus import Gpu
@@ -102,6 +103,7 @@ def consider(request: Request, engine: str) -> Iterator[Candidate]:
         )
         refusal = (
             _forbidden_by_hardware(request.shape, request.gpu)
+            or cache.forbidden(request, engine, layout)
             or _over_nodes(engine, layout, request.site)
             or planned.forbidden(request.shape, request.gpu, layout)
             or misfit(request.shape, layout)
@@ -209,6 +211,7 @@ def decision(request: Request, candidate: Candidate) -> Decision:
         context_tokens=request.wishes.context_tokens,
         sequences=MAX_SEQUENCES,
         utilization=request.utilization,
+        offload_gib=cache.offload_gib(request, candidate.layout),
     )
 
 

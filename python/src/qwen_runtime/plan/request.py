@@ -12,7 +12,7 @@ from qwen_runtime.sizing import catalogue, gpus
 from qwen_runtime.sizing.gpus import Gpu
 from qwen_runtime.sizing.layout import Site, candidates, plain
 from qwen_runtime.sizing.memory import UTILIZATION
-from qwen_runtime.sizing.shape import Shape
+from qwen_runtime.sizing.shape import FP8_BYTES, Shape
 from qwen_runtime.units import GIB
 
 DEFAULT_CONTEXT_TOKENS = 65536
@@ -70,6 +70,8 @@ class Request:
     """Hosts of the site that no engine is planned for: a broken host and a rolling change find room there."""
     layout: str | None = None
     """Name of the layout to take, whatever its speed."""
+    offload_gib: int = 0
+    """Memory of each host in which engines keep what their KV cache pushes out."""
     workload: Workload | None = None
     """The team whose busy hour decides how many hosts there are, and the other wishes."""
 
@@ -97,6 +99,8 @@ class Request:
         chosen: dict[str, object] = {
             "--longest-answer": w.longest_answer_tokens and w.uncut_tokens,
             "--memory-gib": self.memory_gib,
+            "--kv-cache-dtype": "fp8" if self.shape.kv_number_bytes == FP8_BYTES else None,
+            "--kv-offload-gib": self.offload_gib or None,
             "--spare": self.spare or None,
             "--layout": self.layout,
         }
@@ -134,6 +138,8 @@ def make(
     memory_gib: float | None = None,
     spare: int = 0,
     layout: str | None = None,
+    kv_cache_dtype: str = "auto",
+    offload_gib: int = 0,
     cached_share: float | None = None,
     developers: int | None = None,
     profile: str | None = None,
@@ -145,6 +151,8 @@ def make(
     With `developers`, what is not given comes from the profile; people.py then finds the number of hosts.
     """
     shape = _in_form(catalogue.get(model), quantization)
+    if kv_cache_dtype == "fp8":
+        shape = replace(shape, kv_number_bytes=FP8_BYTES)
     chosen = gpus.get(gpu)
     if memory_gib is not None:
         chosen = replace(chosen, usable_bytes=int(memory_gib * GIB), memory_source="--memory-gib")
@@ -181,7 +189,9 @@ def make(
         cached_share or 0.0,
     )
     _check_lengths(shape, wishes)
-    request = Request(model, shape, chosen, site, wishes, engine, utilization, memory_gib, spare, workload=workload)
+    request = Request(
+        model, shape, chosen, site, wishes, engine, utilization, memory_gib, spare, None, offload_gib, workload
+    )
     return replace(request, layout=_layout(request, layout)) if layout else request
 
 

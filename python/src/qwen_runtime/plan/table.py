@@ -75,6 +75,8 @@ def _layout(document: dict[str, Any]) -> Iterator[str]:
         f"KV cache   {count(memory['kv_tokens'])} tokens an engine at {count(memory['kv_bytes_per_token'])} bytes "
         f"each; longest context {count(memory['longest_context_tokens'])}"
     )
+    if memory.get("offloaded_tokens"):
+        yield f"           and {count(memory['offloaded_tokens'])} tokens in host memory, for prefixes that come again"
     held = (f"{number} at {int(length) // 1024}k" for length, number in memory["sequences"].items())
     yield f"sequences  {', '.join(held) or 'none'}"
 

@@ -74,7 +74,7 @@ def account(
         usable_bytes=int(gpu.usable_bytes * utilization),
         weights_bytes=weights_bytes(shape, layout, whole_embedding),
         headroom_bytes=sum(headroom_parts(shape, gpu, layout).values()),
-        kv_bytes_per_token=2 * stage_layers * kv_heads * shape.head_dim * BF16_BYTES,
+        kv_bytes_per_token=2 * stage_layers * kv_heads * shape.head_dim * shape.kv_number_bytes,
         kv_unit_bytes=GIB if gpu.vendor == "cpu" else 1,  # VLLM_CPU_KVCACHE_SPACE counts in GiB
     )
 

@@ -95,6 +95,8 @@ class Shape:
     """Edge of the square blocks of a checkpoint in FP8; None for one in bf16."""
     unstretched_context_tokens: int = 0
     """Context without YaRN, where context_tokens is with it and longer."""
+    kv_number_bytes: int = BF16_BYTES
+    """Bytes of a number in the KV cache: a choice of whoever serves, not of the checkpoint."""
     nested: bool = field(default=False, compare=False)
     """Whether config.json has the sizes in its text_config."""
     remarks: tuple[str, ...] = field(default=(), compare=False)
@@ -155,8 +157,8 @@ class Shape:
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Keys and values of one token in all layers, bf16, undivided and unreplicated."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * BF16_BYTES
+        """Keys and values of one token in all layers, undivided and unreplicated."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * self.kv_number_bytes
 
     def parts(self) -> dict[str, tuple[int, int]]:
         """Part to (parameters, bytes), in the order in which a forward pass meets them."""
