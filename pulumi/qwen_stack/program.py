@@ -53,18 +53,7 @@ def run() -> None:
         ),
     )
 
-    monitoring = Monitoring(
-        "monitoring",
-        MonitoringArgs(
-            namespace=namespace.name,
-            service_domain=settings.service_domain,
-            servers=[model.server for model in settings.models],
-            monitoring=settings.monitoring,
-            images=settings.images,
-            runtime_class=settings.gpu_runtime_class,
-            limited=settings.gateway.limits is not None,
-        ),
-    )
+    monitoring = Monitoring("monitoring", MonitoringArgs(namespace=namespace.name, settings=settings))
 
     pulumi.export("namespace", namespace.name)
     pulumi.export("models", [model.served_name for model in settings.models])

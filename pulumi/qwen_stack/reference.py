@@ -66,8 +66,9 @@ def _values(field: Schema) -> str:
     if field["type"] == "integer":
         least = field.get("minimum", field.get("exclusiveMinimum", -1) + 1)
         return f"{least} to {field['maximum']}" if "maximum" in field else f"{least} or more"
-    if "exclusiveMaximum" in field:
-        return f"above {field['exclusiveMinimum']:g}, below {field['exclusiveMaximum']:g}"
+    if field["type"] == "number":
+        least = f"{field['minimum']:g} or more" if "minimum" in field else f"above {field['exclusiveMinimum']:g}"
+        return f"{least}, below {field['exclusiveMaximum']:g}" if "exclusiveMaximum" in field else least
     return TYPES[field["type"]] + "".join(f" such as {example}" for example in field.get("examples", ()))
 
 

@@ -30,6 +30,7 @@ EXPORTED = Exported(
         "step_tokens:tokens": "toy_work",
     },
     finished="toy_done_total",
+    edges={},
 )
 
 

@@ -24,6 +24,10 @@ def stack_values(stack: str) -> dict[str, Any]:
 
 @pytest.fixture
 def local() -> dict[str, Any]:
+    return completed()
+
+
+def completed() -> dict[str, Any]:
     """Pulumi.local.yaml with the images and the key that are set when the stack is run."""
     values = stack_values("local")
     images = {
@@ -39,9 +43,9 @@ def example() -> dict[str, Any]:
     return {**stack_values("example"), "apiKeys": {"team": KEY}}
 
 
-@pytest.fixture
-def settings(local: dict[str, Any]) -> Any:
-    return config.parse(local)
+@pytest.fixture(scope="session")
+def settings() -> Any:
+    return config.parse(completed())
 
 
 @pytest.fixture

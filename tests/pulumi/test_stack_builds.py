@@ -57,8 +57,8 @@ def stack(local: dict[str, Any]) -> Objects:
 
 
 def names(stack: Iterable[str]) -> set[str]:
-    """Names of a stack's objects, with `<digest>` for the digest of a plan or of the gateway's files."""
-    return {re.sub("-(plan|config)-[0-9a-f]{8,10}$", r"-\1-<digest>", name) for name in stack}
+    """Names of a stack's objects, with `<digest>` for the digest of a plan, the gateway's files or DCGM's list."""
+    return {re.sub("-(plan|config|counters)-[0-9a-f]{8,10}$", r"-\1-<digest>", name) for name in stack}
 
 
 def test_every_pod_pulls_with_the_registrys_login(local: dict[str, Any]) -> None:
@@ -83,9 +83,11 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
         "Namespace/qwen",
         "Deployment/model-server",
         "Service/model-server",
+        "Service/model-server-watched",
         "PodDisruptionBudget/model-server",
         "Deployment/model-server-reference",
         "Service/model-server-reference",
+        "Service/model-server-reference-watched",
         "PodDisruptionBudget/model-server-reference",
         "ConfigMap/model-server-plan-<digest>",
         "ConfigMap/gateway-config-<digest>",
@@ -94,6 +96,7 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
         "Service/gateway",
         "Service/gateway-metrics",
         "PodDisruptionBudget/gateway",
+        "ConfigMap/dcgm-exporter-counters-<digest>",
         "DaemonSet/dcgm-exporter",
         "Service/dcgm-exporter",
         "ConfigMap/alertmanager-config",
@@ -117,6 +120,7 @@ def test_a_second_model_has_a_plan_and_objects_of_its_own(stack: Objects, local:
     second = {**local["models"][0], "servedName": "Tiny.2", "name": "smollm2-135m-instruct", "variant": "two"}
     built = run_program({**local, "models": [*local["models"], second]})
     new = {f"{kind}/model-server-two" for kind in ("Deployment", "Service", "PodDisruptionBudget")}
+    new.add("Service/model-server-two-watched")
     assert names(built) == names(stack) | new | {"ConfigMap/model-server-two-plan-<digest>"}
     changed = {name for name in stack if name not in built or built[name].inputs != stack[name].inputs}
     assert names(changed) == {

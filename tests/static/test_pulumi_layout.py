@@ -11,7 +11,7 @@ PROGRAM = Path(__file__).resolve().parents[2] / "pulumi/qwen_stack"
 SPECS = sorted(PROGRAM.glob("specs/*.py"))
 COMPONENTS = sorted(PROGRAM.glob("components/*.py"))
 EVERYTHING = sorted(PROGRAM.rglob("*.py"))
-IMPURE = {"program.py", "config.py"}
+IMPURE = {"program.py", "config.py", "runbook.py"}
 PURE = [*SPECS, *(path for path in sorted(PROGRAM.glob("*.py")) if path.name not in IMPURE)]
 Classes = list[tuple[Path, ast.ClassDef]]
 

@@ -40,6 +40,7 @@ class ModelServer(pulumi.ComponentResource):
             )
             discovery = specs.discovery(args.model)
         service = create(discovery, self, args.namespace, timeout_s=specs.rollout_seconds(args.model))
+        create(specs.watched(args.model), self, args.namespace)
         create(disruption_budget(args.model.server), self, args.namespace)
         self.service_name = name_of(service)
         self.register_outputs({"service_name": self.service_name})

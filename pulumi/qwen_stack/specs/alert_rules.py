@@ -4,48 +4,45 @@ from __future__ import annotations
 
 import yaml
 
-from qwen_stack.settings import Monitoring
-from qwen_stack.specs import engine_rules
+from qwen_stack.settings import Settings
+from qwen_stack.specs import (
+    engine_rules,
+    gateway_alerts,
+    gateway_rules,
+    gpu_alerts,
+    gpu_rules,
+    monitoring_alerts,
+    planned_rules,
+    serving_alerts,
+    slo_rules,
+)
+from qwen_stack.specs.alert import Alert
 from qwen_stack.specs.manifest import Manifest
+from qwen_stack.specs.scrape_jobs import REPLICATED, jobs
 
-MIB = 1_048_576
 
-
-def recording_rules() -> list[Manifest]:
-    """Rules for GPUs. DCGM reports percent and MiB, the contract has ratios and bytes; both have Celsius and watts."""
+def recording_groups(settings: Settings) -> list[Manifest]:
+    objectives = settings.monitoring.objectives
     return [
-        {"record": "serving:gpu_utilization:ratio", "expr": "DCGM_FI_DEV_GPU_UTIL / 100"},
-        {"record": "serving:gpu_memory_used:bytes", "expr": f"DCGM_FI_DEV_FB_USED * {MIB}"},
-        {"record": "serving:gpu_memory_free:bytes", "expr": f"DCGM_FI_DEV_FB_FREE * {MIB}"},
-        {"record": "serving:gpu_temperature:celsius", "expr": "DCGM_FI_DEV_GPU_TEMP"},
-        {"record": "serving:gpu_power:watts", "expr": "DCGM_FI_DEV_POWER_USAGE"},
-    ]
-
-
-def alerts(monitoring: Monitoring) -> list[Manifest]:
-    threshold = monitoring.gpu_utilization_threshold
-    return [
-        {
-            "alert": "HighGPUUsage",
-            # Utilisation is a gauge, so this is its average over the window; rate() would give its slope.
-            "expr": f"avg_over_time(serving:gpu_utilization:ratio[5m]) > {threshold}",
-            "for": "5m",
-            "labels": {"severity": "critical"},
-            "annotations": {
-                "summary": "GPU {{ $labels.gpu }} of {{ $labels.node }} has no headroom",
-                "found": "{{ $value | humanizePercentage }} utilisation on average over 5 minutes",
-                "needed": f"at most {threshold:.0%}, so that a burst does not queue",
-                "remedy": "Compare with the other GPUs: all high means too few replicas (raise its replicas); "
-                "one high means uneven load (see the gateway's sessions for each server).",
-            },
-        }
-    ]
-
-
-def rules_file(monitoring: Monitoring) -> str:
-    groups = [
-        {"name": "serving", "rules": recording_rules()},
+        {"name": "planned", "rules": planned_rules.recording_rules(settings)},
+        {"name": "gpus", "rules": gpu_rules.recording_rules()},
         {"name": "engines", "rules": engine_rules.recording_rules()},
-        {"name": "alerts", "rules": alerts(monitoring)},
+        {"name": "gateway", "rules": gateway_rules.recording_rules()},
+        # Rules of a group run one after the other: these read what the groups before have written.
+        {"name": "service-levels", "rules": slo_rules.recording_rules(objectives)},
     ]
-    return yaml.safe_dump({"groups": groups}, sort_keys=False, width=120)
+
+
+def alerts(settings: Settings) -> list[Alert]:
+    return [
+        *gpu_alerts.alerts(settings.monitoring),
+        *serving_alerts.alerts(settings),
+        *gateway_alerts.alerts(),
+        *monitoring_alerts.alerts(jobs(settings), REPLICATED),
+    ]
+
+
+def rules_file(settings: Settings) -> str:
+    rules = [alert.rule() for alert in alerts(settings)]
+    everything = [*recording_groups(settings), {"name": "alerts", "rules": rules}]
+    return yaml.safe_dump({"groups": everything}, sort_keys=False, width=120)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from qwen_stack.settings import Monitoring
-from qwen_stack.specs.manifest import Manifest
+from qwen_stack.specs import notifications
 from qwen_stack.specs.single_pod import SinglePod
 
 NAME = "alertmanager"
@@ -15,19 +15,7 @@ DATA_DIR = "/alertmanager"
 
 
 def alertmanager_config(monitoring: Monitoring) -> str:
-    url = monitoring.alert_webhook_url
-    # A receiver without a target keeps alerts visible in the interface and sends them nowhere.
-    receiver: Manifest = {"name": "webhook" if url else "none"}
-    if url:
-        receiver["webhook_configs"] = [{"url": url, "send_resolved": True}]
-    route = {
-        "receiver": receiver["name"],
-        "group_by": ["alertname"],
-        "group_wait": "10s",
-        "group_interval": "1m",
-        "repeat_interval": "4h",
-    }
-    return yaml.safe_dump({"route": route, "receivers": [receiver]}, sort_keys=False)
+    return yaml.safe_dump(notifications.config(monitoring), sort_keys=False)
 
 
 def server(monitoring: Monitoring) -> SinglePod:

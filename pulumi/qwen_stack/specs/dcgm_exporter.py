@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from qwen_stack.specs import gpu_rules
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
     VISIBLE_DEVICES,
     Manifest,
     app,
+    checksum,
+    config_map,
     container_security,
     gpu_pod,
     metadata,
@@ -16,6 +19,13 @@ from qwen_stack.specs.manifest import (
 
 NAME = "dcgm-exporter"
 PORT = 9400
+COUNTERS_DIR, COUNTERS_FILE = "/etc/dcgm-counters", "counters.csv"
+
+
+def counters() -> Manifest:
+    """List of the fields that the exporter reads, under a name that follows from it."""
+    text = gpu_rules.counters_csv()
+    return {**config_map(f"{NAME}-counters-{checksum(text)[:8]}", {COUNTERS_FILE: text}), "immutable": True}
 
 
 def container(image: str) -> Manifest:
@@ -24,6 +34,7 @@ def container(image: str) -> Manifest:
         "image": image,
         "env": [
             {"name": "DCGM_EXPORTER_LISTEN", "value": f":{PORT}"},
+            {"name": "DCGM_EXPORTER_COLLECTORS", "value": f"{COUNTERS_DIR}/{COUNTERS_FILE}"},
             # With this variable the exporter's label Hostname is the node's name; without it, the pod's.
             {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
             # The exporter reserves no GPU, but sees all of them.
@@ -34,7 +45,10 @@ def container(image: str) -> Manifest:
         "readinessProbe": probe("/health", "metrics", period_s=5, failures=3),
         "livenessProbe": probe("/health", "metrics", period_s=10, failures=6),
         "securityContext": container_security(),
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [
+            {"name": "counters", "mountPath": COUNTERS_DIR, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
     }
 
 
@@ -45,7 +59,10 @@ def daemon_set(image: str, runtime_class: str) -> Manifest:
         # DCGM's embedded engine opens the driver's device nodes as root; it needs no capability for these fields.
         "securityContext": {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container(image)],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "volumes": [
+            {"name": "counters", "configMap": {"name": counters()["metadata"]["name"]}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
     }
     return {
         "apiVersion": "apps/v1",

@@ -34,6 +34,7 @@ READINESS_PERIOD_S = 2
 LEARN_S = 10
 # Reading weights of any size takes less than 300 MB; the rest is room for the kernel's cache.
 VERIFY_MEMORY = "512Mi"
+WATCHED_SUFFIX = "-watched"
 PLAN_DIR = "/etc/qwen-runtime"
 PLAN_FILE = "plan.json"
 STRATEGIES = {
@@ -180,3 +181,18 @@ def deployment(model: Model, image: str, runtime_class: str) -> Manifest:
 def discovery(model: Model) -> Manifest:
     """Service whose name resolves to every ready pod, so that the gateway itself chooses one."""
     return service(model.server, {"http": API_PORT, "health": HEALTH_PORT}, clusterIP="None")
+
+
+def watched_name(model: Model) -> str:
+    return f"{model.server}{WATCHED_SUFFIX}"
+
+
+def watched(model: Model) -> Manifest:
+    """Service whose name resolves to every pod, for Prometheus: one that starts, stalls or fails is not ready."""
+    return service(
+        watched_name(model),
+        {"health": HEALTH_PORT},
+        selector=app(model.server),
+        clusterIP="None",
+        publishNotReadyAddresses=True,
+    )

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -264,3 +265,5 @@ def test_the_health_port_tells_prometheus_what_no_engine_tells(start: Start) -> 
     assert 'qwen_runtime_state{state="ready"} 1' in text
     assert 'qwen_runtime_state{state="dead"} 0' in text
     assert "qwen_runtime_start_seconds " in text
+    [started] = [line for line in text.splitlines() if line.startswith("qwen_runtime_started_at_seconds ")]
+    assert 0 <= time.time() - float(started.split()[1]) < 600

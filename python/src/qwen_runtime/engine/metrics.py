@@ -13,7 +13,11 @@ from qwen_runtime.engine import registry
 from qwen_runtime.engine.series import METRICS
 
 # What the supervisor exports on its health port, whatever the engine.
-SUPERVISOR = {"start_time:seconds": "qwen_runtime_start_seconds", "state": "qwen_runtime_state"}
+SUPERVISOR = {
+    "started_at:seconds": "qwen_runtime_started_at_seconds",
+    "start_time:seconds": "qwen_runtime_start_seconds",
+    "state": "qwen_runtime_state",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ METRICS = (
     Metric("kv_cache_used:ratio", "gauge", "max"),
     Metric("prompt_tokens:total", "counter"),
     Metric("generation_tokens:total", "counter"),
+    Metric("cached_prompt_tokens:total", "counter"),
     Metric("preemptions:total", "counter"),
     Metric("load_time:seconds", "gauge", "max"),
     Metric("errors:total", "counter"),
@@ -61,5 +62,7 @@ class Exported:
     """Metric.serving to the engine's whole name; of a histogram, without _bucket, _sum and _count."""
     finished: str
     """Counter of requests that ended, by the label finished_reason."""
+    edges: Mapping[str, tuple[float, ...]]
+    """Bounds of the buckets in seconds, by Metric.serving of each histogram that an objective may read."""
     errors: tuple[Errors, ...] = ()
     """Samples that stand for errors in an engine that has no counter of errors by cause."""

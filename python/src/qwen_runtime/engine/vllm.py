@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qwen_runtime.engine import counters
+from qwen_runtime.engine import buckets, counters
 from qwen_runtime.engine.record import Decision, PlannedEngine
 from qwen_runtime.engine.series import Errors, Exported
 from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress, Rank, flags
@@ -56,9 +56,11 @@ EXPORTED = Exported(
         "kv_cache_used:ratio": "vllm:kv_cache_usage_perc",
         "prompt_tokens:total": "vllm:prompt_tokens_total",
         "generation_tokens:total": "vllm:generation_tokens_total",
+        "cached_prompt_tokens:total": "vllm:prompt_tokens_cached_total",
         "preemptions:total": "vllm:num_preemptions_total",
     },
     finished=_FINISHED,
+    edges=buckets.EDGES,
     # vLLM has no counter of errors by cause. Two reasons to end are errors, and two classes of HTTP status.
     errors=(
         Errors("client_gone", _FINISHED, 'finished_reason="abort"', ("engine", "finished_reason")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import threading
+import time
 
 
 class State(enum.Enum):
@@ -29,6 +30,7 @@ class Health:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._started_at = time.time()
         self.state = State.STARTING
         self.reason = "the engine has not answered yet"
         self.obstacle: str | None = self.reason
@@ -70,6 +72,9 @@ class Health:
             state, start_s = self.state, self.start_s
         lines = ["# HELP qwen_runtime_state Whether the server is in this state.", "# TYPE qwen_runtime_state gauge"]
         lines += [f'qwen_runtime_state{{state="{one.value}"}} {int(one is state)}' for one in State]
+        lines.append("# HELP qwen_runtime_started_at_seconds Time at which this server started, since 1970.")
+        lines.append("# TYPE qwen_runtime_started_at_seconds gauge")
+        lines.append(f"qwen_runtime_started_at_seconds {self._started_at:.0f}")
         if start_s is not None:
             lines.append("# HELP qwen_runtime_start_seconds From the engine's start to its first answer.")
             lines += ["# TYPE qwen_runtime_start_seconds gauge", f"qwen_runtime_start_seconds {start_s}"]

@@ -26,27 +26,38 @@ type gpu struct {
 	MemClock  float64 `json:"mem_clock_mhz"`
 	XID       float64 `json:"xid"`
 	NVLinkGBs float64 `json:"nvlink_gb_per_s"`
+	// Counters since the start of the driver.
+	ThermalViolation  float64 `json:"thermal_violation"`
+	DoubleBitErrors   float64 `json:"double_bit_errors"`
+	NVLinkReplays     float64 `json:"nvlink_replays"`
+	NVLinkRecoveries  float64 `json:"nvlink_recoveries"`
+	PCIeReplays       float64 `json:"pcie_replays"`
+	UncorrectableRows float64 `json:"uncorrectable_remapped_rows"`
+	CorrectableRows   float64 `json:"correctable_remapped_rows"`
+	RowRemapFailure   float64 `json:"row_remap_failure"`
 }
 
-type field struct {
-	name, help, kind string
-	value            func(gpu) float64
-}
-
-// The fields, names and help texts that dcgm-exporter exports by default for data-centre GPUs.
-var fields = []field{
-	{"DCGM_FI_DEV_SM_CLOCK", "SM clock frequency (in MHz).", "gauge", func(g gpu) float64 { return g.SMClock }},
-	{"DCGM_FI_DEV_MEM_CLOCK", "Memory clock frequency (in MHz).", "gauge", func(g gpu) float64 { return g.MemClock }},
-	{"DCGM_FI_DEV_MEMORY_TEMP", "Memory temperature (in C).", "gauge", func(g gpu) float64 { return g.MemTempC }},
-	{"DCGM_FI_DEV_GPU_TEMP", "GPU temperature (in C).", "gauge", func(g gpu) float64 { return g.TempC }},
-	{"DCGM_FI_DEV_POWER_USAGE", "Power draw (in W).", "gauge", func(g gpu) float64 { return g.PowerW }},
-	{"DCGM_FI_DEV_GPU_UTIL", "GPU utilization (in %).", "gauge", func(g gpu) float64 { return g.Util }},
-	{"DCGM_FI_DEV_MEM_COPY_UTIL", "Memory utilization (in %).", "gauge", func(g gpu) float64 { return g.MemUtil }},
-	{"DCGM_FI_DEV_XID_ERRORS", "Value of the last XID error encountered.", "gauge", func(g gpu) float64 { return g.XID }},
-	{"DCGM_FI_DEV_FB_FREE", "Framebuffer memory free (in MiB).", "gauge", func(g gpu) float64 { return g.FreeMiB }},
-	{"DCGM_FI_DEV_FB_USED", "Framebuffer memory used (in MiB).", "gauge", func(g gpu) float64 { return g.UsedMiB }},
-	{"DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL", "Total number of NVLink bandwidth counters for all lanes.", "counter",
-		func(g gpu) float64 { return g.NVLinkGBs }},
+// readings are the fields of DCGM that this stand-in knows; the real one refuses names that DCGM does not have.
+var readings = map[string]func(gpu) float64{
+	"DCGM_FI_DEV_SM_CLOCK":                          func(g gpu) float64 { return g.SMClock },
+	"DCGM_FI_DEV_MEM_CLOCK":                         func(g gpu) float64 { return g.MemClock },
+	"DCGM_FI_DEV_MEMORY_TEMP":                       func(g gpu) float64 { return g.MemTempC },
+	"DCGM_FI_DEV_GPU_TEMP":                          func(g gpu) float64 { return g.TempC },
+	"DCGM_FI_DEV_POWER_USAGE":                       func(g gpu) float64 { return g.PowerW },
+	"DCGM_FI_DEV_PCIE_REPLAY_COUNTER":               func(g gpu) float64 { return g.PCIeReplays },
+	"DCGM_FI_DEV_GPU_UTIL":                          func(g gpu) float64 { return g.Util },
+	"DCGM_FI_DEV_MEM_COPY_UTIL":                     func(g gpu) float64 { return g.MemUtil },
+	"DCGM_FI_DEV_XID_ERRORS":                        func(g gpu) float64 { return g.XID },
+	"DCGM_FI_DEV_THERMAL_VIOLATION":                 func(g gpu) float64 { return g.ThermalViolation },
+	"DCGM_FI_DEV_FB_FREE":                           func(g gpu) float64 { return g.FreeMiB },
+	"DCGM_FI_DEV_FB_USED":                           func(g gpu) float64 { return g.UsedMiB },
+	"DCGM_FI_DEV_ECC_DBE_VOL_TOTAL":                 func(g gpu) float64 { return g.DoubleBitErrors },
+	"DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL":   func(g gpu) float64 { return g.NVLinkReplays },
+	"DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL": func(g gpu) float64 { return g.NVLinkRecoveries },
+	"DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL":            func(g gpu) float64 { return g.NVLinkGBs },
+	"DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS":       func(g gpu) float64 { return g.UncorrectableRows },
+	"DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS":         func(g gpu) float64 { return g.CorrectableRows },
+	"DCGM_FI_DEV_ROW_REMAP_FAILURE":                 func(g gpu) float64 { return g.RowRemapFailure },
 }
 
 // reservedMiB is the memory that the driver reserves on an idle H100.
@@ -84,14 +95,14 @@ func parse(body io.Reader) ([]gpu, error) {
 	return gpus, nil
 }
 
-// exposition renders the readings in Prometheus' text format with dcgm-exporter's labels.
-func exposition(gpus []gpu, hostname string) string {
+// exposition renders the listed fields in Prometheus' text format with dcgm-exporter's labels.
+func exposition(listed []counter, gpus []gpu, hostname string) string {
 	var out strings.Builder
-	for _, f := range fields {
-		fmt.Fprintf(&out, "# HELP %s %s\n# TYPE %s %s\n", f.name, f.help, f.name, f.kind)
+	for _, c := range listed {
+		fmt.Fprintf(&out, "# HELP %s %s\n# TYPE %s %s\n", c.name, c.help, c.name, c.kind)
 		for i, g := range gpus {
 			fmt.Fprintf(&out, "%s{gpu=\"%d\",UUID=%q,pci_bus_id=%q,device=\"nvidia%d\",modelName=%q,Hostname=%q} %v\n",
-				f.name, i, g.UUID, g.BusID, i, g.Model, hostname, f.value(g))
+				c.name, i, g.UUID, g.BusID, i, g.Model, hostname, readings[c.name](g))
 		}
 	}
 	return out.String()

@@ -1,5 +1,5 @@
-// dcgm-exporter stands in for NVIDIA's: /metrics has the real one's names and labels for the GPUs that the driver lists,
-// with readings that a test sets by PUT /gpus on a second port; until then they are those of idle GPUs.
+// dcgm-exporter stands in for NVIDIA's: /metrics has the listed fields of DCGM with the real one's labels for the GPUs that
+// the driver lists, with readings that a test sets by PUT /gpus on a second port; until then they are those of idle GPUs.
 package main
 
 import (
@@ -18,6 +18,7 @@ type exporter struct {
 	mutex    sync.RWMutex
 	gpus     []gpu
 	hostname string
+	listed   []counter
 }
 
 func main() {
@@ -29,7 +30,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	e := &exporter{gpus: idle(known), hostname: hostname()}
+	listed, err := counters()
+	if err != nil {
+		log.Fatal(err)
+	}
+	e := &exporter{gpus: idle(known), hostname: hostname(), listed: listed}
 	go func() { log.Fatal(http.ListenAndServe(*control, e.control())) }()
 	log.Printf("%d GPUs on %s/metrics, set on %s/gpus", len(known), *metrics, *control)
 	log.Fatal(http.ListenAndServe(*metrics, e.public()))
@@ -51,7 +56,7 @@ func (e *exporter) public() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		io.WriteString(w, exposition(e.readings(), e.hostname))
+		io.WriteString(w, exposition(e.listed, e.readings(), e.hostname))
 	})
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "OK\n") })
 	return mux

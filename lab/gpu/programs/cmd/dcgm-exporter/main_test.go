@@ -21,6 +21,15 @@ func rack(count int) []gpu {
 	return idle(known)
 }
 
+// everything lists all fields that are known.
+func everything() []counter {
+	listed := []counter{}
+	for name := range readings {
+		listed = append(listed, counter{name, "gauge", "Text."})
+	}
+	return listed
+}
+
 func do(handler http.Handler, method, path, body string) *httptest.ResponseRecorder {
 	recorder := httptest.NewRecorder()
 	handler.ServeHTTP(recorder, httptest.NewRequest(method, path, strings.NewReader(body)))
@@ -28,22 +37,22 @@ func do(handler http.Handler, method, path, body string) *httptest.ResponseRecor
 }
 
 func TestMetricsCarryTheRealNamesAndLabels(t *testing.T) {
-	e := &exporter{gpus: rack(8), hostname: "gpu1"}
+	e := &exporter{gpus: rack(8), hostname: "gpu1", listed: everything()}
 	text := do(e.public(), "GET", "/metrics", "").Body.String()
 	want := `DCGM_FI_DEV_GPU_UTIL{gpu="7",UUID="GPU-00000007",pci_bus_id="00000000:1F:00.0",device="nvidia7",` +
 		`modelName="NVIDIA H100 80GB HBM3",Hostname="gpu1"} 0`
 	if !strings.Contains(text, want+"\n") {
 		t.Fatalf("no line %s in\n%s", want, text)
 	}
-	for _, f := range fields {
-		if n := strings.Count(text, "\n"+f.name+"{"); n != 8 {
-			t.Errorf("%s: %d series, want 8", f.name, n)
+	for name := range readings {
+		if n := strings.Count(text, "\n"+name+"{"); n != 8 {
+			t.Errorf("%s: %d series, want 8", name, n)
 		}
 	}
 }
 
 func TestPutReplacesTheReadings(t *testing.T) {
-	e := &exporter{gpus: rack(8), hostname: "gpu1"}
+	e := &exporter{gpus: rack(8), hostname: "gpu1", listed: everything()}
 	if code := do(e.control(), "PUT", "/gpus", `[{"uuid": "GPU-a", "util_percent": 97}]`).Code; code != 204 {
 		t.Fatalf("status %d", code)
 	}
@@ -54,7 +63,7 @@ func TestPutReplacesTheReadings(t *testing.T) {
 }
 
 func TestPutRefusesWhatNoGPUReports(t *testing.T) {
-	e := &exporter{gpus: rack(1), hostname: "gpu1"}
+	e := &exporter{gpus: rack(1), hostname: "gpu1", listed: everything()}
 	for _, body := range []string{``, `[]`, `{}`, `[{"util_percent": 5}]`, `[{"uuid": "a", "util_percent": 101}]`, `[{"uuid": "a", "utl": 1}]`} {
 		answer := do(e.control(), "PUT", "/gpus", body)
 		if answer.Code != 400 || !strings.Contains(answer.Body.String(), "needed") {
@@ -69,5 +78,25 @@ func TestPutRefusesWhatNoGPUReports(t *testing.T) {
 func TestControlIsNotOnTheMetricsPort(t *testing.T) {
 	if code := do((&exporter{gpus: rack(1)}).public(), "PUT", "/gpus", `[]`).Code; code != 404 {
 		t.Fatalf("status %d", code)
+	}
+}
+
+func TestOnlyListedFieldsAreReported(t *testing.T) {
+	listed, err := parseCounters(strings.NewReader("# comment\nDCGM_FI_DEV_GPU_TEMP, gauge, GPU temperature (in C).\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &exporter{gpus: rack(1), hostname: "gpu1", listed: listed}
+	text := do(e.public(), "GET", "/metrics", "").Body.String()
+	if !strings.Contains(text, "# HELP DCGM_FI_DEV_GPU_TEMP GPU temperature (in C).\n") || strings.Contains(text, "UTIL") {
+		t.Fatal(text)
+	}
+}
+
+func TestAListThatDCGMWouldNotTakeIsRefused(t *testing.T) {
+	for _, text := range []string{"DCGM_FI_DEV_GPU_TMP, gauge, text", "DCGM_FI_DEV_GPU_TEMP, gauge", "DCGM_FI_DEV_GPU_TEMP, meter, text"} {
+		if _, err := parseCounters(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "needed") {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }

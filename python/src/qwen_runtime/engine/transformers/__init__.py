@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwen_runtime.engine import counters
+from qwen_runtime.engine import buckets, counters
 from qwen_runtime.engine.record import Decision, PlannedEngine, ScoringEngine
 from qwen_runtime.engine.series import Exported
 from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress
@@ -46,6 +46,7 @@ EXPORTED = Exported(
         "errors:total": f"{PREFIX}:request_errors_total",
     },
     finished=f"{PREFIX}:request_success_total",
+    edges=buckets.EDGES,
 )
 PATHS: tuple[str, ...] = ("/v1/chat/completions", "/v1/completions")
 GROUPED_WIDTH = 8

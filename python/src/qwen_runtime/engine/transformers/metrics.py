@@ -11,18 +11,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from qwen_runtime.engine.buckets import BETWEEN_TOKENS_S, FIRST_TOKEN_S, REQUEST_S
 from qwen_runtime.engine.transformers import PREFIX
 
-# Bounds of vLLM 0.32 (vllm/v1/metrics/buckets.py), so that quantiles of both engines mean the same.
-REQUEST_S = (0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680)
-FIRST_TOKEN_S = (
-    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
-    *(1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560),
-)
-BETWEEN_TOKENS_S = (
-    *(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75),
-    *(1, 2.5, 5, 7.5, 10, 20, 40, 80),
-)
+# As in vLLM 0.32, like the bounds of latency.
 STEP_TOKENS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 FINISH_REASONS = ("stop", "length", "abort", "error")

@@ -1,0 +1,60 @@
+"""Write docs/operate/runbook.md from the alerts of the example stack.
+
+PYTHONPATH=pulumi:python/src python -m qwen_stack.runbook
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from qwen_stack import config
+from qwen_stack.specs import alert_rules
+from qwen_stack.specs.alert import RUNBOOK, Alert
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD = """# Runbook
+
+A section for each alert, written from `pulumi/qwen_stack/specs` by `python -m qwen_stack.runbook` with the values of
+`pulumi/Pulumi.example.yaml`. `<namespace>` is that of the stack. [alerts.md](alerts.md) says how alerts work.
+"""
+# The example has no key, since keys are secrets; no alert depends on one.
+KEY = "none-" * 4
+
+
+def example_alerts() -> list[Alert]:
+    written = yaml.safe_load((config.PROGRAM / "Pulumi.example.yaml").read_text())["config"]
+    values = {key.partition(":")[2]: value for key, value in written.items()}
+    return alert_rules.alerts(config.parse({**values, "apiKeys": {"example": KEY}}))
+
+
+def page(alerts: Sequence[Alert]) -> str:
+    return HEAD + "".join(section(alert) for alert in alerts)
+
+
+def section(alert: Alert) -> str:
+    when = "at once" if alert.holds == "0m" else f"after {alert.holds}"
+    return f"""
+## {alert.name}
+
+{alert.severity}, for {alert.owner}, {when}.
+
+- Impact: {alert.impact}
+- Needed: {alert.needed}.
+- Look: {alert.look}.
+- Do: {alert.remedy}
+
+```promql
+{alert.expression}
+```
+"""
+
+
+def main() -> None:
+    (ROOT / RUNBOOK).write_text(page(example_alerts()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Alerts of what watches: targets, Prometheus, Alertmanager, and the watchdog that shows that they all work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qwen_stack.specs.alert import Alert
+
+# Its absence at a receiver outside says that Prometheus or Alertmanager is dead.
+WATCHDOG = "Watchdog"
+
+
+def alerts(jobs: Sequence[str], replicated: Sequence[str]) -> list[Alert]:
+    """Alerts about all scrape `jobs`. Targets of `replicated` ones come and go with rollouts; others say how many."""
+    vanished = " or ".join(f'absent(up{{job="{job}"}})' for job in jobs)
+    steady = "|".join(job for job in jobs if job not in replicated)
+    return [
+        Alert(
+            name="TargetDown",
+            expression=f'up{{job=~"{steady}"}} == 0',
+            holds="5m",
+            severity="warning",
+            owner="monitoring",
+            summary="{{ $labels.job }} at {{ $labels.instance }} does not answer Prometheus",
+            impact="What it reports is unknown; alerts about it do not fire.",
+            found="failed scrapes for 5 minutes",
+            needed="an answer within scrape_timeout",
+            remedy="Look whether its pod runs; an exporter that hangs is deleted, and comes back.",
+            look="Status, Targets in Prometheus: it says the last error",
+        ),
+        Alert(
+            name="TargetsVanished",
+            expression=vanished,
+            holds="5m",
+            severity="critical",
+            owner="monitoring",
+            summary="Prometheus knows no target of {{ $labels.job }}",
+            impact="Nothing about it is measured, and no alert about it can fire.",
+            found="no target",
+            needed="at least one",
+            remedy="Look at the service and the pods of that name, then at the cluster's DNS.",
+            look="`kubectl -n <namespace> get pods,endpointslices`, Status, Service Discovery in Prometheus",
+        ),
+        Alert(
+            name="ScrapesRefused",
+            expression="increase(prometheus_target_scrapes_exceeded_sample_limit_total[15m]) > 0 "
+            "or increase(prometheus_target_scrapes_sample_duplicate_timestamp_total[15m]) > 0",
+            holds="0m",
+            severity="warning",
+            owner="monitoring",
+            summary="Prometheus refuses what a target reports",
+            impact="All series of that target are missing.",
+            found="{{ $value | humanize }} scrapes with too many series, or with the same series twice",
+            needed="at most the job's sample_limit",
+            remedy="Find the label that grew, and who feeds it; raise the limit only if the growth is meant.",
+            look='Status, Targets in Prometheus; `topk(10, count by (__name__, job) ({__name__=~".+"}))`',
+        ),
+        Alert(
+            name="RulesFail",
+            expression="increase(prometheus_rule_evaluation_failures_total[10m]) > 0 "
+            "or increase(prometheus_rule_group_iterations_missed_total[10m]) > 0",
+            holds="5m",
+            severity="critical",
+            owner="monitoring",
+            summary="Prometheus cannot evaluate rules of {{ $labels.rule_group }}",
+            impact="Alerts of this group may not fire.",
+            found="{{ $value | humanize }} failed or missed evaluations within 10 minutes",
+            needed="none",
+            remedy="Read the rule's error; missed evaluations mean that Prometheus has too little CPU.",
+            look="Status, Rules in Prometheus; `kubectl -n <namespace> logs deployment/prometheus`",
+        ),
+        Alert(
+            name="StorageFails",
+            expression="increase(prometheus_tsdb_compactions_failed_total[1h]) > 0 "
+            "or increase(prometheus_tsdb_wal_writes_failed_total[1h]) > 0 "
+            "or increase(prometheus_tsdb_wal_truncations_failed_total[1h]) > 0",
+            holds="0m",
+            severity="critical",
+            owner="monitoring",
+            summary="Prometheus cannot write its data",
+            impact="History is being lost; after a restart more may be missing.",
+            found="{{ $value | humanize }} failed writes within an hour",
+            needed="none",
+            remedy="Look whether the volume is full or read-only; give it more room (monitoring.storageLimit).",
+            look="`kubectl -n <namespace> exec deployment/prometheus -- df /prometheus`, and its log",
+        ),
+        Alert(
+            name="AlertsNotSent",
+            expression="rate(prometheus_notifications_errors_total[5m]) > 0 "
+            "or rate(prometheus_notifications_dropped_total[5m]) > 0 "
+            "or prometheus_notifications_alertmanagers_discovered < 1",
+            holds="5m",
+            severity="critical",
+            owner="monitoring",
+            summary="Prometheus does not reach Alertmanager",
+            impact="Nobody hears of any alert.",
+            found="notifications that failed for 5 minutes",
+            needed="an Alertmanager that takes them",
+            remedy="Look at Alertmanager's pod. This alert is seen in Prometheus alone; outside, the watchdog's "
+            "absence tells.",
+            look="`kubectl -n <namespace> get pods -l app.kubernetes.io/name=alertmanager`",
+        ),
+        Alert(
+            name="NotificationsFail",
+            expression="sum by (integration) (rate(alertmanager_notifications_failed_total[5m])) > 0",
+            holds="5m",
+            severity="critical",
+            owner="monitoring",
+            summary="Alertmanager cannot deliver by {{ $labels.integration }}",
+            impact="Alerts fire and nobody hears of them.",
+            found="failed deliveries for 5 minutes",
+            needed="none",
+            remedy="Try the address of monitoring.alertWebhookUrl from a node; Alertmanager's log says what it got.",
+            look="`kubectl -n <namespace> logs deployment/alertmanager`",
+        ),
+        Alert(
+            name=WATCHDOG,
+            expression="vector(1)",
+            holds="0m",
+            severity="none",
+            owner="monitoring",
+            summary="Prometheus and Alertmanager work",
+            impact="None: this one always fires, and somebody outside must miss it.",
+            found="an evaluation that reached Alertmanager",
+            needed="one every few minutes",
+            remedy="If it stops arriving, look at Prometheus and Alertmanager first, then at the way to the receiver.",
+            look="`kubectl -n <namespace> get pods`",
+        ),
+    ]

@@ -1,0 +1,60 @@
+"""Targets of Prometheus: every pod that a headless service lists, found by DNS, and the single servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from qwen_stack.settings import Settings
+from qwen_stack.specs import alertmanager, dcgm_exporter, gateway, gateway_routes, limits, model_server
+from qwen_stack.specs.manifest import Manifest
+
+PROMETHEUS, PROMETHEUS_PORT = "prometheus", 9090
+MODEL_SERVERS, SUPERVISORS = "model-server", "supervisor"
+# Their targets come and go with rollouts; alerts count them against what is planned.
+REPLICATED = (gateway.NAME, MODEL_SERVERS, SUPERVISORS)
+# Many times what each target writes: a label that grows without bound is refused before it fills the memory.
+MOST_SERIES = 20_000
+SERVER_OF_NAME = {"source_labels": ["__meta_dns_name"], "regex": r"([^.]+)\..*", "target_label": "server"}
+NODE_OF_GPU = {"source_labels": ["Hostname"], "target_label": "node"}
+
+
+def scrape_configs(settings: Settings) -> list[Manifest]:
+    domain = settings.service_domain
+    servers = [model.server for model in settings.models]
+    watched = [model_server.watched_name(model) for model in settings.models]
+    limiter = [_pods(limits.NAME, [limits.NAME], limits.PORT, domain)] if settings.gateway.limits else []
+    return [
+        _pods(gateway.NAME, [gateway.METRICS_NAME], gateway_routes.METRICS_PORT, domain),
+        *limiter,
+        _pods(MODEL_SERVERS, servers, model_server.API_PORT, domain, relabel_configs=[SERVER_OF_NAME]),
+        _pods(SUPERVISORS, watched, model_server.HEALTH_PORT, domain, relabel_configs=[_server_of_watched()]),
+        _pods(
+            dcgm_exporter.NAME,
+            [dcgm_exporter.NAME],
+            dcgm_exporter.PORT,
+            domain,
+            metric_relabel_configs=[NODE_OF_GPU],
+        ),
+        _single(PROMETHEUS, f"localhost:{PROMETHEUS_PORT}"),
+        _single(alertmanager.NAME, f"{alertmanager.NAME}:{alertmanager.PORT}"),
+    ]
+
+
+def jobs(settings: Settings) -> list[str]:
+    """Names of all jobs."""
+    return [job["job_name"] for job in scrape_configs(settings)]
+
+
+def _server_of_watched() -> Mapping[str, object]:
+    return {**SERVER_OF_NAME, "regex": rf"([^.]+){model_server.WATCHED_SUFFIX}\..*"}
+
+
+def _pods(name: str, services: Sequence[str], port: int, domain: str, **options: Sequence[object]) -> Manifest:
+    """Job for every pod that headless services list; `domain` follows their names in DNS."""
+    hosts = [f"{service}.{domain}." for service in services]
+    discovery = {"names": hosts, "type": "A", "port": port, "refresh_interval": "10s"}
+    return {"job_name": name, "sample_limit": MOST_SERIES, "dns_sd_configs": [discovery], **options}
+
+
+def _single(name: str, target: str) -> Manifest:
+    return {"job_name": name, "sample_limit": MOST_SERIES, "static_configs": [{"targets": [target]}]}

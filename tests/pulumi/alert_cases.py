@@ -1,0 +1,274 @@
+"""Series with which each alert fires, and series that look alike with which it must not.
+
+Values are promtool's: `a+bxn` begins at a and grows by b in each minute, n times. Names are those that the parts of the
+stack write, so that recording rules are evaluated too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Series: TypeAlias = dict[str, str]
+LONG = 160
+
+
+@dataclass(frozen=True)
+class Case:
+    alert: str
+    minutes: int
+    fires: tuple[Series, ...]
+    quiet: tuple[Series, ...]
+    labels: str = ""
+    """Further labels of the alert, as PromQL writes them: other series of a case may make it fire too."""
+
+
+def gpu(field: str, values: str, count: int = 1) -> Series:
+    return {f'DCGM_FI_DEV_{field}{{gpu="{index}",node="gpu1"}}': values for index in range(count)}
+
+
+def engine(name: str, values: str, labels: str = "") -> Series:
+    return {f'vllm:{name}{{engine="0",instance="a",job="model-server",model_name="m",server="s"{labels}}}': values}
+
+
+def state(server: str, instance: str, ready: int) -> Series:
+    return {f'qwen_runtime_state{{instance="{instance}",server="{server}",state="ready"}}': f"{ready}x{LONG}"}
+
+
+def started(instance: str, values: str) -> Series:
+    return {f'qwen_runtime_started_at_seconds{{instance="{instance}",server="s"}}': values}
+
+
+def answers(**values: str) -> Series:
+    """Counters of answers by class: s2, s4, s5."""
+    labels = 'envoy_http_conn_manager_prefix="api",instance="g"'
+    return {
+        f'envoy_http_downstream_rq_xx{{envoy_response_code_class="{name[1]}",{labels}}}': value
+        for name, value in values.items()
+    }
+
+
+def gateway(name: str, value: str, labels: str = "") -> Series:
+    return {f'envoy_{name}{{instance="g",job="gateway"{labels}}}': f"{value}x{LONG}"}
+
+
+def up(job: str, *values: int) -> Series:
+    return {f'up{{instance="{index}",job="{job}"}}': f"{value}x{LONG}" for index, value in enumerate(values)}
+
+
+def own(name: str, values: str) -> Series:
+    return {f'{name}{{instance="p",job="prometheus"}}': values}
+
+
+def waiting(values: str) -> Series:
+    return engine("num_requests_waiting", values)
+
+
+ALL_UP = up("gateway", 1) | up("model-server", 1) | up("supervisor", 1) | up("dcgm-exporter", 1)
+ALL_UP |= up("prometheus", 1) | up("alertmanager", 1)
+API = ',envoy_http_conn_manager_prefix="api"'
+STILL = f"1x{LONG}"
+FIRST_TOKEN = "time_to_first_token_seconds"
+
+GPUS = (
+    Case(
+        "HighGPUUsage",
+        12,
+        (gpu("GPU_UTIL", "95x30") | waiting("3x30"),),
+        (
+            gpu("GPU_UTIL", "95x30") | waiting("0x30"),
+            gpu("GPU_UTIL", "85x30") | waiting("3x30"),
+        ),
+    ),
+    Case("GpuLost", 5, (gpu("GPU_TEMP", "40x30", 7),), (gpu("GPU_TEMP", "40x30", 8),)),
+    Case("HostVanished", 25, (gpu("GPU_TEMP", "40x10"),), (gpu("GPU_TEMP", "40x30"),)),
+    Case("GpuNeedsReset", 5, (gpu("XID_ERRORS", "79x30"),), (gpu("XID_ERRORS", "43x30"), gpu("XID_ERRORS", "0x30"))),
+    Case(
+        "GpuApplicationFault",
+        10,
+        (gpu("XID_ERRORS", "0x3 31x10"),),
+        (gpu("XID_ERRORS", "31x20"), gpu("XID_ERRORS", "0x3 43x10")),
+    ),
+    Case("GpuMemoryError", 10, (gpu("ECC_DBE_VOL_TOTAL", "0x5 1x10"),), (gpu("ECC_DBE_VOL_TOTAL", "1x20"),)),
+    Case(
+        "GpuRowsRemapped",
+        10,
+        (gpu("UNCORRECTABLE_REMAPPED_ROWS", "2x5 3x10"),),
+        (gpu("UNCORRECTABLE_REMAPPED_ROWS", "2x20"),),
+    ),
+    Case("GpuRowRemapFailed", 5, (gpu("ROW_REMAP_FAILURE", "1x20"),), (gpu("ROW_REMAP_FAILURE", "0x20"),)),
+    Case(
+        "NvlinkErrors",
+        15,
+        (
+            gpu("NVLINK_RECOVERY_ERROR_COUNT_TOTAL", "0x5 1x20"),
+            gpu("NVLINK_REPLAY_ERROR_COUNT_TOTAL", "0+2x20"),
+        ),
+        (
+            gpu("NVLINK_RECOVERY_ERROR_COUNT_TOTAL", "7x20"),
+            gpu("NVLINK_REPLAY_ERROR_COUNT_TOTAL", "0x10 3x20"),
+        ),
+    ),
+    Case("GpuHot", 8, (gpu("GPU_TEMP", "90x20"),), (gpu("GPU_TEMP", "80x20"), gpu("GPU_TEMP", "80x5 90x3"))),
+    Case("GpuThrottled", 12, (gpu("THERMAL_VIOLATION", "5+9x30"),), (gpu("THERMAL_VIOLATION", "500x30"),)),
+)
+SERVING = (
+    Case(
+        "NoReadyReplica",
+        5,
+        (state("model-server", "a", 0), {}),
+        (state("model-server", "a", 0) | state("model-server", "b", 1),),
+        'server="model-server"',
+    ),
+    Case(
+        "ReplicasMissing",
+        20,
+        (state("model-server", "a", 1) | state("model-server", "b", 0),),
+        (state("model-server", "a", 1) | state("model-server", "b", 1),),
+        'server="model-server"',
+    ),
+    Case(
+        "EngineStalled",
+        8,
+        (engine("num_requests_running", "2x20") | engine("iteration_tokens_total_sum", "500x20"),),
+        (
+            engine("num_requests_running", "2x20") | engine("iteration_tokens_total_sum", "500+9x20"),
+            engine("num_requests_running", "0x20") | engine("iteration_tokens_total_sum", "500x20"),
+        ),
+    ),
+    Case("EngineRestarted", 10, (started("a", "100x5 400x10"),), (started("a", "100x20"),)),
+    Case(
+        "EngineRestarts",
+        14,
+        (started("a", "100x2 200x2 300x2 400x9"),),
+        (started("a", "100x2 200x2 300x12"),),
+    ),
+    Case(
+        "EnginesDieTogether",
+        8,
+        (started("a", "100x5 400x10") | started("b", "100x6 460x9"),),
+        (started("a", "100x2 200x2 400x10") | started("b", "100x20"),),
+    ),
+    Case(
+        "KvCacheFull",
+        12,
+        (engine("kv_cache_usage_perc", "0.99x30") | waiting("2x30"),),
+        (
+            engine("kv_cache_usage_perc", "0.99x30") | waiting("0x30"),
+            engine("kv_cache_usage_perc", "0.9x30") | waiting("2x30"),
+        ),
+    ),
+    Case(
+        "Preemptions",
+        20,
+        (
+            engine("num_preemptions_total", "0+1x30")
+            | engine("request_success_total", "0+5x30", ',finished_reason="stop"'),
+        ),
+        (
+            engine("num_preemptions_total", "0+1x30")
+            | engine("request_success_total", "0+90x30", ',finished_reason="stop"'),
+            engine("num_preemptions_total", "0+1x30")
+            | engine("request_success_total", "0x10 1x30", ',finished_reason="stop"'),
+        ),
+    ),
+    Case("QueueGrows", 25, (waiting("1+1x40"),), (waiting("9x40"), waiting("40-1x40"), waiting("0x20 5x20"))),
+    Case(
+        "ErrorBudgetBurnsFast",
+        75,
+        (
+            answers(s2=f"0+95x{LONG}", s5=f"0+5x{LONG}"),
+            engine(f"{FIRST_TOKEN}_bucket", f"0+50x{LONG}", ',le="10.0"')
+            | engine(f"{FIRST_TOKEN}_count", f"0+100x{LONG}"),
+        ),
+        (
+            answers(s2=f"0+999x{LONG}", s5=f"0+1x{LONG}"),
+            # Faults of clients alone.
+            answers(s2=f"0+50x{LONG}", s4=f"0+50x{LONG}", s5=f"0x{LONG}"),
+            # One slow request in a quiet hour.
+            engine(f"{FIRST_TOKEN}_bucket", f"3x{LONG}", ',le="10.0"')
+            | engine(f"{FIRST_TOKEN}_count", f"3x70 4x{LONG}"),
+        ),
+    ),
+    Case(
+        "ErrorBudgetBurnsSlowly",
+        100,
+        (answers(s2=f"0+199x{LONG}", s5=f"0+1x{LONG}"),),
+        (answers(s2=f"0+1999x{LONG}", s5=f"0+1x{LONG}"),),
+    ),
+)
+GATEWAY = (
+    Case(
+        "GatewayErrors",
+        12,
+        (answers(s2=f"0+90x{LONG}", s5=f"0+10x{LONG}"),),
+        (answers(s2=f"0+99x{LONG}", s5=f"0+1x{LONG}"), answers(s2=STILL, s5=f"0x10 2x{LONG}")),
+    ),
+    Case(
+        "GatewayFull",
+        5,
+        (
+            gateway("http_downstream_cx_active", "240", API),
+            gateway("overload_envoy_resource_monitors_fixed_heap_pressure", "90"),
+            gateway("overload_envoy_overload_actions_stop_accepting_requests_active", "1"),
+        ),
+        (
+            gateway("http_downstream_cx_active", "200", API),
+            gateway("overload_envoy_resource_monitors_fixed_heap_pressure", "70"),
+            gateway("http_downstream_cx_active", "999", ',envoy_http_conn_manager_prefix="operations"'),
+        ),
+    ),
+    Case("GatewaysMissing", 10, (up("gateway", 1), up("gateway", 1, 0), {}), (up("gateway", 1, 1),)),
+    Case(
+        "GatewayCertificateExpires",
+        20,
+        (gateway("server_days_until_first_cert_expiring", "5"),),
+        (
+            gateway("server_days_until_first_cert_expiring", "80"),
+            gateway("server_days_until_first_cert_expiring", "4294967295"),
+        ),
+    ),
+)
+MONITORING = (
+    Case("TargetDown", 10, (up("dcgm-exporter", 0, 1),), (up("dcgm-exporter", 1), up("model-server", 0))),
+    Case("TargetsVanished", 10, ({}, up("gateway", 1)), (ALL_UP,), 'job="dcgm-exporter"'),
+    Case(
+        "ScrapesRefused",
+        10,
+        (own("prometheus_target_scrapes_exceeded_sample_limit_total", "0+1x20"),),
+        (own("prometheus_target_scrapes_exceeded_sample_limit_total", "9x20"),),
+    ),
+    Case(
+        "RulesFail",
+        12,
+        (own("prometheus_rule_evaluation_failures_total", "0+1x20"),),
+        (own("prometheus_rule_evaluation_failures_total", "5x20"),),
+    ),
+    Case(
+        "StorageFails",
+        10,
+        (
+            own("prometheus_tsdb_compactions_failed_total", "0x5 1x9"),
+            own("prometheus_tsdb_wal_writes_failed_total", "0x5 1x9"),
+        ),
+        (own("prometheus_tsdb_compactions_failed_total", "1x20"),),
+    ),
+    Case(
+        "AlertsNotSent",
+        12,
+        (
+            own("prometheus_notifications_alertmanagers_discovered", "0x20"),
+            own("prometheus_notifications_errors_total", "0+1x20"),
+            own("prometheus_notifications_dropped_total", "0+1x20"),
+        ),
+        (own("prometheus_notifications_alertmanagers_discovered", "1x20"),),
+    ),
+    Case(
+        "NotificationsFail",
+        12,
+        ({'alertmanager_notifications_failed_total{instance="m",integration="webhook"}': "0+1x20"},),
+        ({'alertmanager_notifications_failed_total{instance="m",integration="webhook"}': "3x20"},),
+    ),
+    Case("Watchdog", 1, ({},), ()),
+)
+CASES = (*GPUS, *SERVING, *GATEWAY, *MONITORING)

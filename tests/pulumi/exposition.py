@@ -1,0 +1,161 @@
+"""A real Prometheus with the stack's own jobs and rules, which scrapes what the parts of the stack were seen to write.
+
+DCGM's exporter is not among the records, since it needs GPUs: its series are those of the stack's list of fields, with
+the labels that its documentation names.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import shutil
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from qwen_runtime.serve.health import Health, State
+
+from qwen_stack.settings import Settings
+from qwen_stack.specs import alert_rules, dcgm_exporter, gateway, gpu_rules, prometheus, scrape_jobs
+from tests.support.ports import free_port
+
+RECORDED = Path(__file__).resolve().parents[1] / "recorded"
+PROMETHEUS = pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="prometheus is not on PATH: apt-get install prometheus"
+)
+PATIENCE_S = 40
+
+
+def dcgm(gpus: int = 8) -> str:
+    """Exposition of a host whose GPUs report 0 for each field."""
+    labels = 'gpu="{0}",UUID="GPU-{0}",pci_bus_id="{0}",device="nvidia{0}",modelName="NVIDIA H100",Hostname="gpu1"'
+    return "".join(f"{name}{{{labels.format(gpu)}}} 0\n" for name, _, _ in gpu_rules.COUNTERS for gpu in range(gpus))
+
+
+def supervisor() -> str:
+    health = Health()
+    health.move(State.READY, "")
+    health.start_s = 36.0
+    return health.metrics()
+
+
+def recorded(name: str) -> str:
+    return (RECORDED / f"{name}_metrics.txt").read_text()
+
+
+def written() -> dict[str, str]:
+    """Text of each target, by a path that begins with its job."""
+    return {
+        f"/{gateway.NAME}": recorded("gateway"),
+        f"/{scrape_jobs.MODEL_SERVERS}/vllm": recorded("vllm"),
+        f"/{scrape_jobs.MODEL_SERVERS}/transformers": recorded("transformers"),
+        f"/{scrape_jobs.SUPERVISORS}/vllm": supervisor(),
+        f"/{scrape_jobs.SUPERVISORS}/transformers": supervisor(),
+        f"/{dcgm_exporter.NAME}": dcgm(),
+        "/prometheus": recorded("prometheus"),
+        "/alertmanager": recorded("alertmanager"),
+    }
+
+
+class Site:
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}/api/v1"
+
+    def ask(self, path: str, **query: str) -> Any:
+        url = f"{self._url}/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    def series(self, expression: str) -> list[dict[str, str]]:
+        """Labels of each series of an instant query."""
+        return [one["metric"] for one in self.ask("query", query=expression)["result"]]
+
+
+@contextmanager
+def scraped(folder: Path, settings: Settings) -> Iterator[Site]:
+    """Prometheus after every rule was evaluated over several scrapes."""
+    with _exporters(written()) as exporters:
+        (folder / "rules.yml").write_text(_quick(alert_rules.rules_file(settings)))
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(_config(settings, exporters, folder)))
+        port = free_port()
+        command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+        with (folder / "log").open("w") as log:
+            process = subprocess.Popen(
+                [*command, f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"], stdout=log, stderr=log
+            )
+        try:
+            yield _settled(Site(port), process, folder / "log")
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _config(settings: Settings, exporters: int, folder: Path) -> dict[str, Any]:
+    """The stack's configuration, with targets of this machine in place of those that DNS would give."""
+    text = prometheus.prometheus_config(settings).replace(prometheus.CONFIG_DIR, str(folder))
+    config: dict[str, Any] = yaml.safe_load(text)
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    del config["alerting"]
+    for job in config["scrape_configs"]:
+        names = job.pop("dns_sd_configs", [{"names": [job["job_name"]]}])[0]["names"]
+        paths = [path for path in written() if path.split("/")[1] == job["job_name"]]
+        job["static_configs"] = [
+            {"targets": [f"127.0.0.1:{exporters}"], "labels": {"__metrics_path__": path, "__meta_dns_name": name}}
+            for path, name in zip(paths, names, strict=True)
+        ]
+    return config
+
+
+def _quick(rules: str) -> str:
+    """Rules without the time for which alerts must hold."""
+    document = yaml.safe_load(rules)
+    for group in document["groups"]:
+        for rule in group["rules"]:
+            rule.pop("for", None)
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def _settled(site: Site, process: subprocess.Popen[bytes], log: Path) -> Site:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            if site.series("serving:slo_budget_left:ratio") and site.series("rate(serving:gateway_answers:total[1m])"):
+                return site
+        except OSError:
+            pass
+        time.sleep(0.5)
+    raise AssertionError(f"no rule was evaluated within {PATIENCE_S} s: {log.read_text()}")
+
+
+@contextmanager
+def _exporters(texts: Mapping[str, str]) -> Iterator[int]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = texts[urllib.parse.urlsplit(self.path).path].encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            """Nothing is logged."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

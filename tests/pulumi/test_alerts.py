@@ -1,0 +1,105 @@
+"""Every alert fires where it should and stays quiet where it should not, calls its owner and has a runbook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from qwen_stack import runbook
+from qwen_stack.specs import alert_rules, notifications
+from qwen_stack.specs.alert import RUNBOOK
+from qwen_stack.specs.monitoring_alerts import WATCHDOG
+
+from .alert_cases import CASES, Case, gpu, waiting
+from .promtool import PROMTOOL, checked
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def ran(folder: Path, settings: Any, tests: list[dict[str, Any]]) -> None:
+    (folder / "rules.yml").write_text(alert_rules.rules_file(settings))
+    document = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}
+    (folder / "test.yml").write_text(yaml.safe_dump(document, sort_keys=False))
+    checked("promtool", "test", "rules", folder / "test.yml")
+
+
+def counted(case: Case, series: dict[str, str], fires: bool) -> dict[str, Any]:
+    """Test of promtool: a series of ALERTS counts 1 where the alert fires, and is not there where it does not."""
+    selected = f'alertname="{case.alert}",alertstate="firing"' + (f",{case.labels}" if case.labels else "")
+    samples = [{"labels": "{}", "value": 1}] if fires else []
+    count = f"count(ALERTS{{{selected}}}) > bool 0"
+    return {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [{"expr": count, "eval_time": f"{case.minutes}m", "exp_samples": samples}],
+    }
+
+
+@PROMTOOL
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_it_fires_with_its_cause_and_without_it_does_not(tmp_path: Path, settings: Any, case: Case) -> None:
+    tests = [counted(case, series, True) for series in case.fires]
+    ran(tmp_path, settings, tests + [counted(case, series, False) for series in case.quiet])
+
+
+def test_every_alert_has_a_case_that_fires_and_one_that_does_not(settings: Any) -> None:
+    assert sorted(case.alert for case in CASES) == sorted(alert.name for alert in alert_rules.alerts(settings))
+    assert [case.alert for case in CASES if not case.fires or not case.quiet] == [WATCHDOG]
+
+
+@PROMTOOL
+def test_a_notification_says_what_was_found_and_what_to_do(tmp_path: Path, settings: Any) -> None:
+    alert = {
+        "exp_labels": {
+            "alertname": "HighGPUUsage",
+            "severity": "critical",
+            "owner": "serving",
+            "gpu": "0",
+            "node": "gpu1",
+        },
+        "exp_annotations": {
+            "summary": "GPU 0 of gpu1 has no headroom while requests wait",
+            "impact": "Requests wait before their first token.",
+            "found": "95% utilisation on average over 5 minutes, and requests in the queue",
+            "needed": "at most 90%, or no queue",
+            "remedy": "Compare with the other GPUs: all high means too few replicas (raise its replicas); "
+            "one high means uneven load (see the gateway's requests for each server).",
+            "runbook": "docs/operate/runbook.md#highgpuusage",
+        },
+    }
+    series = gpu("GPU_UTIL", "95x30") | waiting("3x30")
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "alert_rule_test": [{"eval_time": "12m", "alertname": "HighGPUUsage", "exp_alerts": [alert]}],
+    }
+    ran(tmp_path, settings, [test])
+
+
+def test_the_runbook_agrees_with_the_alerts_and_each_notification_leads_to_its_section() -> None:
+    written = (ROOT / RUNBOOK).read_text()
+    alerts = runbook.example_alerts()
+    assert written == runbook.page(alerts), runbook.__doc__
+    for alert in alerts:
+        assert f"\n## {alert.name}\n" in written
+        assert alert.rule()["annotations"]["runbook"] == f"{RUNBOOK}#{alert.name.lower()}"
+
+
+def test_an_alert_is_silenced_only_by_alerts_that_exist_and_never_by_one_that_it_silences(settings: Any) -> None:
+    names = {alert.name for alert in alert_rules.alerts(settings)}
+    pairs = {(cause, target) for cause, targets, _ in notifications.INHIBITIONS for target in targets}
+    assert {name for pair in pairs for name in pair} <= names
+    assert not {(cause, target) for cause, target in pairs if (target, cause) in pairs}
+
+
+def test_the_watchdog_goes_to_its_own_receiver_and_to_nobody_without_one(settings: Any) -> None:
+    people = {"alert_webhook_url": "https://people.example/"}
+    for update, receiver in ((people, "none"), ({**people, "watchdog_url": "https://dead.example/"}, "watchdog")):
+        config = notifications.config(settings.monitoring.model_copy(update=update))
+        assert config["route"]["receiver"] == "webhook"
+        [route] = config["route"]["routes"]
+        assert (route["receiver"], route["matchers"]) == (receiver, [f'alertname = "{WATCHDOG}"'])
+        assert receiver in [one["name"] for one in config["receivers"]]

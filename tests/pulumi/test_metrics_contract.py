@@ -1,0 +1,98 @@
+"""The contract `serving:*`: every rule yields a series from what the stack writes, and what it reads is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from qwen_runtime.engine import registry
+from qwen_runtime.engine.buckets import edge_label
+
+from qwen_stack import config
+from qwen_stack.specs import alert_rules, slo_rules
+
+from . import exposition
+
+# Series that nobody writes while all is well, with the reason.
+ABSENT_WHILE_WELL = {"serving:gateway_certificate_left:days": "the recorded gateway speaks plain HTTP"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, settings: Any) -> Iterator[exposition.Site]:
+    with exposition.scraped(tmp_path_factory.mktemp("prometheus"), settings) as site:
+        yield site
+
+
+def rules(settings: Any) -> list[dict[str, Any]]:
+    groups = yaml.safe_load(alert_rules.rules_file(settings))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+@exposition.PROMETHEUS
+def test_every_recording_rule_yields_a_series(site: exposition.Site, settings: Any) -> None:
+    recorded = {rule["record"] for rule in rules(settings) if "record" in rule}
+    assert len(recorded) > 70
+    assert {name for name in recorded if not site.series(name)} == ABSENT_WHILE_WELL.keys()
+
+
+@exposition.PROMETHEUS
+def test_every_rule_is_evaluated_without_an_error(site: exposition.Site, settings: Any) -> None:
+    evaluated = [rule for group in site.ask("rules")["groups"] for rule in group["rules"]]
+    assert len(evaluated) == len(rules(settings))
+    assert not {rule["name"]: rule["lastError"] for rule in evaluated if rule["health"] != "ok"}
+
+
+@exposition.PROMETHEUS
+def test_nothing_but_the_watchdog_fires_while_all_is_well(site: exposition.Site) -> None:
+    firing = {one["labels"]["alertname"] for one in site.ask("alerts")["alerts"]}
+    # The recording has one gateway and one replica of each model; more are planned.
+    assert firing == {"Watchdog", "GatewaysMissing", "ReplicasMissing"}
+
+
+def test_both_engines_write_the_bounds_that_objectives_may_name() -> None:
+    for engine, exported in registry.exported().items():
+        text = exposition.recorded(engine)
+        for histogram, edges in exported.edges.items():
+            name = exported.names[histogram]
+            written = [
+                line.split('le="')[1].split('"')[0] for line in text.splitlines() if line.startswith(f"{name}_bucket")
+            ]
+            assert written == [*(edge_label(edge) for edge in edges), "+Inf"], (engine, histogram)
+
+
+def seconds(window: str) -> int:
+    return int(window[:-1]) * {"m": 60, "h": 3600, "d": 86400}[window[-1]]
+
+
+def test_every_fast_burn_can_be_reached_and_its_windows_nest(settings: Any) -> None:
+    objectives = settings.monitoring.objectives
+    for level in slo_rules.levels(objectives):
+        assert (1 - level.objective) * max(burn.factor for burn in slo_rules.FAST) < 1, level.name
+    for burn in (*slo_rules.FAST, *slo_rules.SLOW):
+        assert {burn.long, burn.short} <= set(slo_rules.WINDOWS)
+        assert seconds(burn.short) * 12 == seconds(burn.long)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("firstTokenSeconds", 3, "one of 0.001, .*2.5, 5, "),
+        ("interTokenSeconds", 0.12, "which the histogram of engine vllm has no bound at"),
+        ("availability", 0.9, "greater than or equal to 0.94"),
+        ("availability", 1, "less than 1"),
+    ],
+)
+def test_an_objective_that_cannot_be_counted_is_refused(
+    local: dict[str, Any], key: str, value: float, message: str
+) -> None:
+    monitoring = {**local["monitoring"], "objectives": {key: value}}
+    with pytest.raises(config.ConfigError, match=f"(?s)monitoring.objectives.{key}.*{message}"):
+        config.parse({**local, "monitoring": monitoring})
+
+
+@pytest.mark.parametrize("retention", ["1d", "72h", "500m"])
+def test_a_retention_shorter_than_the_burn_windows_is_refused(local: dict[str, Any], retention: str) -> None:
+    with pytest.raises(config.ConfigError, match=r"monitoring\.retention"):
+        config.parse({**local, "monitoring": {**local["monitoring"], "retention": retention}})
