@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 from qwen_runtime.engine import registry
@@ -17,6 +18,10 @@ from . import exposition
 
 # Series that nobody writes while all is well, with the reason.
 ABSENT_WHILE_WELL = {"serving:gateway_certificate_left:days": "the recorded gateway speaks plain HTTP"}
+UNFOUND_WHILE_WELL = {
+    **{f"{name}{{}}": reason for name, reason in ABSENT_WHILE_WELL.items()},
+    'http_requests_total{handler=~"/v1/.*",status="5xx"}': "vLLM writes each status from its first answer on",
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +35,32 @@ def rules(settings: Any) -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
+def selectors(expression: str) -> Iterator[promql_parser.VectorSelector]:
+    """Every selector of series in an expression; raises ValueError where it is no PromQL."""
+    found: list[promql_parser.VectorSelector] = []
+
+    def collect(node: promql_parser.Expr) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            found.append(node)
+        elif isinstance(node, promql_parser.MatrixSelector):
+            found.append(node.vector_selector)
+
+    promql_parser.walk(promql_parser.parse(expression), collect)
+    yield from found
+
+
 @exposition.PROMETHEUS
 def test_every_recording_rule_yields_a_series(site: exposition.Site, settings: Any) -> None:
     recorded = {rule["record"] for rule in rules(settings) if "record" in rule}
     assert len(recorded) > 70
     assert {name for name in recorded if not site.series(name)} == ABSENT_WHILE_WELL.keys()
+
+
+@exposition.PROMETHEUS
+def test_every_selector_finds_a_series_with_its_labels(site: exposition.Site, settings: Any) -> None:
+    read = {str(selector) for rule in rules(settings) for selector in selectors(rule["expr"])}
+    assert len(read) > 50
+    assert {one for one in read if not site.series(one)} == UNFOUND_WHILE_WELL.keys()
 
 
 @exposition.PROMETHEUS
@@ -60,6 +86,13 @@ def test_both_engines_write_the_bounds_that_objectives_may_name() -> None:
                 line.split('le="')[1].split('"')[0] for line in text.splitlines() if line.startswith(f"{name}_bucket")
             ]
             assert written == [*(edge_label(edge) for edge in edges), "+Inf"], (engine, histogram)
+
+
+def test_alerts_read_only_the_contract_and_what_watches_itself(settings: Any) -> None:
+    allowed = ("serving:", "up", "prometheus_", "alertmanager_")
+    for alert in alert_rules.alerts(settings):
+        for selector in selectors(alert.expression):
+            assert str(selector.name).startswith(allowed), alert.name
 
 
 def seconds(window: str) -> int:
