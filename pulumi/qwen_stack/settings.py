@@ -10,41 +10,34 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     InstanceOf,
     SecretStr,
-    StringConstraints,
     WithJsonSchema,
 )
-from pydantic.alias_generators import to_camel
 from qwen_runtime.engine.registry import SERVES_BY_DEFAULT, servers
 
+from qwen_stack.monitoring_settings import Monitoring
 from qwen_stack.plans import Plan
-
-DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-VariantName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$")]
-# A pod's name has at most 63 characters, and that of a group's pod ends in two numbers.
-ServerName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,46}[a-z0-9])?$")]
-LabelKey = Annotated[
-    str, StringConstraints(pattern=r"^([a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
-]
-ResourceName = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9][-a-z0-9.]{0,252}/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
-]
-LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$")]
-DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$")]
-ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
-Image = Annotated[str, StringConstraints(pattern=r"^[^\s@]+?(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?$")]
-CpuQuantity = Annotated[str, StringConstraints(pattern=r"^([0-9]+m|[0-9]+(\.[0-9]{1,3})?)$"), Field(examples=["200m"])]
-MemoryQuantity = Annotated[str, StringConstraints(pattern=r"^[0-9]+(Ki|Mi|Gi|Ti)$"), Field(examples=["2Gi"])]
-PrometheusDuration = Annotated[str, StringConstraints(pattern=r"^[0-9]+(m|h|d|w|y)$"), Field(examples=["15d"])]
-EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Origin = Annotated[str, StringConstraints(pattern=r"^https?://[a-z0-9]([-.a-z0-9]*[a-z0-9])?(:[0-9]{1,5})?$")]
-NodePort = Annotated[int, Field(ge=30000, le=32767)]
-# Names go into a header, a log line and a map file; keys are compared by digest, so they must be long to be strong.
-KeyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+from qwen_stack.section import (
+    CpuQuantity,
+    DnsLabel,
+    DnsName,
+    EnvName,
+    Image,
+    KeyName,
+    LabelKey,
+    LabelValue,
+    MemoryQuantity,
+    ModelName,
+    NodePort,
+    Origin,
+    ResourceName,
+    Section,
+    ServerName,
+    VariantName,
+)
 
 
 def _filled(source: str) -> Any:
@@ -62,17 +55,6 @@ def _known_engine(name: str) -> str:
 
 
 Engine = Annotated[str, AfterValidator(_known_engine), Field(json_schema_extra={"enum": list(servers())})]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        alias_generator=to_camel,
-        populate_by_name=True,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-    )
 
 
 class Images(Section):
@@ -110,7 +92,7 @@ class Model(Section):
     """File written by `qwen-runtime plan --json`, from the folder pulumi/ or by its absolute path: see below."""
     engine: Annotated[Engine, FROM_PLAN] = SERVES_BY_DEFAULT
     """Engine that computes the answers."""
-    hosts: dict[LabelKey, LabelValue] = {}
+    hosts: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels of the hosts that serve it, in addition to the label of every GPU host."""
     path: str = Field(default="/var/lib/qwen/models", pattern=r"^/[^\s:]*[^\s:/]$")
     """Folder on the hosts that holds the directory `<name>` of the weights."""
@@ -143,7 +125,7 @@ class Model(Section):
     """Memory limit of a pod."""
     shared_memory: Annotated[MemoryQuantity, FROM_PLAN] = "1Gi"
     """Size of /dev/shm, which counts against the memory limit."""
-    env: dict[EnvName, str] = {}
+    env: dict[EnvName, str] = Field(default_factory=dict)
     """Environment of the server's container."""
     extra_args: tuple[str, ...] = ()
     """Arguments of the engine, after those of the plan."""
@@ -190,7 +172,7 @@ class KeyLimits(Section):
 
 class GatewayLimits(Section):
     default: KeyLimits = KeyLimits()
-    keys: dict[KeyName, KeyLimits] = {}
+    keys: dict[KeyName, KeyLimits] = Field(default_factory=dict)
     """Limits of single keys of apiKeys, in place of the default."""
     answer_tokens: int = Field(default=1024, ge=1)
     """Tokens that are reserved for an answer whose request has no max_tokens."""
@@ -219,51 +201,6 @@ class Gateway(Section):
     drain_seconds: Annotated[int, _filled("the longest drainSeconds of models, at least {}")] = Field(default=300, ge=1)
     """Time for streams to end when a gateway stops."""
     limits: GatewayLimits | None = None
-
-
-# An error budget that burns 14.4 times too fast must be able to show: above 1 - 1 / 14.4 no share of errors does.
-Share = Annotated[float, Field(ge=0.94, lt=1)]
-
-
-class Objectives(Section):
-    """Promises of the site. A threshold in seconds must be a bound of the engines' histograms."""
-
-    availability: Share = 0.999
-    """Share of requests that are answered without an error of the site; a client's own faults do not count."""
-    first_token_seconds: float = Field(default=10, gt=0)
-    """Time to the first token that `firstTokenShare` of the requests keep: a bound of the engine's histogram."""
-    first_token_share: Share = 0.95
-    """Share of requests within `firstTokenSeconds`."""
-    inter_token_seconds: float = Field(default=0.2, gt=0)
-    """Time between two tokens that `interTokenShare` of the tokens keep: a bound of the engine's histogram."""
-    inter_token_share: Share = 0.95
-    """Share of tokens within `interTokenSeconds`."""
-    answer_seconds: float = Field(default=240, gt=0)
-    """Time to the last token that `answerShare` of the requests keep: a bound of the engine's histogram."""
-    answer_share: Share = 0.95
-    """Share of requests within `answerSeconds`."""
-
-
-class Monitoring(Section):
-    prometheus_node_port: NodePort | None = None
-    """Port of Prometheus on every node's address; without it, inside the cluster only."""
-    alertmanager_node_port: NodePort | None = None
-    """The same for Alertmanager."""
-    scrape_seconds: int = Field(default=15, ge=1, le=120)
-    """Time between two measurements."""
-    retention: PrometheusDuration = "15d"
-    """Age at which Prometheus drops data."""
-    storage_limit: MemoryQuantity = "8Gi"
-    """Size of Prometheus' data on the node's disk."""
-    gpu_utilization_threshold: float = Field(default=0.9, gt=0, lt=1)
-    """Average utilisation above which the alert HighGPUUsage fires, while requests wait."""
-    gpus_per_host: int = Field(default=8, ge=1, le=16)
-    """GPUs that each GPU host has; the alert GpuLost fires where one has fewer."""
-    objectives: Objectives = Objectives()
-    alert_webhook_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
-    """Address to which alerts are sent; without it they are shown and sent nowhere."""
-    watchdog_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
-    """Address to which the alert Watchdog is sent every five minutes, for a receiver that calls when it stops."""
 
 
 class RegistryLogin(Section):

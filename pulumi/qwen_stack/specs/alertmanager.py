@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from qwen_stack.settings import Monitoring
+from qwen_stack.monitoring_settings import Monitoring
 from qwen_stack.specs import notifications
 from qwen_stack.specs.single_pod import SinglePod
 

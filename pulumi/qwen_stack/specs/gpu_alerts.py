@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qwen_stack.settings import Monitoring
+from qwen_stack.monitoring_settings import Monitoring
 from qwen_stack.specs.alert import Alert
 from qwen_stack.specs.gpu_rules import BY_APPLICATION, NEEDS_RESET
 

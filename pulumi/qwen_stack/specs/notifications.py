@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qwen_stack.settings import Monitoring
+from qwen_stack.monitoring_settings import Monitoring
 from qwen_stack.specs.manifest import Manifest
 from qwen_stack.specs.monitoring_alerts import WATCHDOG
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from qwen_runtime.engine.buckets import edge_label
 
-from qwen_stack.settings import Objectives
+from qwen_stack.monitoring_settings import Objectives
 from qwen_stack.specs.manifest import Manifest
 
 LONGEST_DAYS = 3

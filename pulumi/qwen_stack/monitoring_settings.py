@@ -1,0 +1,53 @@
+"""Shape of the key `monitoring` of a stack's configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from qwen_stack.section import MemoryQuantity, NodePort, PrometheusDuration, Section
+
+# An error budget that burns 14.4 times too fast must be able to show: above 1 - 1 / 14.4 no share of errors does.
+Share = Annotated[float, Field(ge=0.94, lt=1)]
+
+
+class Objectives(Section):
+    """Promises of the site. A threshold in seconds must be a bound of the engines' histograms."""
+
+    availability: Share = 0.999
+    """Share of requests that are answered without an error of the site; a client's own faults do not count."""
+    first_token_seconds: float = Field(default=10, gt=0)
+    """Time to the first token that `firstTokenShare` of the requests keep: a bound of the engine's histogram."""
+    first_token_share: Share = 0.95
+    """Share of requests within `firstTokenSeconds`."""
+    inter_token_seconds: float = Field(default=0.2, gt=0)
+    """Time between two tokens that `interTokenShare` of the tokens keep: a bound of the engine's histogram."""
+    inter_token_share: Share = 0.95
+    """Share of tokens within `interTokenSeconds`."""
+    answer_seconds: float = Field(default=240, gt=0)
+    """Time to the last token that `answerShare` of the requests keep: a bound of the engine's histogram."""
+    answer_share: Share = 0.95
+    """Share of requests within `answerSeconds`."""
+
+
+class Monitoring(Section):
+    prometheus_node_port: NodePort | None = None
+    """Port of Prometheus on every node's address; without it, inside the cluster only."""
+    alertmanager_node_port: NodePort | None = None
+    """The same for Alertmanager."""
+    scrape_seconds: int = Field(default=15, ge=1, le=120)
+    """Time between two measurements."""
+    retention: PrometheusDuration = "15d"
+    """Age at which Prometheus drops data."""
+    storage_limit: MemoryQuantity = "8Gi"
+    """Size of Prometheus' data on the node's disk."""
+    gpu_utilization_threshold: float = Field(default=0.9, gt=0, lt=1)
+    """Average utilisation above which the alert HighGPUUsage fires, while requests wait."""
+    gpus_per_host: int = Field(default=8, ge=1, le=16)
+    """GPUs that each GPU host has; the alert GpuLost fires where one has fewer."""
+    objectives: Objectives = Objectives()
+    alert_webhook_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """Address to which alerts are sent; without it they are shown and sent nowhere."""
+    watchdog_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """Address to which the alert Watchdog is sent every five minutes, for a receiver that calls when it stops."""
