@@ -6,12 +6,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from .fit import fit
+from .fit import fit, likely
 from .tables import written_anew
 
 for argument in sys.argv[1:]:
     path = Path(argument)
     path.write_text(written_anew(path.read_text()))
 if not sys.argv[1:]:
-    for constant, value in asdict(fit()).items():
+    efficiency = fit()
+    for constant, value in asdict(efficiency).items():
         print(f"{constant}={value:.3g}")
+    print({name: (round(low, 2), round(high, 2)) for name, (low, high) in likely(efficiency).items()})

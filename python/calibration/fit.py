@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 from qwen_runtime.plan.roofline import Efficiency, Prediction, Roofline
 from qwen_runtime.sizing import gpus
-from qwen_runtime.sizing.memory import MAX_SEQUENCES, account
+from qwen_runtime.sizing.memory import BATCHED_TOKENS, account
 
 from .measurements import MEASUREMENTS, Measurement, shape_of
 
@@ -35,10 +36,27 @@ class Comparison:
 def predict(row: Measurement, efficiency: Efficiency) -> Prediction:
     shape, gpu = shape_of(row.model), gpus.get(row.gpu)
     memory = account(shape, gpu, row.layout)
-    held_by_group = min(memory.kv_tokens // (row.input_tokens + row.output_tokens), MAX_SEQUENCES)
+    held_by_group = min(memory.kv_tokens // (row.input_tokens + row.output_tokens), row.most_sequences)
     capacity = held_by_group * row.layout.attention_groups
     roofline = Roofline(shape, gpu, row.layout, efficiency)
-    return roofline.predict(row.concurrency, row.input_tokens, row.output_tokens, capacity)
+    prediction = roofline.predict(row.concurrency, row.input_tokens, row.output_tokens, capacity)
+    if row.varied:
+        rate = row.concurrency * row.output_tokens / _duration_s(row, roofline, capacity)
+        return replace(prediction, output_tokens_per_s=rate)
+    return prediction
+
+
+def _duration_s(row: Measurement, roofline: Roofline, capacity: int) -> float:
+    """Time from the first prompt to the last token of a run whose answers have the lengths of ShareGPT, which are about
+    exponentially spread: prompts are taken in, then ever fewer requests decode until the longest answer ends."""
+    left, mean = row.concurrency, row.output_tokens
+    total = left * row.input_tokens / BATCHED_TOKENS * roofline.step_s(0, 0, BATCHED_TOKENS, row.input_tokens / 2)
+    stride = mean / 50
+    while left >= 1:
+        running = min(left, capacity)
+        total += stride * roofline.step_s(running, row.input_tokens + mean)
+        left -= stride * running / mean
+    return total
 
 
 def compare(efficiency: Efficiency, rows: tuple[Measurement, ...] = MEASUREMENTS) -> Iterator[Comparison]:
@@ -48,6 +66,15 @@ def compare(efficiency: Efficiency, rows: tuple[Measurement, ...] = MEASUREMENTS
             measured = getattr(row, quantity)
             if measured is not None:
                 yield Comparison(row, quantity, measured, getattr(prediction, quantity))
+
+
+def likely(efficiency: Efficiency) -> dict[str, tuple[float, float]]:
+    """Measured over predicted of each quantity at a tenth and at nine tenths of the rows that are not fitted."""
+    ratios: dict[str, list[float]] = {}
+    for comparison in compare(efficiency, tuple(row for row in MEASUREMENTS if not row.fit)):
+        ratios.setdefault(comparison.quantity, []).append(comparison.measured / comparison.predicted)
+    tenths = {name: statistics.quantiles(values, n=10, method="inclusive") for name, values in ratios.items()}
+    return {name: (cuts[0], cuts[-1]) for name, cuts in tenths.items()}
 
 
 def fit() -> Efficiency:

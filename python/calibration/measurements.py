@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from qwen_runtime.sizing import catalogue
 from qwen_runtime.sizing.layout import Layout
+from qwen_runtime.sizing.memory import MAX_SEQUENCES
 from qwen_runtime.sizing.shape import Shape
 
 _SGLANG = "https://docs.sglang.io/cookbook/autoregressive/Qwen/Qwen3-Coder.md"
@@ -34,6 +35,10 @@ class Measurement:
     """Median time to the first token."""
     output_tokens_per_s: float | None = None
     fit: bool = False
+    most_sequences: int = MAX_SEQUENCES
+    """Requests that the engine ran at once at most."""
+    varied: bool = False
+    """Whether answers differ in length, all requests come at once, and the run ends with the longest answer."""
 
 
 def shape_of(name: str) -> Shape:
@@ -63,6 +68,7 @@ OTHERS = {shape.name: shape for shape in _BF16} | {
 }
 _CODER = "Qwen3-Coder-480B-A35B-Instruct-FP8"
 _TP8_EP2 = Layout(8, expert_parallel=8)  # SGLang's EP2 keeps the blocks whole; the bytes of a rank are the same
+_TP4_EP4, _TP8_EP8 = Layout(4, expert_parallel=4), Layout(8, expert_parallel=8)
 _ONE, _FOUR, _EIGHT = Layout(1), Layout(4), Layout(8)
 
 
@@ -90,11 +96,13 @@ def _qwen3_8b(users: int, tpot_ms: float, ttft_ms: float, rate: float, *, fit: b
 
 
 def _flood(model: str, gpu: str, layout: Layout, users: int, tokens: tuple[int, int], rate: float, *, page: str,
-           fit: bool = False) -> Measurement:  # fmt: skip
-    """All requests at once: only the rate of the whole run says something of the engine."""
+           fit: bool = False, varied: bool = False) -> Measurement:  # fmt: skip
+    """All requests at once: only the rate of the whole run says something of the engine. vLLM runs up to 1,024 on GPUs
+    from 70 GiB on, except on A100, where it is 256 (its own defaults)."""
     return Measurement(
         f"vLLM 0.11, {layout.gpus} x {gpu}, {layout.name}", model, gpu, layout, users, *tokens, _GPUSTACK + page,
-        output_tokens_per_s=rate, fit=fit,
+        output_tokens_per_s=rate, fit=fit, most_sequences=256 if gpu.startswith("a100") else 1024,
+        varied=varied,
     )  # fmt: skip
 
 
@@ -123,7 +131,12 @@ MEASUREMENTS = (
     _flood("Qwen3-235B-A22B", "h100-80gb", _EIGHT, 100, (32000, 82), 57.85, page=_P235 + "h100"),
     _flood("Qwen3-235B-A22B-FP8", "h100-80gb", _FOUR, 500, (3996, 182), 717.6, page=_P235 + "h100", fit=True),
     _flood("Qwen3-235B-A22B-FP8", "h100-80gb", _FOUR, 500, (1996, 99), 894.8, page=_P235 + "h100"),
-    _flood("Qwen3-235B-A22B-FP8", "a100-80gb", _FOUR, 1000, (217, 195), 1428, page=_P235 + "a100"),
+    _flood("Qwen3-235B-A22B", "h100-80gb", _EIGHT, 984, (216, 197), 4015.36, varied=True, page=_P235 + "h100"),
+    _flood("Qwen3-235B-A22B-FP8", "h100-80gb", _FOUR, 984, (216, 198), 3592.57, varied=True, page=_P235 + "h100"),
+    _flood("Qwen3-235B-A22B-FP8", "h100-80gb", _TP4_EP4, 984, (218, 196), 3376.99, varied=True, page=_P235 + "h100",
+           fit=True),
+    _flood("Qwen3-235B-A22B-FP8", "h100-80gb", _TP8_EP8, 984, (215, 195), 3856.59, varied=True, page=_P235 + "h100"),
+    _flood("Qwen3-235B-A22B-FP8", "a100-80gb", _FOUR, 1000, (217, 195), 1428, varied=True, page=_P235 + "a100"),
     _flood("Qwen3-14B", "h100-80gb", _ONE, 500, (3996, 200), 438.6, page=_P14 + "h100", fit=True),
     _flood("Qwen3-14B", "h100-80gb", _ONE, 500, (1996, 100), 505.5, page=_P14 + "h100"),
     _flood("Qwen3-32B", "h100-80gb", _ONE, 500, (1996, 100), 152.4, page=_P32 + "h100"),

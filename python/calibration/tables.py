@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 
 from qwen_runtime.plan.roofline import EFFICIENCY
@@ -50,7 +51,7 @@ def _summary() -> Iterator[str]:
     for name, fitted in (("fitted", True), ("not fitted", False)):
         errors = sorted((c.error for c in comparisons if c.row.fit is fitted), key=abs)
         close, near = (sum(1 for error in errors if abs(error) <= limit) for limit in (0.10, 0.25))
-        middle = abs(errors[len(errors) // 2])
+        middle = statistics.median(map(abs, errors))
         yield f"| {name} | {len(errors)} | {middle:.0%} | {close} | {near} | {errors[-1]:+.0%} |"
 
 

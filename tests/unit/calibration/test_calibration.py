@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from qwen_runtime.plan.roofline import EFFICIENCY
+from qwen_runtime.plan.roofline import EFFICIENCY, LIKELY
 from qwen_runtime.sizing.layout import Layout
 
 from python.calibration import fit, tables
@@ -22,6 +22,20 @@ def test_the_constants_come_from_the_marked_rows_and_from_no_others(monkeypatch:
     monkeypatch.setattr(fit, "MEASUREMENTS", (*marked, absurd))
     for name, value in asdict(fit.fit()).items():
         assert value == pytest.approx(getattr(EFFICIENCY, name), rel=0.005), name
+
+
+def test_the_ranges_beside_predictions_are_those_of_the_rows_that_were_not_fitted() -> None:
+    computed = fit.likely(EFFICIENCY)
+    assert set(LIKELY) == set(computed)
+    for name, bounds in LIKELY.items():
+        assert bounds == pytest.approx(computed[name], abs=0.006), name
+
+
+def test_a_run_that_waits_for_its_longest_answer_is_slower_than_the_same_load_for_ever() -> None:
+    row = next(row for row in MEASUREMENTS if row.varied)
+    assert fit.predict(row, EFFICIENCY).output_tokens_per_s < (
+        0.8 * fit.predict(replace(row, varied=False), EFFICIENCY).output_tokens_per_s
+    )
 
 
 def test_attention_groups_hold_requests_side_by_side() -> None:

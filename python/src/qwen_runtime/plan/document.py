@@ -255,7 +255,8 @@ def not_chosen(candidate: Candidate, plan: Plan) -> dict[str, Any]:
 
 def prediction(predicted: Prediction) -> dict[str, Any]:
     rounded = {key: round(value, 5) for key, value in asdict(predicted).items()}
-    return {**rounded, "output_tokens_per_s_per_user": round(1 / predicted.inter_token_s, 2)}
+    likely = {name: [round(low, 5), round(high, 5)] for name, (low, high) in predicted.likely().items()}
+    return {**rounded, "output_tokens_per_s_per_user": round(1 / predicted.inter_token_s, 2), "likely": likely}
 
 
 def alternative(other: Alternative) -> dict[str, Any]:

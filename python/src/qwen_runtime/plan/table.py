@@ -93,13 +93,24 @@ def _predicted(document: dict[str, Any]) -> Iterator[str]:
     tokens = f"{wishes['input_tokens']} tokens in{share} and {wishes['output_tokens']} out"
     yield f"predicted for {tokens} (docs/planner.md says how far off)"
     if document["predicted"]:
-        yield "in flight   tokens/s   a GPU   a user   first token   between tokens"
+        yield "four of five measurements lie in the range beside each number"
+        yield f"in flight {'tokens/s':>20}   a GPU   a user {'first token, ms':>20} {'between tokens, ms':>22}"
     for row in document["predicted"]:
         yield (
-            f"{row['concurrency']:9} {row['output_tokens_per_s']:10.0f} {row['output_tokens_per_s_per_gpu']:7.0f} "
-            f"{1 / row['inter_token_s']:8.0f} {row['ttft_s'] * 1000:10.0f} ms {row['inter_token_s'] * 1000:13.1f} ms"
+            f"{row['concurrency']:9} {_with_range(row, 'output_tokens_per_s', 1, 0):>20} "
+            f"{row['output_tokens_per_s_per_gpu']:7.0f} {1 / row['inter_token_s']:8.0f} "
+            f"{_with_range(row, 'ttft_s', 1000, 0):>20} {_with_range(row, 'inter_token_s', 1000, 1):>22}"
         )
     yield f"targets: {document['target']['reason']}"
+
+
+def _with_range(row: dict[str, Any], quantity: str, factor: int, digits: int) -> str:
+    """A predicted number, and the range beside it; a plan of an earlier version has none."""
+    text = f"{row[quantity] * factor:.{digits}f}"
+    if "likely" not in row:
+        return text
+    low, high = row["likely"][quantity]
+    return f"{text} ({low * factor:.{digits}f}-{high * factor:.{digits}f})"
 
 
 def _kubernetes(document: dict[str, Any]) -> Iterator[str]:
