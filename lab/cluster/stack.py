@@ -82,9 +82,9 @@ def configure(images: dict[str, str], model: dict[str, object]) -> None:
             pulumi("config", "set", "--secret", name, json.dumps(value))
 
 
-def _secrets() -> dict[str, dict[str, str]]:
+def _secrets() -> dict[str, Any]:
     login = {"user": client.REGISTRY_USER, "password": client.REGISTRY_PASSWORD.read_text()}
-    return {"apiKeys": {"lab": api_key()}, "registryLogin": login}
+    return {"apiKeys": {"lab": api_key()}, "engineKeys": [secrets.token_urlsafe(32)], "registryLogin": login}
 
 
 def _key(name: str) -> str:

@@ -20,6 +20,7 @@ PROGRAM = Path(__file__).resolve().parents[1]
 TEXT_KEYS = {"namespace", "clusterDomain", "registry", "gpuRuntimeClass"}
 SECRETS = {
     "apiKeys": 'pulumi config set --secret --path apiKeys.<name> "$(openssl rand -hex 32)"',
+    "engineKeys": """pulumi config set --secret --path 'engineKeys[0]' "$(openssl rand -hex 32)\"""",
     "registryLogin": "pulumi config set --path registryLogin.user <user>; "
     "pulumi config set --secret --path registryLogin.password",
 }
@@ -60,6 +61,11 @@ def load(config: pulumi.Config) -> Settings:
 def api_keys(settings: Settings) -> pulumi.Output[dict[str, str]]:
     """The keys, marked as a secret again so that state and output hold them encrypted."""
     return pulumi.Output.secret({name: key.get_secret_value() for name, key in settings.api_keys.items()})
+
+
+def engine_keys(settings: Settings) -> pulumi.Output[list[str]]:
+    """The keys between gateways and engines, marked as a secret again."""
+    return pulumi.Output.secret([key.get_secret_value() for key in settings.engine_keys])
 
 
 def pull_secret(settings: Settings) -> pulumi.Output[str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 
 from qwen_stack import config, rollouts
+from qwen_stack.components.engine_keys import EngineKeys
 from qwen_stack.components.gateway import Gateway, GatewayArgs
 from qwen_stack.components.kubernetes import label_everything, pull_with_login
 from qwen_stack.components.limits import Limits, LimitsArgs
@@ -26,6 +27,8 @@ def run() -> None:
 
     namespace = Namespace(settings.namespace, pull_secret)
 
+    engine_keys = EngineKeys("engine-keys", namespace.name, config.engine_keys(settings))
+
     servers = [
         ModelServer(
             model.server,
@@ -34,6 +37,7 @@ def run() -> None:
                 model=model,
                 image=settings.images.runtime,
                 runtime_class=settings.gpu_runtime_class,
+                keys=engine_keys.accepted,
             ),
         )
         for model in settings.models
@@ -50,6 +54,7 @@ def run() -> None:
             image=settings.images.gateway,
             files=gateway_config.files(settings.gateway, route(settings)),
             api_keys=config.api_keys(settings),
+            engine_key=engine_keys.sent,
         ),
     )
 

@@ -89,11 +89,13 @@ def the_gateway_is_as_patient_as_its_models(settings: Settings) -> Iterator[Prob
                 )
 
 
-def api_keys_are_strong(settings: Settings) -> Iterator[Problem]:
+def keys_are_strong(settings: Settings) -> Iterator[Problem]:
     seen: dict[str, str] = {}
-    for name, secret in settings.api_keys.items():
-        key, path = secret.get_secret_value(), f"apiKeys.{name}"
-        remedy = f'pulumi config set --secret --path {path} "$(openssl rand -hex 32)"'
+    keys = {f"apiKeys.{name}": secret for name, secret in settings.api_keys.items()}
+    keys |= {f"engineKeys[{position}]": secret for position, secret in enumerate(settings.engine_keys)}
+    for path, secret in keys.items():
+        key = secret.get_secret_value()
+        remedy = f"pulumi config set --secret --path '{path}' \"$(openssl rand -hex 32)\""
         if len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
             yield Problem(
                 (path,),
@@ -102,10 +104,8 @@ def api_keys_are_strong(settings: Settings) -> Iterator[Problem]:
                 remedy,
             )
         if key in seen:
-            yield Problem(
-                (f"apiKeys.{seen[key]}", path), "the same key twice", "a key of its own for each name", remedy
-            )
-        seen[key] = name
+            yield Problem((seen[key], path), "the same key twice", "a key of its own for each", remedy)
+        seen[key] = path
 
 
 def names_differ(settings: Settings) -> Iterator[Problem]:
@@ -237,7 +237,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     weights_are_shared_by_variants,
     pods_of_different_sizes_have_different_hosts,
     the_gateway_is_as_patient_as_its_models,
-    api_keys_are_strong,
+    keys_are_strong,
     limits_name_known_keys,
     limits_fit_the_gateways,
     thresholds_are_bounds_of_histograms,

@@ -232,6 +232,8 @@ class Settings(Section):
     monitoring: Monitoring = Monitoring()
     api_keys: dict[KeyName, SecretStr] = Field(min_length=1)
     """Keys of the clients by name. The name goes to logs and metrics; the cluster holds only digests of the keys."""
+    engine_keys: tuple[SecretStr, ...] = Field(min_length=1)
+    """Keys that engines accept. Gateways send the first one; no client needs one."""
 
     @property
     def service_domain(self) -> str:

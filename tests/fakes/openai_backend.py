@@ -1,9 +1,9 @@
 """A stand-in for one serving pod: the engine's API and the supervisor's health. Standard library only.
 
-`python openai_backend.py --address A --port P --health-port H [--delay S] [--tokens N] [--token-delay S]`
-It answers any POST with its own address and what it received. A body with `"stream": true` gets N tokens as server-sent
-events, one every token-delay, and its usage where it asks for it; one with `"refuse": true` gets a 400; one with
-`"poison": true` ends the process.
+`python openai_backend.py --address A --port P --health-port H --keys FILE [--delay S] [--tokens N] [--token-delay S]`
+FILE has the SHA-256 of each key; a POST must have one of them. It is answered with this address and what was received.
+A body with `"stream": true` gets N tokens as server-sent events, one every token-delay, and its usage where it asks for
+it; one with `"refuse": true` gets a 400; one with `"poison": true` ends the process.
 On the health port, `POST /fake/ready?0|1` sets readiness, and `POST /fake/broken?0|1` lets the API end connections
 without an answer. `GET /fake/left` counts the clients that left before their answer.
 """
@@ -11,6 +11,7 @@ without an answer. `GET /fake/left` counts the clients that left before their an
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import select
@@ -18,6 +19,7 @@ import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 60}}
@@ -57,6 +59,10 @@ class Api(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        digest = hashlib.sha256(self.headers.get("Authorization", "").removeprefix("Bearer ").encode()).hexdigest()
+        if digest not in self.options.keys.read_text().split():
+            self._json({"error": {"message": "no key"}}, 401)
+            return
         if b'"poison": true' in body:
             os._exit(1)
         if Api.broken:
@@ -121,6 +127,7 @@ def main() -> None:
     parser.add_argument("--address", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--health-port", type=int, required=True)
+    parser.add_argument("--keys", type=Path, required=True)
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--tokens", type=int, default=5)
     parser.add_argument("--token-delay", type=float, default=0.3)

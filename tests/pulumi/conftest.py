@@ -14,6 +14,7 @@ from . import gateway_site
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 
 KEY = "a-key-for-tests-0123456789"
+ENGINE_KEY = "a-key-of-engines-for-tests-01"
 
 
 def stack_values(stack: str) -> dict[str, Any]:
@@ -34,13 +35,13 @@ def completed() -> dict[str, Any]:
         name: f"{values['registry']}/qwen-onprem/{name}@sha256:{digit * 64}"
         for name, digit in (("runtime", "a"), ("gateway", "b"), ("prometheus", "c"), ("alertmanager", "d"))
     }
-    return {**values, "images": {**values["images"], **images}, "apiKeys": {"default": KEY}}
+    return {**values, "images": {**values["images"], **images}, "apiKeys": {"default": KEY}, "engineKeys": [ENGINE_KEY]}
 
 
 @pytest.fixture
 def example() -> dict[str, Any]:
     """Pulumi.example.yaml with a key."""
-    return {**stack_values("example"), "apiKeys": {"team": KEY}}
+    return {**stack_values("example"), "apiKeys": {"team": KEY}, "engineKeys": [ENGINE_KEY]}
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from qwen_runtime.engine.registry import servers
 
+from qwen_stack.specs import engine_keys, gateway_config
 from qwen_stack.specs import gateway as specs
-from qwen_stack.specs import gateway_config
 from qwen_stack.specs.gateway_routes import Route, Upstream
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -28,6 +28,7 @@ needs_envoy = pytest.mark.skipif(
 )
 FAKES = Path(__file__).resolve().parents[1] / "fakes"
 KEY = "a-key-for-tests-0123456789"
+ENGINE_KEY = "a-key-of-engines-for-tests-01"
 ONE, TWO, THREE = "127.0.71.1", "127.0.71.2", "127.0.71.3"
 CHAT = "/v1/chat/completions"
 
@@ -66,6 +67,11 @@ class Site:
         return self.folder / "gateway.log"
 
     @property
+    def accepted_keys(self) -> Path:
+        """File of the keys that the models accept."""
+        return self.folder / "accepted-keys"
+
+    @property
     def gateway(self) -> subprocess.Popen[bytes]:
         return self.running[1]
 
@@ -79,6 +85,10 @@ class Site:
         (self.folder / "clients.new").write_text(specs.clients_map(api_keys))
         (self.folder / "clients.new").rename(self.folder / "clients.map")
 
+    def write_engine_key(self, key: str) -> None:
+        """Let the gateway send this key."""
+        mount(self.folder / "engine-key", key, {engine_keys.SENT_FILE: engine_keys.sent([key])})
+
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -88,7 +98,10 @@ class Site:
     def add_model(self, address: str, **options: float) -> None:
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         ports = (f"--port={self.model_port}", f"--health-port={self.health_port}")
-        command = (sys.executable, str(FAKES / "openai_backend.py"), f"--address={address}", *ports, *flags)
+        keys = f"--keys={self.accepted_keys}"
+        if not self.accepted_keys.exists():
+            self.accepted_keys.write_text(engine_keys.digests([ENGINE_KEY]))
+        command = (sys.executable, str(FAKES / "openai_backend.py"), f"--address={address}", keys, *ports, *flags)
         self.models[address] = self.start(*command)
         eventually(lambda: accepts(address, self.model_port))
         self.list_models()
@@ -162,19 +175,28 @@ def eventually(check: Callable[[], bool], within_s: float = 15) -> None:
     wait_until(check, "the state that the test expects of the gateway", within_s)
 
 
+def mount(folder: Path, version: str, files: dict[str, str]) -> None:
+    """Mount a new version of a Secret as the kubelet does: files behind a link that is moved."""
+    made = folder / f"..{version}"
+    made.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (made / name).write_text(text)
+    (folder / "..new").symlink_to(made.name)
+    (folder / "..new").rename(folder / "..data")
+    for name in files:
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(f"..data/{name}")
+
+
 def write_certificate(folder: Path, name: str) -> None:
-    """Make a key and a certificate, and mount them as the kubelet does: files behind a link that is moved."""
-    made = folder / f"..{name}"
+    """Make a key and a certificate, and mount them."""
+    made = folder / f".{name}"
     made.mkdir(parents=True)
     subject = ("-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost", "-days", "2", "-nodes")
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
     pair = ("-keyout", made / "tls.key", "-out", made / "tls.crt")
     subprocess.run(("openssl", "req", "-x509", *curve, *pair, *subject), check=True, capture_output=True)
-    (folder / "..new").symlink_to(made.name)
-    (folder / "..new").rename(folder / "..data")
-    for file in ("tls.crt", "tls.key"):
-        if not (folder / file).is_symlink():
-            (folder / file).symlink_to(f"..data/{file}")
+    mount(folder, name, {file: (made / file).read_text() for file in ("tls.crt", "tls.key")})
 
 
 @contextlib.contextmanager
@@ -194,11 +216,13 @@ def running(tmp_path: Path, gateway: Any, **ports: int) -> Iterator[Site]:
         config_dir=str(tmp_path),
         keys_dir=str(tmp_path),
         tls_dir=str(tmp_path / "tls"),
+        engine_key_dir=str(tmp_path / "engine-key"),
         dns=("127.0.0.1", here.dns_port),
     )
     gateway = gateway.model_copy(update={"timeouts": gateway.timeouts.model_copy(update={"request_seconds": 3})})
     for name, text in gateway_config.files(gateway, route).items():
         (tmp_path / name).write_text(text)
+    here.write_engine_key(ENGINE_KEY)
     here.write_keys({"default": KEY, "second": KEY[::-1]})
     here.start(sys.executable, str(FAKES / "dns_server.py"), str(here.dns_port), str(tmp_path))
     here.start(*specs.command(gateway, str(tmp_path)))

@@ -69,6 +69,7 @@ class Pair:
             admin_port=site.admin_port,
             config_dir=str(site.folder),
             keys_dir=str(site.folder),
+            engine_key_dir=str(site.folder / "engine-key"),
             dns=("127.0.0.1", self.one.dns_port),
             limits_host="limits.test",
             limits_port=self.limits_port,
@@ -76,6 +77,7 @@ class Pair:
         )
         for name, text in gateway_config.files(self.gateway, route).items():
             (site.folder / name).write_text(text)
+        site.write_engine_key(gateway_site.ENGINE_KEY)
         site.write_keys({"default": FIRST, "second": SECOND})
         with site.log.open("ab") as log:
             environment = {**os.environ, "HOSTNAME": site.folder.name}

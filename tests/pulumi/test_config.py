@@ -14,6 +14,7 @@ from qwen_stack import config
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 Values = dict[str, Any]
+SECRET = ["qwen-onprem:apiKeys", "qwen-onprem:engineKeys"]
 
 
 def changed(values: Values, path: str, value: object) -> Values:
@@ -39,7 +40,8 @@ def refusal(values: Values) -> list[Any]:
 def test_the_example_is_a_valid_site_once_its_keys_are_set() -> None:
     text = yaml.safe_load((PROGRAM / "Pulumi.example.yaml").read_text())
     values = {key.partition(":")[2]: value for key, value in text["config"].items()}
-    assert config.parse({**values, "apiKeys": {"team": "k" * 32}}).models[0].gpus_per_replica == 8
+    keys = {"apiKeys": {"team": "k" * 32}, "engineKeys": ["e" * 32]}
+    assert config.parse({**values, **keys}).models[0].gpus_per_replica == 8
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,8 @@ def test_the_example_is_a_valid_site_once_its_keys_are_set() -> None:
         ("monitoring.gpuUtilizationThreshold", 90),
         ("apiKeys", None),
         ("apiKeys", {}),
+        ("engineKeys", None),
+        ("engineKeys", []),
     ],
 )
 def test_a_value_out_of_shape_is_named_with_a_command_that_mends_it(local: Values, path: str, value: object) -> None:
@@ -100,6 +104,8 @@ def test_a_value_out_of_shape_is_named_with_a_command_that_mends_it(local: Value
         ),
         (("apiKeys.short", "abc"), ("apiKeys.short",)),
         (("apiKeys.twin", "a-key-for-tests-0123456789"), ("apiKeys.default", "apiKeys.twin")),
+        (("engineKeys", ["a-key-for-tests-0123456789"]), ("apiKeys.default", "engineKeys[0]")),
+        (("engineKeys", ["abc"]), ("engineKeys[0]",)),
     ],
 )
 def test_keys_that_contradict_each_other_are_all_named(
@@ -155,7 +161,7 @@ def test_engine_transformers_has_no_replica_over_hosts(local: Values) -> None:
 
 def test_an_old_files_keys_are_refused_and_not_half_obeyed(local: Values) -> None:
     texts = {f"qwen-onprem:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in local.items()}
-    pulumi.runtime.set_all_config({**texts, "qwen-onprem:plan": "plan.json"}, ["qwen-onprem:apiKeys"])
+    pulumi.runtime.set_all_config({**texts, "qwen-onprem:plan": "plan.json"}, SECRET)
     with pytest.raises(config.ConfigError, match="an entry of models"):
         config.load(pulumi.Config("qwen-onprem"))
 
@@ -202,7 +208,7 @@ def as_pulumi_config(local: Values) -> Callable[[list[str]], pulumi.Config]:
 def test_a_registrys_login_is_a_secret_and_in_no_message(local: Values) -> None:
     values = {**local, "registryLogin": {"user": "stack", "password": "hunter2"}}
     texts = {f"qwen-onprem:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
-    pulumi.runtime.set_all_config(texts, ["qwen-onprem:apiKeys"])
+    pulumi.runtime.set_all_config(texts, SECRET)
     with pytest.raises(config.ConfigError, match="registryLogin: found: plain text") as caught:
         config.load(pulumi.Config("qwen-onprem"))
     with pytest.raises(config.ConfigError) as wrong:
@@ -213,7 +219,9 @@ def test_a_registrys_login_is_a_secret_and_in_no_message(local: Values) -> None:
 def test_keys_in_plain_text_are_refused(as_pulumi_config: Callable[[list[str]], pulumi.Config]) -> None:
     with pytest.raises(config.ConfigError, match="plain text"):
         config.load(as_pulumi_config([]))
-    assert config.load(as_pulumi_config(["qwen-onprem:apiKeys"])).api_keys
+    with pytest.raises(config.ConfigError, match="engineKeys: found: plain text"):
+        config.load(as_pulumi_config(["qwen-onprem:apiKeys"]))
+    assert config.load(as_pulumi_config(SECRET)).api_keys
 
 
 def test_limits_are_of_known_keys_and_within_what_the_gateways_hold(local: Values) -> None:

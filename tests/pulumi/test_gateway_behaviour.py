@@ -11,7 +11,7 @@ from typing import Any
 
 from qwen_stack.specs import gateway as specs
 
-from .gateway_site import CHAT, KEY, ONE, TWO, Answer, Site, accepts, eventually, needs_envoy
+from .gateway_site import CHAT, ENGINE_KEY, KEY, ONE, TWO, Answer, Site, accepts, eventually, needs_envoy
 
 pytestmark = needs_envoy
 
@@ -38,7 +38,7 @@ def test_a_request_without_a_known_key_is_refused_in_the_shape_of_openai(two_mod
 def test_the_model_server_learns_the_name_of_the_key_and_not_the_key(two_models: Site) -> None:
     headers = two_models.ask(CHAT, {}, key=KEY[::-1], **{"X-Qwen-Client": "default"}).json["headers"]
     assert headers["x-qwen-client"] == "second"
-    assert "authorization" not in headers
+    assert headers["authorization"] == f"Bearer {ENGINE_KEY}"
     assert KEY[::-1] not in json.dumps(headers)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pulumi
 import pytest
 
+from qwen_stack import config
+
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 PROJECT = "qwen-onprem"
 SECRET_MARKER = "4dabf18193072939515e22adb298388d"  # pulumi marks a secret value with it
@@ -34,7 +36,7 @@ def run_program(values: dict[str, Any]) -> Objects:
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="any")
     texts = {f"{PROJECT}:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
-    pulumi.runtime.set_all_config(texts, [f"{PROJECT}:apiKeys", f"{PROJECT}:registryLogin"])
+    pulumi.runtime.set_all_config(texts, [f"{PROJECT}:{key}" for key in config.SECRETS])
 
     @pulumi.runtime.test
     def program() -> None:
@@ -92,6 +94,8 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
         "ConfigMap/model-server-plan-<digest>",
         "ConfigMap/gateway-config-<digest>",
         "Secret/gateway-clients",
+        "Secret/engine-keys",
+        "Secret/gateway-engine-key",
         "Deployment/gateway",
         "Service/gateway",
         "Service/gateway-metrics",
@@ -141,14 +145,25 @@ def test_every_object_is_in_the_namespace_and_carries_the_stacks_labels(stack: O
 def test_no_key_reaches_the_cluster_and_the_digests_are_secret(stack: Objects, local: dict[str, Any]) -> None:
     everything = json.dumps([args.inputs for args in stack.values()])
     assert local["apiKeys"]["default"] not in everything
-    assert stack["Secret/gateway-clients"].inputs["data"][SECRET_MARKER]
+    for name in ("gateway-clients", "engine-keys", "gateway-engine-key"):
+        assert stack[f"Secret/{name}"].inputs["data"][SECRET_MARKER]
     assert SECRET_MARKER not in json.dumps(stack["Deployment/gateway"].inputs)
 
 
 def test_a_new_key_changes_its_secret_and_restarts_nothing(stack: Objects, local: dict[str, Any]) -> None:
-    changed = run_program({**local, "apiKeys": {"default": "another-key-for-tests-0123"}})
-    differing = {name for name, args in changed.items() if args.inputs != stack[name].inputs}
-    assert differing == {"Secret/gateway-clients"}
+    changes: dict[str, Any] = {
+        "apiKeys": {"default": "another-key-for-tests-0123"},
+        "engineKeys": ["another-key-of-engines-for-tests"],
+    }
+    secrets = {"apiKeys": {"Secret/gateway-clients"}, "engineKeys": {"Secret/engine-keys", "Secret/gateway-engine-key"}}
+    for key, value in changes.items():
+        changed = run_program({**local, key: value})
+        assert {name for name, args in changed.items() if args.inputs != stack[name].inputs} == secrets[key]
+
+
+def test_pods_of_engines_hold_no_key_that_opens_another_engine(stack: Objects) -> None:
+    held = {name: json.dumps(pod) for name, pod in pods(stack).items() if "gateway-engine-key" in json.dumps(pod)}
+    assert set(held) == {"Deployment/gateway"}
 
 
 def test_limits_add_one_pod_and_their_change_restarts_nothing(stack: Objects, local: dict[str, Any]) -> None:

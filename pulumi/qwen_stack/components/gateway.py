@@ -9,19 +9,22 @@ import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of
 from qwen_stack.settings import Gateway as GatewaySettings
+from qwen_stack.specs import engine_keys
 from qwen_stack.specs import gateway as specs
 from qwen_stack.specs.manifest import disruption_budget
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayArgs:
-    """`files` are those that Envoy runs with, by name; `api_keys` maps names to keys."""
+    """`files` are those that Envoy runs with, by name. `api_keys` maps names to keys. `engine_key` is the Secret
+    with the key that the gateways send."""
 
     namespace: pulumi.Input[str]
     gateway: GatewaySettings
     image: str
     files: Mapping[str, str]
     api_keys: pulumi.Output[Mapping[str, str]]
+    engine_key: pulumi.Resource
 
 
 class Gateway(pulumi.ComponentResource):
@@ -30,9 +33,9 @@ class Gateway(pulumi.ComponentResource):
         clients = args.api_keys.apply(specs.clients_map)
         config_map = specs.config_map(args.files)
         config = create(config_map, self, args.namespace)
-        secret = create(specs.clients_secret(clients.apply(specs.encoded)), self, args.namespace)
+        secret = create(specs.clients_secret(clients.apply(engine_keys.encoded)), self, args.namespace)
         deployment = specs.deployment(args.gateway, args.image, config_map["metadata"]["name"])
-        create(deployment, self, args.namespace, depends_on=[config, secret])
+        create(deployment, self, args.namespace, depends_on=[config, secret, args.engine_key])
         service = create(specs.gateway_service(args.gateway), self, args.namespace)
         create(specs.metrics_service(), self, args.namespace)
         create(disruption_budget(specs.NAME), self, args.namespace)

@@ -16,17 +16,20 @@ from qwen_stack.specs.manifest import disruption_budget
 
 @dataclass(frozen=True, slots=True)
 class ModelServerArgs:
+    """`keys` is the Secret with the keys that the engines accept."""
+
     namespace: pulumi.Input[str]
     model: Model
     image: str
     runtime_class: str
+    keys: pulumi.Resource
 
 
 class ModelServer(pulumi.ComponentResource):
     def __init__(self, name: str, args: ModelServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("qwen-onprem:serving:ModelServer", name, None, opts)
         plan = specs.plan_file(args.model)
-        before = [create(plan, self, args.namespace)] if plan else []
+        before = [args.keys, *([create(plan, self, args.namespace)] if plan else [])]
         if args.model.nodes_per_replica > 1:
             self._groups(args, before)
             discovery = model_group.discovery(args.model)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from qwen_stack.settings import Gateway
-from qwen_stack.specs import gateway_config, manifest
+from qwen_stack.specs import engine_keys, gateway_config, manifest
 from qwen_stack.specs.gateway_routes import ADMIN_PORT, API_PORT, CONFIG_DIR, KEYS_DIR, METRICS_PORT, TLS_DIR
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
@@ -26,7 +25,7 @@ from qwen_stack.specs.manifest import (
 
 NAME = "gateway"
 METRICS_NAME = "gateway-metrics"
-MOUNTS = {"config": CONFIG_DIR, "clients": KEYS_DIR, "tls": TLS_DIR}
+MOUNTS = {"config": CONFIG_DIR, "clients": KEYS_DIR, "tls": TLS_DIR, "engine-key": engine_keys.SENT_DIR}
 # Time in which every node stops sending to a gateway that ends, before it refuses connections.
 WITHDRAWAL_S = 5
 # Sends a request to Envoy's own interface, which answers on loopback alone. The image has bash and no client for HTTP.
@@ -55,10 +54,6 @@ def clients_secret(clients: Any) -> Manifest:
         "type": "Opaque",
         "data": {"clients.map": clients},
     }
-
-
-def encoded(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
 
 
 def config_map(files: Mapping[str, str]) -> Manifest:
@@ -124,7 +119,8 @@ def container(gateway: Gateway, image: str) -> Manifest:
 
 
 def volumes(gateway: Gateway, config_name: str) -> list[Manifest]:
-    secrets = {"clients": f"{NAME}-clients", **({"tls": gateway.tls_secret} if gateway.tls_secret else {})}
+    secrets = {"clients": f"{NAME}-clients", "engine-key": engine_keys.SENT}
+    secrets |= {"tls": gateway.tls_secret} if gateway.tls_secret else {}
     return [
         {"name": "config", "configMap": {"name": config_name}},
         *({"name": name, "secret": {"secretName": of, "defaultMode": 0o440}} for name, of in secrets.items()),

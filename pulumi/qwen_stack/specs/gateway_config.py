@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from qwen_stack.settings import Gateway
-from qwen_stack.specs import envoy, gateway_cors, gateway_limits, gateway_tls
+from qwen_stack.specs import engine_keys, envoy, gateway_cors, gateway_limits, gateway_tls
 from qwen_stack.specs.envoy import Part, error, http_filter, typed
 from qwen_stack.specs.gateway_routes import HEALTH, Route, own_answers, routes
 from qwen_stack.specs.gateway_upstreams import buffer_bytes, cluster
@@ -118,7 +118,7 @@ def api_listener(gateway: Gateway, to: Route) -> Part:
     }
     manager = _http(
         API,
-        [*request_filters(gateway, to), _router()],
+        [*request_filters(gateway, to), engine_keys.injection(to.engine_key_dir), _router()],
         virtual_host,
         use_remote_address=True,
         server_header_transformation="PASS_THROUGH",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from qwen_runtime.engine.registry import servers
 
 from qwen_stack.settings import Gateway, Settings
-from qwen_stack.specs import envoy, limits, model_server
+from qwen_stack.specs import engine_keys, envoy, limits, model_server
 from qwen_stack.specs.envoy import Part, answer, error, path, rewritten, with_status
 
 API_PORT = 8080
@@ -54,6 +54,7 @@ class Route:
     config_dir: str = CONFIG_DIR
     keys_dir: str = KEYS_DIR
     tls_dir: str = TLS_DIR
+    engine_key_dir: str = engine_keys.SENT_DIR
     dns: tuple[str, int] | None = None
     limits_host: str = limits.NAME
     limits_port: int = limits.PORT

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from qwen_stack import rollouts
 from qwen_stack.settings import Model
+from qwen_stack.specs import engine_keys
 from qwen_stack.specs.manifest import (
     GPU_RESOURCE,
     NO_CLUSTER_ACCESS,
@@ -69,6 +70,7 @@ def arguments(model: Model, group: Sequence[str] = ()) -> list[str]:
     argv = ["serve", "--engine", model.engine, "--model", f"/models/{model.name}"]
     argv += ["--plan", f"{PLAN_DIR}/{PLAN_FILE}"] if model.plan else []
     argv += ["--served-model-name", model.served_name, "--port", str(API_PORT), "--health-port", str(HEALTH_PORT)]
+    argv += ["--keys", f"{engine_keys.ACCEPTED_DIR}/{engine_keys.ACCEPTED_FILE}"]
     argv += ["--max-model-len", str(model.max_model_len)]
     argv += ["--dtype", model.dtype] if model.dtype else []
     argv += ["--drain-seconds", str(model.drain_seconds), *group]
@@ -134,6 +136,7 @@ def container(model: Model, image: str) -> Manifest:
             weights_mount(model),
             {"name": "tmp", "mountPath": "/tmp"},
             {"name": "shm", "mountPath": "/dev/shm"},
+            engine_keys.mount(),
             *([{"name": "plan", "mountPath": PLAN_DIR, "readOnly": True}] if model.plan else []),
         ],
     }
@@ -156,6 +159,7 @@ def pod_template(model: Model, image: str, server: Manifest, runtime_class: str)
                 {"name": "weights", "hostPath": {"path": f"{model.path}/{model.name}", "type": "Directory"}},
                 {"name": "tmp", "emptyDir": {}},
                 {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": model.shared_memory}},
+                engine_keys.volume(),
                 *([{"name": "plan", "configMap": {"name": plan["metadata"]["name"]}}] if plan else []),
             ],
         },

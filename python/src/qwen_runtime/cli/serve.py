@@ -34,6 +34,12 @@ def add_to(commands: Commands) -> None:
     serve.add_argument("--dtype", choices=["bfloat16", "float16", "float32"], help="default: the plan's, or bfloat16")
     serve.add_argument("--verify", choices=["fast", "full"], default="fast", help="how to check the weights first")
     serve.add_argument(
+        "--keys",
+        type=Path,
+        metavar="FILE",
+        help="SHA-256 of each key that requests may have, one a line; read again each second (default: none is needed)",
+    )
+    serve.add_argument(
         "--drain-seconds",
         type=positive,
         default=120,
@@ -81,6 +87,7 @@ def add_to(commands: Commands) -> None:
 
 
 def run(options: Options) -> None:
+    from qwen_runtime.engine import door
     from qwen_runtime.engine.spec import EngineSpec
     from qwen_runtime.serve import journal, planned, preflight, ranks
     from qwen_runtime.serve.supervisor import Supervisor
@@ -99,6 +106,8 @@ def run(options: Options) -> None:
         options.rendezvous_port,
         options.group_port,
     )
+    if options.keys:
+        door.read(options.keys)
     witness = Witness(model_dir)
     manifest = preflight.check(
         engine,
@@ -117,9 +126,11 @@ def run(options: Options) -> None:
         planned=settings.arguments,
         extra=options.extra,
         rank=rank,
+        asks_for_key=options.keys is not None,
     )
     command, count = engine.command(spec), engine.ranks(spec)
-    environment = engine.environment({**settings.environment, **os.environ})
+    keys = {door.VARIABLE: str(options.keys.absolute())} if options.keys else {}
+    environment = engine.environment({**settings.environment, **os.environ, **keys})
     journal.event(
         "verified",
         f"{manifest.model} {manifest.revision} agrees with its manifest ({options.verify})",

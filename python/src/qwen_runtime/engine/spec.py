@@ -50,6 +50,8 @@ class EngineSpec:
     """The engine's own arguments, passed on as they are. They come last, so that they win."""
     rank: Rank | None = None
     """None where one node holds the whole model."""
+    asks_for_key: bool = False
+    """Whether requests need a key of the file that the environment names (door.py)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qwen_runtime.engine import buckets, counters
+from qwen_runtime.engine import buckets, counters, door
 from qwen_runtime.engine.record import Decision, PlannedEngine
 from qwen_runtime.engine.series import Errors, Exported
 from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress, Rank, flags
@@ -106,6 +106,7 @@ def command(spec: EngineSpec) -> list[str]:
         "/health,/metrics,/v1/models",
         *_stretched_context(spec),
         *(_rank(spec.rank) if spec.rank else ()),
+        *(("--middleware", door.MIDDLEWARE) if spec.asks_for_key else ()),
         *spec.extra,
     ]
 

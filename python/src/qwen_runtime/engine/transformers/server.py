@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
+from qwen_runtime.engine import door
 from qwen_runtime.engine.transformers import refusals
 from qwen_runtime.engine.transformers.admission import Limits
 from qwen_runtime.engine.transformers.answer import Answer, Wanted
@@ -49,6 +51,8 @@ class Server:
     def app(self) -> FastAPI:
         app = FastAPI(title="qwen-runtime, engine transformers", lifespan=self._lifespan, docs_url=None, redoc_url=None)
         app.add_middleware(BodyLimit)
+        if door.VARIABLE in os.environ:
+            app.add_middleware(door.Door)
         app.add_api_route("/health", self._health, methods=["GET"])
         app.add_api_route("/metrics", self._text_of_metrics, methods=["GET"])
         app.add_api_route("/v1/models", self._models, methods=["GET"])
