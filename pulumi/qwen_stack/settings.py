@@ -178,6 +178,14 @@ class GatewayLimits(Section):
     """Tokens that are reserved for an answer whose request has no max_tokens."""
 
 
+class GatewayAffinity(Section):
+    enabled: bool = True
+    """Whether the turns of a conversation go to the replica that has its beginning in its prefix cache; otherwise each
+    request goes to the replica with the fewest."""
+    load_percent: int = Field(default=150, ge=100, le=1000)
+    """Most requests in flight that a replica may have for that, in percent of the mean."""
+
+
 class Gateway(Section):
     replicas: int = Field(default=2, ge=1)
     """Number of gateways."""
@@ -189,6 +197,7 @@ class Gateway(Section):
     retries: int = Field(default=1, ge=0, le=3)
     """Further attempts on other replicas, before the first byte of an answer only. Each one lets a request that kills
     its engine kill another."""
+    affinity: GatewayAffinity = GatewayAffinity()
     timeouts: GatewayTimeouts = GatewayTimeouts()
     max_body_bytes: Annotated[int, _filled("16 for each token of the longest context, at least {}")] = Field(
         default=1_048_576, ge=4096, le=16_777_216

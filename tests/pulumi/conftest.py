@@ -64,6 +64,18 @@ def secure_site(tmp_path: Path, settings: Any) -> Iterator[gateway_site.Site]:
 
 
 @pytest.fixture
+def other_gateway(site: gateway_site.Site, settings: Any, tmp_path: Path) -> Iterator[gateway_site.Site]:
+    """A second gateway in front of the site's model servers, as another pod has them."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    ports = {"model_port": site.model_port, "health_port": site.health_port}
+    with gateway_site.running(folder, settings.gateway, **ports) as here:
+        here.models.update(site.models)
+        here.list_models()
+        yield here
+
+
+@pytest.fixture
 def two_models(site: gateway_site.Site) -> gateway_site.Site:
     site.add_model(gateway_site.ONE)
     site.add_model(gateway_site.TWO)

@@ -29,7 +29,7 @@ needs_envoy = pytest.mark.skipif(
 FAKES = Path(__file__).resolve().parents[1] / "fakes"
 KEY = "a-key-for-tests-0123456789"
 ENGINE_KEY = "a-key-of-engines-for-tests-01"
-ONE, TWO, THREE = "127.0.71.1", "127.0.71.2", "127.0.71.3"
+ONE, TWO, THREE, FOUR = "127.0.71.1", "127.0.71.2", "127.0.71.3", "127.0.71.4"
 CHAT = "/v1/chat/completions"
 
 

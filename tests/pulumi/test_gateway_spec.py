@@ -80,6 +80,17 @@ def test_a_request_that_kills_its_engine_is_tried_once_more_unless_the_site_want
     assert settings.gateway.retries == 1
 
 
+def test_without_affinity_the_replica_with_the_fewest_requests_answers(settings: Any) -> None:
+    for enabled, policy in ((True, "MAGLEV"), (False, "LEAST_REQUEST")):
+        affinity = settings.gateway.affinity.model_copy(update={"enabled": enabled})
+        config = gateway_config.config(
+            settings.gateway.model_copy(update={"affinity": affinity}), gateway_routes.route(settings)
+        )
+        assert set(values(config, "lb_policy")) == {policy}
+        assert bool(list(values(config, "hash_policy"))) == enabled
+        assert ("session.lua" in json.dumps(config)) == enabled
+
+
 def test_neither_a_clients_fault_nor_a_500_ejects_a_replica(config: dict[str, Any]) -> None:
     for ejection in values(config, "outlier_detection"):
         enforced = {name for name, share in ejection.items() if name.startswith("enforcing_") and share}

@@ -1,4 +1,4 @@
-"""The files that Envoy runs with as the gateway: its configuration, and two programs in Lua."""
+"""The files that Envoy runs with as the gateway: its configuration, and programs in Lua."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import jinja2
 
 from qwen_stack.settings import Gateway
-from qwen_stack.specs import engine_keys, envoy, gateway_cors, gateway_limits, gateway_tls
+from qwen_stack.specs import engine_keys, envoy, gateway_affinity, gateway_cors, gateway_limits, gateway_tls
 from qwen_stack.specs.envoy import Part, error, http_filter, typed
+from qwen_stack.specs.gateway_affinity import SESSION_FILE
 from qwen_stack.specs.gateway_routes import HEALTH, Route, own_answers, routes
 from qwen_stack.specs.gateway_upstreams import buffer_bytes, cluster
 
@@ -41,6 +42,7 @@ LOG = {
     "request_id": "%REQ(X-REQUEST-ID)%",
     "source": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     "client": "%DYNAMIC_METADATA(gateway:client)%",
+    "session": "%DYNAMIC_METADATA(gateway:session)%",
     "method": "%REQ(:METHOD)%",
     "path": "%PATH(NQ):256%",
     "status": "%RESPONSE_CODE%",
@@ -66,7 +68,8 @@ def files(gateway: Gateway, to: Route) -> dict[str, str]:
     )
     keys = templates.get_template(f"{KEYS_FILE}.j2").render(to=to, unknown_key=UNKNOWN_KEY)
     model = templates.get_template(f"{MODEL_FILE}.j2").render(unclear_model=UNCLEAR_MODEL)
-    programs = {KEYS_FILE: keys, MODEL_FILE: model}
+    session = templates.get_template(f"{SESSION_FILE}.j2").render(gateway_affinity.constants())
+    programs = {KEYS_FILE: keys, MODEL_FILE: model, SESSION_FILE: session}
     if gateway.limits:
         template = templates.get_template(f"{gateway_limits.LIMITS_FILE}.j2")
         programs[gateway_limits.LIMITS_FILE] = gateway_limits.program(gateway, to, template)
@@ -152,6 +155,8 @@ def request_filters(gateway: Gateway, to: Route) -> list[Part]:
     if len(to.upstreams) > 1:
         steps.append(http_filter("model", lua, default_source_code={"filename": f"{to.config_dir}/{MODEL_FILE}"}))
     steps += gateway_limits.filters(gateway, to)
+    if gateway.affinity.enabled:
+        steps.append(http_filter("session", lua, default_source_code={"filename": f"{to.config_dir}/{SESSION_FILE}"}))
     return steps
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from qwen_runtime.engine.registry import servers
 
 from qwen_stack.settings import Gateway, Settings
-from qwen_stack.specs import engine_keys, envoy, limits, model_server
+from qwen_stack.specs import engine_keys, envoy, gateway_affinity, limits, model_server
 from qwen_stack.specs.envoy import Part, answer, error, path, rewritten, with_status
 
 API_PORT = 8080
@@ -159,6 +159,7 @@ def _forward(gateway: Gateway, upstream: Upstream) -> Part:
     )
     return {
         "cluster": upstream.server,
+        **gateway_affinity.hash_policy(gateway.affinity),
         # An answer may take as long as it likes; silence may not.
         "timeout": "0s",
         "idle_timeout": f"{gateway.timeouts.server_seconds}s",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qwen_stack.settings import Gateway
-from qwen_stack.specs import envoy
+from qwen_stack.specs import envoy, gateway_affinity
 from qwen_stack.specs.envoy import Part, typed
 from qwen_stack.specs.gateway_routes import Route, Upstream
 
@@ -38,9 +38,13 @@ def cluster(gateway: Gateway, to: Route, upstream: Upstream) -> Part:
         ),
         "load_assignment": envoy.endpoints(upstream.server, upstream.host, to.upstream_port, **port),
         "connect_timeout": f"{gateway.timeouts.connect_seconds}s",
-        "lb_policy": "LEAST_REQUEST",
+        **gateway_affinity.balancing(gateway.affinity),
         # A replica that is not ready gets nothing, even if none is; a change is known to all threads at once.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
+        "common_lb_config": {
+            "healthy_panic_threshold": {"value": 0},
+            "update_merge_window": "0s",
+            **gateway_affinity.bound(gateway.affinity),
+        },
         "ignore_health_on_host_removal": True,
         "health_checks": [_readiness()],
         "outlier_detection": _ejection(),
