@@ -33,7 +33,7 @@ class Pace:
     slots: int = 10_000
     faults: tuple[str, ...] = ("none",)
     bodies: list[dict[str, Any]] = field(default_factory=list)
-    """What was asked, in the order of arrival."""
+    """Bodies of requests, in the order of arrival."""
     keep: bool = True
     """Whether bodies are kept."""
 

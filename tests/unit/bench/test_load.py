@@ -1,4 +1,4 @@
-"""What bench asks, and when."""
+"""Questions of bench, and their instants."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def now() -> str:
 
 
 def subject(url: str, description: Description, hardware: str, gpus: int | None) -> dict[str, Any]:
-    """What is measured. The hardware is what the person who measures says, or the plan's."""
+    """The endpoint that is measured. Its hardware is what the person who measures says, or the plan's."""
     return {
         "endpoint": url,
         "model": description.model,

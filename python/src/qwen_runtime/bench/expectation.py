@@ -1,4 +1,4 @@
-"""What the planner expects of the measured load, and what the guide asks for."""
+"""The planner's expectation of the measured load, and the guide's target."""
 
 from __future__ import annotations
 

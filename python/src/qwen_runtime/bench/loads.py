@@ -1,4 +1,4 @@
-"""What users ask: sessions of turns, drawn from length distributions. The same seed gives the same sessions."""
+"""Questions of users: sessions of turns, drawn from length distributions. The same seed gives the same sessions."""
 
 from __future__ import annotations
 

@@ -17,6 +17,8 @@ from qwen_runtime.endpoint.exchange import Exchange, Outcome, Patience, ask, new
 HEARTBEAT_S = 0.005
 LEAD_S = 0.1
 """Time between the making of the schedule and its first instant."""
+APART_S = 0.005
+"""Time between the first requests of two users of a closed loop: all at one instant would make the client late."""
 LONGEST_PAUSE_S = 60.0
 """The longest Retry-After that a user of a closed loop keeps to."""
 
@@ -65,14 +67,14 @@ async def run_closed(asking: Asking, sessions: Sequence[Session], users: int, pr
         run = Run(started_s=time.monotonic() + LEAD_S)
         waiting: Iterator[Session] = iter(sessions)
 
-        async def work() -> None:
-            scheduled = run.started_s
+        async def work(number: int) -> None:
+            scheduled = run.started_s + number * APART_S
             for session in waiting:
                 last = await _converse(http, asking, session, run, scheduled, progress)
                 pause = min(last.retry_after_s or 0.0, LONGEST_PAUSE_S)
                 scheduled = last.ended_s + pause
 
-        await _measured(run, [work() for _ in range(min(users, len(sessions)))])
+        await _measured(run, [work(number) for number in range(min(users, len(sessions)))])
         return run
 
 

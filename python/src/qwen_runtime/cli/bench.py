@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qwen_runtime.cli.common import Commands, Options, above_zero, add, natural, positive
+from qwen_runtime.cli.documents import refuse_output, write
 from qwen_runtime.cli.endpoint import add_endpoint, api_key
 from qwen_runtime.errors import UsageError
 from qwen_runtime.extras import EVALUATION, require
@@ -71,14 +71,14 @@ def run(options: Options) -> None:
     task = _job(options)
     if options.find_saturation:
         found = asyncio.run(job.saturate(task))
-        _write(options.output, found)
+        write(options.output, found)
         print(
             f"{options.output}: {found['highest_good_rate_per_s']} arrivals/s keep the SLO, "
             f"{found['lowest_bad_rate_per_s']} do not; limited by: {found['limited_by']}"
         )
         return
     measured = asyncio.run(job.measure(task))
-    _write(options.output, measured)
+    write(options.output, measured)
     print("\n".join(document.table(measured)))
     figures = measured["figures"]
     counted = ", ".join(f"{count} {outcome}" for outcome, count in figures["outcomes"].items() if count)
@@ -95,8 +95,7 @@ def _refuse_contradictions(options: Options) -> None:
         raise UsageError("--find-saturation with --users", "--rate, where the search begins", "Give --rate.")
     if options.attainment > 1:
         raise UsageError(f"--attainment {options.attainment}", "a share up to 1", "Correct it.")
-    if not options.output.parent.is_dir() or options.output.is_dir():
-        raise UsageError(f"--output {options.output}", "a file in a directory that exists", "Correct the path.")
+    refuse_output(options.output)
 
 
 def _job(options: Options) -> Job:
@@ -131,9 +130,3 @@ def _job(options: Options) -> Job:
         step_s=options.step_s,
         attainment=options.attainment,
     )
-
-
-def _write(path: Path, document: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n")
-    partial.replace(path)

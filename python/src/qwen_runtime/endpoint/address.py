@@ -35,7 +35,7 @@ class Description:
 
 
 async def describe(url: str, api_key: str, model: str | None) -> Description:
-    """What the endpoint lists. UsageError where the model is not among it, HostError where nothing answers."""
+    """Description of a model. UsageError where the endpoint does not list it, HostError where nothing answers."""
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"endpoint {url!r}", "http://HOST:PORT/v1 or https://HOST/v1", "Correct the address.")
     bare = Endpoint(url.rstrip("/"), api_key, model or "")

@@ -51,7 +51,7 @@ class Exchange:
     """Arrival of each event that carries part of the answer."""
     outcome: Outcome = Outcome.ANSWERED
     detail: str = ""
-    """What the endpoint said, where the request was not answered."""
+    """Words of the endpoint, where the request was not answered."""
     text: str = ""
     finish_reason: str | None = None
     usage: dict[str, Any] | None = None

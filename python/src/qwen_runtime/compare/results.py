@@ -1,0 +1,63 @@
+"""Reading of two results, and the refusal of those that cannot be compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qwen_runtime.errors import UsageError
+
+FORMAT = 1
+KINDS = ("bench", "humaneval")
+"""Kinds of documents that have one entry for each item."""
+SAME = ("kind", "model", "hardware", "load", "harness")
+"""Parts that two results must have in common, unless a difference is asked for by name."""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The document in a file. UsageError where it is no result, or has no item."""
+    try:
+        document = json.loads(path.read_bytes())
+        if document["format"] != FORMAT or document["kind"] not in KINDS:
+            raise ValueError(f"format {document['format']!r}, kind {document['kind']!r}")
+        items = {str(entry["item"]): entry for entry in document["requests"]}
+        if len(items) != len(document["requests"]):
+            raise ValueError("an item twice")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})", "a result", "Correct the path.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path} is not a result of this version ({error!r})",
+            f"a document of format {FORMAT} and kind {' or '.join(KINDS)}",
+            "Measure anew.",
+        ) from error
+    if not items:
+        raise UsageError(f"{path} has no item", "results of at least one request", "Measure anew.")
+    return {**document, "items": items}
+
+
+def refuse_different(baseline: dict[str, Any], candidate: dict[str, Any], across: Sequence[str]) -> None:
+    """Raise UsageError where the results differ in something whose difference was not asked for."""
+    for name in SAME:
+        before, after = _part(baseline, name), _part(candidate, name)
+        if before != after and (name == "kind" or name not in across):
+            raise UsageError(
+                f"results of a different {name}: {_differences(before, after)}",
+                f"the same {name}, so that a difference is the candidate's",
+                f"Measure both alike, or compare across it on purpose: --across {name}."
+                if name != "kind"
+                else "Compare results of one kind.",
+            )
+
+
+def _part(document: dict[str, Any], name: str) -> Any:
+    return document["subject"].get(name) if name in ("model", "hardware") else document.get(name)
+
+
+def _differences(before: Any, after: Any) -> str:
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return f"{before!r} and {after!r}"
+    names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    return ", ".join(f"{name} {before.get(name)!r} and {after.get(name)!r}" for name in names)

@@ -1,0 +1,81 @@
+"""Scores of an item, and the pairs of two results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qwen_runtime.compare.intervals import Values
+
+Entry = dict[str, Any]
+NO_ANSWER = ("refused", "failed", "unreachable", "stalled", "dropped", "malformed", "limited", "error")
+"""Ends of a request that say nothing of the answer; in a load they still miss the SLO."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    name: str
+    of: Callable[[Entry], float | None]
+    """The score of an entry; None where it has none, so that its pair is left out."""
+    is_time: bool = False
+    """Whether less is better."""
+
+
+def _good(entry: Entry) -> float:
+    return float(bool(entry["good"]))
+
+
+def _seconds(name: str) -> Callable[[Entry], float | None]:
+    return lambda entry: entry.get(name) or None
+
+
+def _passed(entry: Entry) -> float | None:
+    return None if entry.get("score") is None else float(entry["score"])
+
+
+SCORES = {
+    "bench": (
+        Score("slo_attainment", _good),
+        Score("first_token_s", _seconds("first_token_s"), is_time=True),
+        Score("inter_token_s", _seconds("inter_token_s"), is_time=True),
+        Score("end_to_end_s", _seconds("end_to_end_s"), is_time=True),
+    ),
+    "humaneval": (Score("pass_at_1", _passed),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The scores of the items that both results have, in one order."""
+
+    baseline: Values
+    candidate: Values
+    left_out: int
+    """Items that one of the results lacks, or has no score for."""
+
+
+def pair(score: Score, baseline: dict[str, Entry], candidate: dict[str, Entry]) -> Pairs:
+    both = [
+        (before, after)
+        for item in sorted({*baseline, *candidate})
+        if (before := _score(score, baseline.get(item))) is not None
+        and (after := _score(score, candidate.get(item))) is not None
+    ]
+    values = np.array(both, dtype=np.float64).reshape(-1, 2)
+    return Pairs(values[:, 0], values[:, 1], len({*baseline, *candidate}) - len(both))
+
+
+def _score(score: Score, entry: Entry | None) -> float | None:
+    return None if entry is None else score.of(entry)
+
+
+def counts(items: dict[str, Entry]) -> dict[str, int]:
+    """Counts that are never a score: no answer, an empty one, one that was cut at its length."""
+    return {
+        "error": sum(entry["outcome"] in NO_ANSWER for entry in items.values()),
+        "empty": sum(entry["outcome"] == "empty" for entry in items.values()),
+        "length_cut": sum(entry.get("finish_reason") == "length" for entry in items.values()),
+    }
