@@ -44,7 +44,8 @@ def run() -> None:
     ]
 
     if settings.gateway.limits:
-        Limits("limits", LimitsArgs(namespace.name, settings.gateway.limits, settings.images.runtime))
+        hosts = {upstream.served_as: f"{upstream.host}." for upstream in route(settings).upstreams}
+        Limits("limits", LimitsArgs(namespace.name, settings.gateway.limits, hosts, settings.images.runtime))
 
     gateway = Gateway(
         "gateway",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from qwen_runtime.engine.registry import exported
 
-from qwen_stack import model_rules
+from qwen_stack import limit_rules, model_rules
 from qwen_stack.problem import Problem
 from qwen_stack.settings import Settings
 from qwen_stack.specs.slo_rules import LONGEST_DAYS
@@ -198,36 +198,6 @@ def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     return any(one[key] != other[key] for key in both) or HOST_NAME in both
 
 
-def limits_name_known_keys(settings: Settings) -> Iterator[Problem]:
-    limits = settings.gateway.limits
-    for name in limits.keys if limits else ():
-        if name not in settings.api_keys:
-            yield Problem(
-                (f"gateway.limits.keys.{name}",),
-                f"limits of {name}, which is no key",
-                f"one of apiKeys: {', '.join(sorted(settings.api_keys))}",
-                f"pulumi config rm --path gateway.limits.keys.{name}, or add the key",
-            )
-
-
-def limits_fit_the_gateways(settings: Settings) -> Iterator[Problem]:
-    """Every request in flight holds a connection, and its body in memory."""
-    gateway = settings.gateway
-    most = gateway.replicas * gateway.max_connections
-    limits = gateway.limits
-    parts = (
-        {"default": limits.default, **{f"keys.{name}": limit for name, limit in limits.keys.items()}} if limits else {}
-    )
-    for name, limit in parts.items():
-        if limit.in_flight is not None and limit.in_flight > most:
-            yield Problem(
-                (f"gateway.limits.{name}.inFlight", "gateway.maxConnections"),
-                f"{limit.in_flight} with {gateway.replicas} gateways of {gateway.max_connections} connections",
-                f"at most {most}: each request holds a connection and the memory of its body",
-                "lower the limit, or raise gateway.maxConnections, from which the gateways' memory follows",
-            )
-
-
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     images_come_from_the_registry,
     images_are_pinned,
@@ -238,8 +208,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     pods_of_different_sizes_have_different_hosts,
     the_gateway_is_as_patient_as_its_models,
     keys_are_strong,
-    limits_name_known_keys,
-    limits_fit_the_gateways,
+    *limit_rules.RULES,
     thresholds_are_bounds_of_histograms,
     windows_fit_the_retention,
 )

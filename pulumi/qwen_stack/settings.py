@@ -165,6 +165,8 @@ class KeyLimits(Section):
     """Requests of one key at once."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     """Requests of one key in any 60 seconds."""
+    service_class: Literal["interactive", "batch"] = Field(default="interactive", alias="class")
+    """Class of the key's requests: where requests wait, those of batch keys go last."""
     tokens_per_minute: int | None = Field(default=None, ge=1)
     """Tokens of one key in any 60 seconds: prompt and answer. Reserved when a request begins, by its size and its
     max_tokens, and corrected by what it used."""
@@ -174,6 +176,12 @@ class GatewayLimits(Section):
     default: KeyLimits = KeyLimits()
     keys: dict[KeyName, KeyLimits] = Field(default_factory=dict)
     """Limits of single keys of apiKeys, in place of the default."""
+    requests_per_replica: dict[ModelName, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Requests at one ready replica at once, by servedName; further ones wait in fair turns of the keys."""
+    queue_seconds: int = Field(default=30, ge=1, le=60)
+    """Longest wait of a request above inFlight or requestsPerReplica, before it is refused."""
+    queue_requests: int = Field(default=64, ge=0)
+    """Requests of one key that may wait; 0 refuses at once."""
     answer_tokens: int = Field(default=1024, ge=1)
     """Tokens that are reserved for an answer whose request has no max_tokens."""
 

@@ -24,7 +24,7 @@ from .gateway_site import CHAT, KEY, Site, accepts, eventually
 
 FIRST, SECOND = KEY, KEY[::-1]
 SOURCES = Path(__file__).resolve().parents[2] / "python/src"
-SERIES = re.compile(r"^(\w+)\{(.*)\} (\d+)$", re.MULTILINE)
+SERIES = re.compile(r"^(\w+)\{(.*)\} ([\d.e-]+)$", re.MULTILINE)
 
 
 @dataclasses.dataclass
@@ -43,7 +43,7 @@ class Pair:
         return self.one.folder / limits.FILE
 
     def write_limits(self, **of: Any) -> None:
-        self.file.with_suffix(".new").write_text(limits.file(GatewayLimits.model_validate(of)))
+        self.file.with_suffix(".new").write_text(limits.file(GatewayLimits.model_validate(of), {"tiny": "127.0.0.1"}))
         self.file.with_suffix(".new").rename(self.file)
 
     def start_limiter(self) -> None:
@@ -94,16 +94,16 @@ class Pair:
             text = connection.getresponse().read().decode()
         return f'envoy_cluster_membership_healthy{{envoy_cluster_name="limits"}} {int(healthy)}\n' in text
 
-    def series(self, name: str) -> dict[str, int]:
+    def series(self, name: str) -> dict[str, float]:
         """Values of one series of the limiter, by its labels."""
         connection = http.client.HTTPConnection("127.0.0.1", self.limits_port, timeout=5)
         with contextlib.closing(connection):
             connection.request("GET", "/metrics")
             text = connection.getresponse().read().decode()
-        return {labels: int(value) for found, labels, value in SERIES.findall(text) if found == name}
+        return {labels: float(value) for found, labels, value in SERIES.findall(text) if found == name}
 
     def in_flight(self) -> int:
-        return sum(self.series("qwen_limits_in_flight").values())
+        return int(sum(self.series("qwen_limits_in_flight").values()))
 
 
 @contextlib.contextmanager

@@ -64,6 +64,8 @@ def test_the_example_is_a_valid_site_once_its_keys_are_set() -> None:
         ("gateway.limits.default.tokensPerMinute", -1),
         ("gateway.limits.keys.default.requests", 1),
         ("gateway.limits.answerTokens", 0),
+        ("gateway.limits.default.class", "vip"),
+        ("gateway.limits.queueSeconds", 61),
         ("gateway.service.nodePort", 80),
         ("monitoring.gpuUtilizationThreshold", 90),
         ("apiKeys", None),
@@ -226,10 +228,13 @@ def test_keys_in_plain_text_are_refused(as_pulumi_config: Callable[[list[str]], 
 
 def test_limits_are_of_known_keys_and_within_what_the_gateways_hold(local: Values) -> None:
     keys = {"unknown": {"inFlight": 1}, "default": {"inFlight": 513}}
-    limits = {"default": {"inFlight": 512}, "keys": keys}
+    each = {"smollm2-135m-instruct": 257, "other": 1, "smollm2-135m-instruct-reference": 512}
+    limits = {"default": {"inFlight": 512}, "keys": keys, "requestsPerReplica": each}
     problems = refusal(changed(local, "gateway.limits", limits))
     assert [problem.keys[0] for problem in problems] == [
         "gateway.limits.keys.unknown",
+        "gateway.limits.requestsPerReplica.other",
         "gateway.limits.keys.default.inFlight",
+        "gateway.limits.requestsPerReplica.smollm2-135m-instruct",
     ]
-    assert "at most 512" in problems[1].needed
+    assert "at most 512" in problems[2].needed

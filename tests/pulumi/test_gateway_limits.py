@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,20 +14,25 @@ from typing import Any
 import pytest
 
 from . import limits_site
-from .gateway_site import CHAT, KEY, Answer, Site, eventually, needs_envoy
+from .gateway_site import CHAT, KEY, ONE, Answer, Site, eventually, needs_envoy
 from .limits_site import SECOND, Pair
 
 pytestmark = needs_envoy
+# Limits that are not those of one key.
+WHOLE = ("queueRequests", "queueSeconds", "requestsPerReplica", "keys")
 
 
 @pytest.fixture
 def pair(tmp_path: Path, settings: Any, request: pytest.FixtureRequest) -> Iterator[Pair]:
-    """Two gateways with the limits that the test's parameter gives for every key."""
-    with limits_site.running(tmp_path, settings.gateway, default=getattr(request, "param", {})) as here:
+    """Two gateways with the limits that the test's parameter gives, for every key where nothing else is said."""
+    given = getattr(request, "param", {})
+    whole = {name: given[name] for name in WHOLE if name in given}
+    default = {name: value for name, value in given.items() if name not in WHOLE}
+    with limits_site.running(tmp_path, settings.gateway, default=default, **whole) as here:
         yield here
 
 
-def limited(**limits: int) -> Any:
+def limited(**limits: Any) -> Any:
     return pytest.mark.parametrize("pair", [limits], indirect=True, ids=[next(iter(limits), "none")])
 
 
@@ -43,11 +49,20 @@ def flood(pair: Pair, count: int, body: Any) -> list[Answer]:
 
 
 @contextlib.contextmanager
-def streaming(site: Site, body: Any, key: str = KEY) -> Iterator[http.client.HTTPResponse]:
-    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=30)
+def streaming(site: Site, body: Any, key: str = KEY, timeout_s: float = 30) -> Iterator[http.client.HTTPResponse]:
+    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=timeout_s)
     with contextlib.closing(connection):
         connection.request("POST", CHAT, json.dumps(body), {"Authorization": f"Bearer {key}"})
         yield connection.getresponse()
+
+
+@contextlib.contextmanager
+def leaving(site: Site) -> Iterator[None]:
+    """A request whose client leaves before its answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", site.api_port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("POST", CHAT, b'{"stream": true}', {"Authorization": f"Bearer {KEY}"})
+        yield
 
 
 @limited(requestsPerMinute=10)
@@ -74,7 +89,7 @@ def test_a_refusal_is_openais_with_the_time_to_come_again(pair: Pair) -> None:
     assert "2 requests per minute" in refusal.json["error"]["message"]
 
 
-@limited(inFlight=2)
+@limited(inFlight=2, queueRequests=0)
 def test_a_key_has_no_more_requests_in_flight_than_it_may_at_both_gateways(pair: Pair) -> None:
     with streaming(pair.one, {"stream": True}) as first, streaming(pair.two, {"stream": True}) as second:
         first.readline()
@@ -89,7 +104,7 @@ def test_a_key_has_no_more_requests_in_flight_than_it_may_at_both_gateways(pair:
     assert pair.one.ask(CHAT, {}).status == 200
 
 
-@limited(inFlight=1)
+@limited(inFlight=1, queueRequests=0)
 def test_a_client_that_leaves_frees_what_it_had(pair: Pair) -> None:
     for _ in range(3):
         with streaming(pair.one, {"stream": True}) as response:
@@ -100,7 +115,7 @@ def test_a_client_that_leaves_frees_what_it_had(pair: Pair) -> None:
     assert ('key="default"' in labels, count) == (True, 3)
 
 
-@limited(inFlight=1)
+@limited(inFlight=1, queueRequests=0)
 def test_a_killed_gateway_frees_what_it_had_once_it_is_back(pair: Pair) -> None:
     with streaming(pair.one, {"stream": True}) as response:
         response.readline()
@@ -193,11 +208,73 @@ def test_without_the_limiter_each_gateway_admits_its_share_and_cuts_no_stream(pa
 
 @limited(tokensPerMinute=2000)
 def test_tokens_are_reserved_at_once_and_corrected_by_what_was_used(pair: Pair) -> None:
-    answers = flood(pair, 6, {"max_tokens": 900})
+    answers = flood(pair, 6, {"stream": True, "max_tokens": 900})
     assert sorted(answer.status for answer in answers) == [200, 200, 429, 429, 429, 429]
-    # Each used 120 of its 900.
+    # Each used 104 of its 900.
     eventually(lambda: pair.in_flight() == 0)
     assert pair.one.ask(CHAT, {"max_tokens": 900}).headers["x-ratelimit-limit-tokens"] == "2000"
     too_large = pair.one.ask(CHAT, {"max_tokens": 3000})
     assert (too_large.status, too_large.headers["x-should-retry"]) == (429, "false")
     assert "2000 tokens per minute" in too_large.json["error"]["message"]
+
+
+@limited(inFlight=2)
+def test_a_request_above_what_is_in_flight_waits_for_its_turn(pair: Pair) -> None:
+    answers = flood(pair, 8, {"stream": True})
+    assert [answer.status for answer in answers] == [200] * 8
+    assert all(b"[DONE]" in answer.body for answer in answers)
+    assert sum(pair.series("qwen_limits_waited_seconds_total").values()) > 0
+
+
+@limited(inFlight=1, queueSeconds=1)
+def test_a_request_that_waits_too_long_is_refused(pair: Pair) -> None:
+    pair.one.models[ONE].terminate()
+    pair.one.models[ONE].wait()
+    pair.one.add_model(ONE, tokens=30, token_delay=0.1)
+    eventually(lambda: pair.one.model_servers() == 1)
+    with streaming(pair.one, {"stream": True}) as response:
+        response.readline()
+        refusal = pair.two.ask(CHAT, {})
+        assert (refusal.status, refusal.json["error"]["code"]) == (429, "rate_limit_exceeded")
+        assert int(refusal.headers["retry-after"]) >= 1
+        assert "1 requests in flight" in refusal.json["error"]["message"]
+        assert b"[DONE]" in response.read()
+
+
+@limited(inFlight=1)
+def test_a_client_that_leaves_while_it_waits_takes_no_turn(pair: Pair) -> None:
+    with streaming(pair.one, {"stream": True}) as response:
+        response.readline()
+        with leaving(pair.two):
+            eventually(lambda: sum(pair.series("qwen_limits_waiting").values()) == 1)
+        eventually(lambda: sum(pair.series("qwen_limits_waiting").values()) == 0)
+        response.read()
+    eventually(lambda: pair.in_flight() == 0)
+    assert pair.one.ask(CHAT, {}).status == 200
+    assert sum(pair.series("qwen_limits_requests_total").values()) <= 2
+
+
+@limited(requestsPerReplica={"tiny": 8}, keys={"default": {"class": "batch"}, "second": {}})
+def test_a_key_that_floods_keeps_nobody_from_a_place(pair: Pair) -> None:
+    flooding = threading.Thread(target=lambda: flood(pair, 40, {"stream": True}))
+    flooding.start()
+    eventually(lambda: sum(pair.series("qwen_limits_waiting").values()) > 20)
+    with streaming(pair.one, {"stream": True}, key=SECOND) as response:
+        response.readline()
+        waiting = pair.series("qwen_limits_waiting")
+        assert waiting.get('key="second"', 0) == 0
+        assert waiting['key="default"'] > 0
+        assert pair.in_flight() <= 8
+        response.read()
+    flooding.join()
+
+
+@limited(requestsPerMinute=1000)
+def test_a_limiter_that_hangs_holds_no_request(pair: Pair) -> None:
+    assert pair.limiter
+    pair.limiter.send_signal(signal.SIGSTOP)
+    try:
+        with streaming(pair.one, {}, timeout_s=15) as answer:
+            assert answer.status == 200
+    finally:
+        pair.limiter.send_signal(signal.SIGCONT)

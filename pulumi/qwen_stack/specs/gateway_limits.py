@@ -12,8 +12,8 @@ from qwen_stack.specs.gateway_upstreams import UNBOUNDED, resolver
 
 LIMITS_FILE = "limits.lua"
 CLUSTER, ENDS = "limits", "limits-ends"
-# Longest wait for the limiter's answer. One that is gone is noticed by its health within two seconds.
-PATIENCE_S = 1
+# Longest wait for the limiter's answer, which it gives after two seconds at the latest.
+PATIENCE_S = 4
 # Requests of one key in a minute that all gateways pass together while the limiter is away, if nothing else is known.
 AWAY_PER_MINUTE = 60
 # Ends of requests that each thread keeps for a limiter that is away, of about 400 bytes.
@@ -61,8 +61,6 @@ def clusters(gateway: Gateway, to: Route) -> list[Part]:
             **_cluster(CLUSTER, to, to.limits_port),
             "health_checks": [health],
             "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
-            # A question that waits at a limiter that is gone ends at once.
-            "close_connections_on_host_health_failure": True,
         },
         _cluster(ENDS, to, to.ends_port),
     ]
@@ -89,7 +87,7 @@ def _cluster(name: str, to: Route, port: int) -> Part:
 
 
 def logs(gateway: Gateway) -> list[Part]:
-    """Log that the limiter reads: one record at the end of each request that was let through, however it ended."""
+    """Log that the limiter reads: one record at the end of each request of which it was asked, however it ended."""
     if gateway.limits is None:
         return []
     log = typed(
@@ -109,15 +107,16 @@ def logs(gateway: Gateway) -> list[Part]:
             "usage": "%DYNAMIC_METADATA(gateway:usage)%",
             "events": "%DYNAMIC_METADATA(gateway:events)%",
             "status": "%RESPONSE_CODE%",
+            "limits": "%DYNAMIC_METADATA(gateway:limits)%",
         },
         retry_options={"backoff_options": {"base_interval": "0.5s", "max_interval": "2s"}},
     )
-    let_through = {
+    asked_for = {
         "filter": "gateway",
         "path": [{"key": "limits"}],
         "value": {"present_match": True},
     }
-    return [{**log, "filter": {"metadata_filter": {"matcher": let_through, "match_if_key_not_found": False}}}]
+    return [{**log, "filter": {"metadata_filter": {"matcher": asked_for, "match_if_key_not_found": False}}}]
 
 
 def logged(gateway: Gateway) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from qwen_stack.settings import GatewayLimits, KeyLimits
@@ -29,22 +30,27 @@ FILE = "limits.json"
 GONE_AFTER_S = 20
 
 
-def file(limits: GatewayLimits) -> str:
-    """The limits as `qwen-runtime limits` reads them."""
+def file(limits: GatewayLimits, hosts: Mapping[str, str]) -> str:
+    """The limits as `qwen-runtime limits` reads them. `hosts` are the names in DNS of each served model's replicas."""
     document = {
         "default": _limit(limits.default),
         "keys": {name: _limit(limit) for name, limit in sorted(limits.keys.items())},
+        "requests_per_replica": limits.requests_per_replica,
+        "hosts": {name: hosts[name] for name in limits.requests_per_replica},
+        "queue_seconds": limits.queue_seconds,
+        "queue_requests": limits.queue_requests,
         "answer_tokens": limits.answer_tokens,
     }
     return json.dumps(document, indent=1) + "\n"
 
 
 def _limit(limit: KeyLimits) -> dict[str, Any]:
-    return limit.model_dump(exclude_none=True)
+    numbers = limit.model_dump(exclude_none=True, exclude={"service_class"})
+    return {**numbers, "klass": limit.service_class}
 
 
-def config(limits: GatewayLimits) -> Manifest:
-    return config_map(f"{NAME}-config", {FILE: file(limits)})
+def config(limits: GatewayLimits, hosts: Mapping[str, str]) -> Manifest:
+    return config_map(f"{NAME}-config", {FILE: file(limits, hosts)})
 
 
 def deployment(image: str) -> Manifest:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from qwen_runtime.errors import UsageError
 from qwen_runtime.limits import answers, rules
 from qwen_runtime.limits.forward import MOST_BYTES, Messages, Unreadable
-from qwen_runtime.limits.limiter import Limiter
+from qwen_runtime.limits.limiter import HOLD_S, Answer, Limiter
 
 HEADERS = {"x-gateway": "one:1", "x-key": "team", "x-model": "m", "x-body-bytes": "30", "x-answer-tokens": "10"}
 
@@ -32,7 +32,10 @@ def limiter(file: Path) -> Limiter:
 
 
 def asked(limiter: Limiter, name: str, **headers: str) -> int:
-    return limiter.ask({**HEADERS, "x-request-id": name, **headers}).status
+    """Status of the answer, or 0 if the request waits."""
+    replies: list[Answer] = []
+    limiter.ask({**HEADERS, "x-request-id": name, **headers}, replies.append)
+    return replies[0].status if replies else 0
 
 
 def packed(value: Any) -> bytes:
@@ -83,7 +86,7 @@ def test_a_reservation_is_corrected_by_the_tokens_that_were_used(limiter: Limite
 def test_what_was_cut_is_charged_with_the_prompt_and_what_passed_and_what_was_refused_with_nothing(
     limiter: Limiter,
 ) -> None:
-    common = {"key": "team", "model": "m", "bytes": "300", "usage": None}
+    common = {"key": "team", "model": "m", "bytes": "300", "usage": None, "limits": "asked"}
     limiter.ended({**common, "id": "cut", "events": "7", "status": 200})
     limiter.ended({**common, "id": "left", "events": None, "status": 0})
     limiter.ended({**common, "id": "refused", "events": None, "status": 400})
@@ -95,15 +98,20 @@ def test_what_was_cut_is_charged_with_the_prompt_and_what_passed_and_what_was_re
 
 
 def test_a_request_that_began_before_the_limiter_is_billed(limiter: Limiter) -> None:
-    limiter.ended({"id": "old", "key": "team", "model": "m", "usage": "5 0 2", "status": 200})
-    assert 'kind="prompt"} 5' in limiter.metrics()
+    ended = {"key": "team", "model": "m", "usage": "5 0 2", "status": 200}
+    limiter.ended({**ended, "id": "old", "limits": "asked"})
+    limiter.ended({**ended, "id": "alone", "limits": "away"})
+    limiter.ended({**ended, "id": "never", "limits": "refused"})
+    assert 'kind="prompt"} 10\n' in limiter.metrics()
 
 
 @pytest.mark.parametrize("header", ["x-request-id", "x-gateway", "x-key", "x-model", "x-body-bytes"])
 def test_a_question_without_a_header_is_no_question(limiter: Limiter, header: str) -> None:
     headers = {**HEADERS, "x-request-id": "a"}
     del headers[header]
-    assert limiter.ask(headers).status == 400
+    replies: list[Answer] = []
+    limiter.ask(headers, replies.append)
+    assert [reply.status for reply in replies] == [400]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +123,7 @@ def test_a_question_without_a_header_is_no_question(limiter: Limiter, header: st
         ({"default": {"requests": 1}}, "default.requests"),
         ({"keys": {"a": {"klass": "vip"}}}, "keys.a.klass"),
         ({"keys": []}, "keys"),
-        ({"concurrency": {"m": 0}}, "concurrency.m"),
+        ({"requests_per_replica": {"m": 0}}, "requests_per_replica.m"),
         ({"answer_tokens": "1"}, "answer_tokens"),
         ([], "the file"),
     ],
@@ -147,3 +155,41 @@ def test_a_file_that_became_wrong_leaves_the_limits_of_before(file: Path) -> Non
 )
 def test_times_are_written_as_in_openais_headers(seconds: float, text: str) -> None:
     assert answers.duration(seconds) == text
+
+
+def test_a_request_that_waits_is_asked_for_again_and_keeps_its_turn(file: Path) -> None:
+    now_s = 0.0
+    file.write_text(json.dumps({"default": {"in_flight": 1}, "queue_seconds": 5, "queue_requests": 1}))
+    limiter = Limiter(file, lambda: now_s, lambda _: None)
+    assert [asked(limiter, name) for name in "abc"] == [200, 0, 429]
+    replies: list[Answer] = []
+    headers = {**HEADERS, "x-request-id": "b"}
+    assert limiter.ask(headers, replies.append) == "b"
+    now_s = HOLD_S
+    limiter.tick()
+    assert [reply.status for reply in replies] == [202]
+    limiter.ended({"id": "a", "key": "team", "status": 200, "limits": "asked"})
+    assert [reply.status for reply in replies] == [202], "nobody asks now"
+    assert asked(limiter, "b") == 200
+    assert asked(limiter, "d") == 0
+    now_s += 5
+    assert limiter.ask({**HEADERS, "x-request-id": "d"}, replies.append) == "d"
+    limiter.tick()
+    assert replies[-1].status == 429
+
+
+def test_a_client_that_leaves_the_line_gives_its_turn_to_the_next(file: Path) -> None:
+    file.write_text(json.dumps({"default": {"in_flight": 1}, "queue_seconds": 5, "queue_requests": 9}))
+    limiter = Limiter(file, lambda: 0.0, lambda _: None)
+    replies: dict[str, list[Answer]] = {name: [] for name in "abcd"}
+    for name, its in replies.items():
+        limiter.ask({**HEADERS, "x-request-id": name}, its.append)
+    limiter.left("b")
+    limiter.ended({"id": "c", "limits": "asking"})
+    limiter.ended({"id": "a", "key": "team", "status": 200, "limits": "asked"})
+    assert {name: [reply.status for reply in its] for name, its in replies.items()} == {
+        "a": [200],
+        "b": [],
+        "c": [],
+        "d": [200],
+    }

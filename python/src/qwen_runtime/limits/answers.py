@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Iterable
 
-from qwen_runtime.limits.ledger import Left, Refusal
+from qwen_runtime.limits.lease import Refusal
+from qwen_runtime.limits.ledger import Left
 
 
 def headers(left: Iterable[tuple[str, Left]]) -> dict[str, str]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from qwen_runtime.limits.ledger import Account, Usage
+from qwen_runtime.limits.lease import Usage
 
 TOKENS = "qwen_limits_tokens_total"
 REQUESTS = "qwen_limits_requests_total"
 REFUSED = "qwen_limits_refused_total"
+WAITED = "qwen_limits_waited_seconds_total"
 IN_FLIGHT = "qwen_limits_in_flight"
+WAITING = "qwen_limits_waiting"
 _HELP = {
     TOKENS: ("counter", "Tokens of ended requests. The cached ones are part of the prompt."),
     REQUESTS: ("counter", "Ended requests: counted by the engine, estimated because they were cut, or without tokens."),
     REFUSED: ("counter", "Requests that were above a limit."),
+    WAITED: ("counter", "Time that requests waited for a place at the model servers."),
     IN_FLIGHT: ("gauge", "Requests at the model servers."),
+    WAITING: ("gauge", "Requests that wait for a place at the model servers."),
 }
 
 
@@ -23,7 +27,8 @@ class Bill:
     """Counters since this process began."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, Counter[str]] = {TOKENS: Counter(), REQUESTS: Counter(), REFUSED: Counter()}
+        self._counts: dict[str, Counter[str]] = {name: Counter() for name in (TOKENS, REQUESTS, REFUSED)}
+        self._waited_s: dict[str, float] = {}
 
     def used(self, key: str, model: str, usage: Usage, source: str) -> None:
         """`source` is counted, estimated or none."""
@@ -34,13 +39,17 @@ class Bill:
     def refused(self, key: str, reason: str) -> None:
         self._counts[REFUSED][_labels(key=key, limit=reason)] += 1
 
-    def text(self, accounts: Mapping[str, Account]) -> str:
+    def waited(self, key: str, seconds: float) -> None:
+        self._waited_s[key] = self._waited_s.get(key, 0.0) + seconds
+
+    def text(self, in_flight: Mapping[str, int], waiting: Mapping[str, int]) -> str:
         """Everything in Prometheus' text format."""
-        in_flight = Counter({_labels(key=key): account.in_flight for key, account in accounts.items()})
-        return "".join(line + "\n" for line in _lines({**self._counts, IN_FLIGHT: in_flight}))
+        by_key = {WAITED: self._waited_s, IN_FLIGHT: in_flight, WAITING: waiting}
+        gauges = {name: {_labels(key=key): value for key, value in of.items()} for name, of in by_key.items()}
+        return "".join(line + "\n" for line in _lines({**self._counts, **gauges}))
 
 
-def _lines(series: Mapping[str, Counter[str]]) -> Iterator[str]:
+def _lines(series: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     for name, counts in series.items():
         kind, explanation = _HELP[name]
         yield f"# HELP {name} {explanation}"

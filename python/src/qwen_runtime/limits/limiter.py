@@ -10,7 +10,8 @@ from typing import Any
 from qwen_runtime.errors import UsageError
 from qwen_runtime.limits import answers, rules
 from qwen_runtime.limits.bill import Bill
-from qwen_runtime.limits.ledger import BYTES_PER_TOKEN, Ask, Ledger, Usage
+from qwen_runtime.limits.lease import Ask, Refusal, Usage
+from qwen_runtime.limits.ledger import BYTES_PER_TOKEN, Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,21 @@ class Answer:
     body: bytes = b""
 
 
+Reply = Callable[[Answer], None]
+HOLD_S = 2.0
+"""Longest time for which a question stays open. Then its gateway asks again: it would notice a limiter that hangs."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A request that waits for its turn, and the question of its gateway that is open, if one is."""
+
+    ask: Ask
+    since_s: float
+    asked_s: float
+    reply: Reply | None
+
+
 class Limiter:
     """`clock_s` gives seconds and never goes back; `report` takes lines for the operator."""
 
@@ -27,48 +43,111 @@ class Limiter:
         self._file, self._clock_s, self._report = file, clock_s, report
         self._text = file.read_bytes() if file.exists() else b""
         self._bill = Bill()
-        self.ledger = Ledger(rules.read(file))
+        self._waiting: dict[str, Waiting] = {}
+        self._ledger = Ledger(rules.read(file))
 
-    def ask(self, headers: Mapping[str, str]) -> Answer:
-        """Answer to a gateway that wants to forward a request: 200, or 429 with what its client is told."""
+    @property
+    def hosts(self) -> Mapping[str, str]:
+        """Names in DNS whose addresses are the ready replicas, by served model."""
+        return self._ledger.rules.hosts
+
+    def ask(self, headers: Mapping[str, str], reply: Reply) -> str | None:
+        """Answers a gateway that wants to forward a request: 200, 429 with what its client is told, or 202 if it still
+        waits for its turn and the gateway is to ask again. Returns the name of the request if the answer comes later.
+        """
         try:
             ask = _ask(headers)
         except (KeyError, ValueError):
-            return Answer(400, {})
+            reply(Answer(400, {}))
+            return None
         now_s = self._clock_s()
-        refusal = self.ledger.admit(ask, now_s)
-        state = answers.headers(self.ledger.left(ask.key, now_s))
-        if refusal is None:
-            return Answer(200, state)
-        self._bill.refused(ask.key, refusal.reason)
-        headers = {**state, **answers.refusal_headers(refusal), "content-type": "application/json"}
-        return Answer(429, headers, answers.refusal_body(refusal))
+        outcome = self._ledger.find(ask.id) or self._ledger.admit(ask, now_s)
+        if isinstance(outcome, Refusal):
+            reply(self._refused(ask, outcome))
+        elif outcome.waits:
+            since_s = self._waiting[ask.id].since_s if ask.id in self._waiting else now_s
+            self._waiting[ask.id] = Waiting(ask, since_s, now_s, reply)
+            return ask.id
+        else:
+            reply(self._admitted(ask))
+        return None
+
+    def left(self, request: str) -> None:
+        """Takes a request out of the line whose client has gone."""
+        if self._waiting.pop(request, None):
+            self._ledger.give_up(request)
+            self._advance()
 
     def ended(self, record: Mapping[str, Any]) -> None:
         """Settles a request by the record of its end. One that this process never admitted is billed too: it may have
         begun before the process did."""
         usage, source = _usage(record)
-        self.ledger.settle(str(record.get("id")), usage, self._clock_s())
-        self._bill.used(str(record.get("key")), str(record.get("model")), usage, source)
+        self._waiting.pop(str(record.get("id")), None)
+        self._ledger.settle(str(record.get("id")), usage, self._clock_s())
+        if record.get("limits") in ("asked", "away"):
+            self._bill.used(str(record.get("key")), str(record.get("model")), usage, source)
+        self._advance()
 
     def heard(self, gateway: str) -> None:
-        self.ledger.heard(gateway, self._clock_s())
+        self._ledger.heard(gateway, self._clock_s())
+
+    def ready(self, model: str, replicas: int) -> None:
+        """Takes the number of a model's ready replicas."""
+        self._ledger.places.replicas[model] = replicas
 
     def metrics(self) -> str:
-        return self._bill.text(self.ledger.accounts)
+        return self._bill.text(self._ledger.places.in_flight, self._ledger.line.waiting)
 
     def tick(self) -> None:
-        """Ends what nobody will, and reads the file again if it changed. A wrong file changes nothing."""
-        self.ledger.sweep(self._clock_s())
+        """Ends what nobody will, refuses what waited too long, and reads the file again if it changed."""
+        now_s = self._clock_s()
+        self._ledger.sweep(now_s)
+        self._read_again()
+        self._advance()
+        for waiting in [waiting for waiting in self._waiting.values() if waiting.reply]:
+            self._look_after(waiting, now_s)
+
+    def _look_after(self, waiting: Waiting, now_s: float) -> None:
+        """Refuses what waited too long, and lets a gateway ask again whose question is old."""
+        assert waiting.reply
+        request = waiting.ask.id
+        if now_s - waiting.since_s >= self._ledger.rules.queue_seconds and (refusal := self._ledger.give_up(request)):
+            del self._waiting[request]
+            self._bill.waited(waiting.ask.key, now_s - waiting.since_s)
+            waiting.reply(self._refused(waiting.ask, refusal))
+        elif now_s - waiting.asked_s >= HOLD_S:
+            waiting.reply(Answer(202, {}))
+            waiting.reply = None
+
+    def _read_again(self) -> None:
+        """Takes new limits. A wrong file changes nothing."""
         text = self._file.read_bytes() if self._file.exists() else self._text
         if text == self._text:
             return
         self._text = text
         try:
-            self.ledger.rules = rules.read(self._file)
+            self._ledger.rules = rules.read(self._file)
             self._report(f"new limits from {self._file}")
         except UsageError as error:
             self._report(f"{error}\nThe limits of before stay.")
+
+    def _advance(self) -> None:
+        now_s = self._clock_s()
+        for ask in self._ledger.advance(now_s):
+            waiting = self._waiting.pop(ask.id, None)
+            if waiting:
+                self._bill.waited(ask.key, now_s - waiting.since_s)
+            if waiting and waiting.reply:
+                waiting.reply(self._admitted(ask))
+
+    def _admitted(self, ask: Ask) -> Answer:
+        return Answer(200, answers.headers(self._ledger.left(ask.key, self._clock_s())))
+
+    def _refused(self, ask: Ask, refusal: Refusal) -> Answer:
+        self._bill.refused(ask.key, refusal.reason)
+        state = answers.headers(self._ledger.left(ask.key, self._clock_s()))
+        headers = {**state, **answers.refusal_headers(refusal), "content-type": "application/json"}
+        return Answer(429, headers, answers.refusal_body(refusal))
 
 
 def _ask(headers: Mapping[str, str]) -> Ask:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Everything that the file says. `concurrency` is the number of requests at the model servers of a name at once;
-    a name without one has no bound. `answer_tokens` are reserved for an answer that its request does not bound."""
+    """Everything that the file says. `requests_per_replica` bounds what is at a ready replica of a served model;
+    `hosts` are the names in DNS whose addresses are these replicas. Of each key, `queue_requests` may wait for
+    `queue_seconds`. `answer_tokens` are reserved for an answer that its request does not bound."""
 
     default: Limit
     keys: Mapping[str, Limit]
-    concurrency: Mapping[str, int]
+    requests_per_replica: Mapping[str, int] = field(default_factory=dict)
+    hosts: Mapping[str, str] = field(default_factory=dict)
     queue_seconds: int = 0
     queue_requests: int = 0
     answer_tokens: int = 1024
@@ -54,7 +56,7 @@ class _Document:
     path: Path
 
     def rules(self, document: Any) -> Rules:
-        known = {field.name for field in fields(Rules)}
+        known = {one.name for one in fields(Rules)}
         self._only(document, known, "the file")
         numbers = {
             name: self._natural(document[name], name)
@@ -62,16 +64,20 @@ class _Document:
             if name in document
         }
         keys = self._mapping(document.get("keys", {}), "keys")
-        concurrency = self._mapping(document.get("concurrency", {}), "concurrency")
+        each = self._mapping(document.get("requests_per_replica", {}), "requests_per_replica")
+        hosts = self._mapping(document.get("hosts", {}), "hosts")
         return Rules(
             default=self._limit(document.get("default", {}), "default"),
             keys={key: self._limit(limit, f"keys.{key}") for key, limit in keys.items()},
-            concurrency={name: self._positive(n, f"concurrency.{name}") for name, n in concurrency.items()},
+            requests_per_replica={
+                name: self._positive(most, f"requests_per_replica.{name}") for name, most in each.items()
+            },
+            hosts={name: str(host) for name, host in hosts.items()},
             **numbers,
         )
 
     def _limit(self, limit: Any, where: str) -> Limit:
-        self._only(limit, {field.name for field in fields(Limit)}, where)
+        self._only(limit, {one.name for one in fields(Limit)}, where)
         klass = limit.get("klass", CLASSES[0])
         if klass not in CLASSES:
             raise self._wrong(f"{where}.klass", klass, f"one of {', '.join(CLASSES)}")

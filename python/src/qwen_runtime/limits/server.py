@@ -6,7 +6,10 @@ Envoy alone asks here. Its requests have no body, and each connection has one at
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
 import signal
+import socket
 import sys
 import time
 from http import HTTPStatus
@@ -16,11 +19,15 @@ from qwen_runtime.limits.forward import Messages, Unreadable
 from qwen_runtime.limits.limiter import Answer, Limiter
 
 MOST_HEAD_BYTES = 16_384
-TICK_S = 1.0
+TICK_S = 0.25
+RESOLVE_S = 2.0
 
 
 def run(file: Path, host: str, port: int, ends_port: int) -> None:
     """Serves until SIGTERM. The streams of the gateways go on without it."""
+    # Each request that waits holds a connection.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     asyncio.run(_serve(Limiter(file, time.monotonic, _report), host, port, ends_port))
 
 
@@ -29,9 +36,10 @@ async def _serve(limiter: Limiter, host: str, port: int, ends_port: int) -> None
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     questions = await loop.create_server(lambda: Questions(limiter), host, port)
     ends = await loop.create_server(lambda: Ends(limiter), host, ends_port)
-    ticking = asyncio.create_task(_tick(limiter))
+    tasks = [asyncio.create_task(task) for task in (_tick(limiter), _count_replicas(limiter))]
     await stopped.wait()
-    ticking.cancel()
+    for task in tasks:
+        task.cancel()
     questions.close()
     ends.close()
 
@@ -42,6 +50,17 @@ async def _tick(limiter: Limiter) -> None:
         limiter.tick()
 
 
+async def _count_replicas(limiter: Limiter) -> None:
+    """Keeps the number of ready replicas: the addresses of their name. While DNS does not answer, it stays."""
+    loop = asyncio.get_running_loop()
+    while True:
+        for model, host in limiter.hosts.items():
+            with contextlib.suppress(OSError):
+                found = await loop.getaddrinfo(host, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
+                limiter.ready(model, len({address for *_, address in found}))
+        await asyncio.sleep(RESOLVE_S)
+
+
 class Questions(asyncio.Protocol):
     """One connection of a gateway, a probe or Prometheus."""
 
@@ -50,10 +69,15 @@ class Questions(asyncio.Protocol):
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
         self._bytes = b""
+        self._waits: str | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self._waits:
+            self._limiter.left(self._waits)
 
     def data_received(self, data: bytes) -> None:
         self._bytes += data
@@ -69,14 +93,20 @@ class Questions(asyncio.Protocol):
         pairs = (line.partition(":") for line in lines)
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         if method != "GET" or headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-            self.transport.write(written(Answer(405, {"connection": "close"})))
+            self._reply(Answer(405, {"connection": "close"}))
             self.transport.close()
             return
-        self.transport.write(written(self._choose(rest.partition(" ")[0].partition("?")[0], headers)))
+        path = rest.partition(" ")[0].partition("?")[0]
+        if path == "/ask":
+            self._waits = self._limiter.ask(headers, self._reply)
+        else:
+            self._reply(self._choose(path, headers))
+
+    def _reply(self, answer: Answer) -> None:
+        self._waits = None
+        self.transport.write(written(answer))
 
     def _choose(self, path: str, headers: dict[str, str]) -> Answer:
-        if path == "/ask":
-            return self._limiter.ask(headers)
         if path == "/metrics":
             return Answer(200, {"content-type": "text/plain; version=0.0.4"}, self._limiter.metrics().encode())
         if path == "/health":
