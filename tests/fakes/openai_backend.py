@@ -5,7 +5,8 @@ FILE has the SHA-256 of each key; a POST must have one of them. It is answered w
 A body with `"stream": true` gets N tokens as server-sent events, one every token-delay, and its usage where it asks for
 it; one with `"refuse": true` gets a 400; one with `"poison": true` ends the process.
 On the health port, `POST /fake/ready?0|1` sets readiness, and `POST /fake/broken?0|1` lets the API end connections
-without an answer. `GET /fake/left` counts the clients that left before their answer.
+without an answer. `GET /fake/left` counts the clients that left before their answer,
+`GET /fake/asked` the POSTs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Health(BaseHTTPRequestHandler):
     ready: ClassVar[bool] = True
 
     def do_GET(self) -> None:
-        body = str(Api.left).encode() if self.path == "/fake/left" else b""
+        counts = {"/fake/left": Api.left, "/fake/asked": Api.asked}
+        body = str(counts[self.path]).encode() if self.path in counts else b""
         self.send_response(200 if Health.ready or body else 503)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -53,11 +55,13 @@ class Api(BaseHTTPRequestHandler):
     options: ClassVar[argparse.Namespace]
     broken: ClassVar[bool] = False
     left: ClassVar[int] = 0
+    asked: ClassVar[int] = 0
 
     def do_GET(self) -> None:
         self._json({"object": "list", "data": [], "backend": self.options.address})
 
     def do_POST(self) -> None:
+        Api.asked += 1
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         digest = hashlib.sha256(self.headers.get("Authorization", "").removeprefix("Bearer ").encode()).hexdigest()
         if digest not in self.options.keys.read_text().split():

@@ -123,6 +123,10 @@ class Site:
         """Clients that left a model server before their answer."""
         return int(self._control(address, "GET", "/fake/left"))
 
+    def asked(self, address: str) -> int:
+        """Requests that reached a model server, repetitions too."""
+        return int(self._control(address, "GET", "/fake/asked"))
+
     def _control(self, address: str, method: str, path: str) -> bytes:
         connection = http.client.HTTPConnection(address, self.health_port, timeout=5)
         with contextlib.closing(connection):

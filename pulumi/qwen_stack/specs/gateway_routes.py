@@ -186,6 +186,7 @@ def own_answers(gateway: Gateway, to: Route) -> Part:
     rules = (
         (with_status(431), 400, error("The headers of the request are larger than 16 KiB.", bad)),
         (with_status(400, ("DPE",)), 400, error("The request is no valid HTTP/1.1.", bad)),
+        (with_status(501), 400, error("The request has a Transfer-Encoding other than chunked.", bad)),
         (with_status(408), 408, error(f"The request did not arrive within {arrival} s.", bad, "request_timeout")),
         (with_status(413), 413, error(too_large, bad, "context_length_exceeded")),
         (with_status(500), 500, error("The gateway failed.", "server_error")),
