@@ -68,7 +68,7 @@ OWN_MAIN = (".",)
 def modules() -> list[Module]:
     """All modules, in the order of their builds: the longest first, last those whose libraries are compiled by then.
 
-    etcd, flannel and the GPU programs name the libraries of Kubernetes' go.mod at its very versions. The registry and
+    etcd, flannel, kube-router and the GPU programs name the libraries of Kubernetes' go.mod at its very versions. The registry and
     Python's language host name those of pulumi's. Go then compiles them once: that saves a fifth of all processor time.
     A package is shared only when all that it imports is the same. (A library that is lowered by `replace` is not
     shared. CoreDNS cannot join: its pinned version does not compile against Kubernetes' client.)
@@ -82,6 +82,7 @@ def modules() -> list[Module]:
         _etcd(),
         _coredns(),
         _flannel(),
+        _kube_router(),
         _gpu(),
     ]
 
@@ -234,6 +235,17 @@ def _flannel() -> Module:
         cost_s=26,
         cgo=True,
         built_as=(("flannel", "flanneld"),),
+    )
+
+
+def _kube_router() -> Module:
+    return Module(
+        "kube-router",
+        ("kube-router",),
+        "github.com/cloudnativelabs/kube-router/v2",
+        versions()["kubernetes"]["kube_router"],
+        cost_s=6,
+        packages=OWN_MAIN,
     )
 
 

@@ -12,7 +12,8 @@ from qwen_stack.components.limits import Limits, LimitsArgs
 from qwen_stack.components.model_server import ModelServer, ModelServerArgs
 from qwen_stack.components.monitoring import Monitoring, MonitoringArgs
 from qwen_stack.components.namespace import Namespace
-from qwen_stack.specs import gateway_config
+from qwen_stack.components.network_policies import NetworkPolicies
+from qwen_stack.specs import gateway_config, network_policy
 from qwen_stack.specs.gateway_routes import route
 
 
@@ -26,6 +27,8 @@ def run() -> None:
         pulumi.runtime.register_stack_transformation(pull_with_login)
 
     namespace = Namespace(settings.namespace, pull_secret)
+
+    NetworkPolicies("network-policies", namespace.name, network_policy.policies(network_policy.flows(settings)))
 
     engine_keys = EngineKeys("engine-keys", namespace.name, config.engine_keys(settings))
 

@@ -109,13 +109,22 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
         "ConfigMap/prometheus-config",
         "Deployment/prometheus",
         "Service/prometheus",
+        "NetworkPolicy/closed",
+        "NetworkPolicy/gateway",
+        "NetworkPolicy/model-server",
+        "NetworkPolicy/model-server-reference",
+        "NetworkPolicy/dcgm-exporter",
+        "NetworkPolicy/prometheus",
+        "NetworkPolicy/alertmanager",
     }
 
 
 def test_replicas_over_several_hosts_are_sets_with_a_meeting_point_each(stack: Objects, local: dict[str, Any]) -> None:
     groups = {"gpusPerReplica": 2, "nodesPerReplica": 2, "extraArgs": ["--tensor-parallel-size", "2"]}
     built = run_program({**local, "models": [by_hand(local, **groups), local["models"][1]]})
-    new = {f"{kind}/model-server-{replica}" for kind in ("StatefulSet", "Service") for replica in (0, 1)}
+    new = {
+        f"{kind}/model-server-{replica}" for kind in ("StatefulSet", "Service", "NetworkPolicy") for replica in (0, 1)
+    }
     gone = {"Deployment/model-server", "ConfigMap/model-server-plan-<digest>"}
     assert names(built) == names(stack) - gone | new
 
@@ -123,7 +132,7 @@ def test_replicas_over_several_hosts_are_sets_with_a_meeting_point_each(stack: O
 def test_a_second_model_has_a_plan_and_objects_of_its_own(stack: Objects, local: dict[str, Any]) -> None:
     second = {**local["models"][0], "servedName": "Tiny.2", "name": "smollm2-135m-instruct", "variant": "two"}
     built = run_program({**local, "models": [*local["models"], second]})
-    new = {f"{kind}/model-server-two" for kind in ("Deployment", "Service", "PodDisruptionBudget")}
+    new = {f"{kind}/model-server-two" for kind in ("Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy")}
     new.add("Service/model-server-two-watched")
     assert names(built) == names(stack) | new | {"ConfigMap/model-server-two-plan-<digest>"}
     changed = {name for name in stack if name not in built or built[name].inputs != stack[name].inputs}
@@ -132,6 +141,8 @@ def test_a_second_model_has_a_plan_and_objects_of_its_own(stack: Objects, local:
         "Deployment/gateway",
         "ConfigMap/prometheus-config",
         "Deployment/prometheus",
+        "NetworkPolicy/gateway",
+        "NetworkPolicy/prometheus",
     }
 
 

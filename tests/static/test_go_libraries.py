@@ -11,6 +11,7 @@ SHARED_WITH = {
     "etcd": "kubernetes",
     "flannel": "kubernetes",
     "gpu": "kubernetes",
+    "kube-router": "kubernetes",
     "pulumi-language-python": "pulumi",
     "registry": "pulumi",
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import apps, core, policy
+from pulumi_kubernetes import apps, core, networking, policy
 
 from qwen_stack.specs.manifest import PART_OF, Manifest
 from qwen_stack.specs.registry import pulling
@@ -20,6 +20,7 @@ KINDS: dict[str, Callable[..., pulumi.CustomResource]] = {
     "apps/v1/DaemonSet": apps.v1.DaemonSet,
     "apps/v1/Deployment": apps.v1.Deployment,
     "apps/v1/StatefulSet": apps.v1.StatefulSet,
+    "networking.k8s.io/v1/NetworkPolicy": networking.v1.NetworkPolicy,
     "policy/v1/PodDisruptionBudget": policy.v1.PodDisruptionBudget,
 }
 

@@ -1,0 +1,135 @@
+"""Network policies: every pod is closed in both directions, and a table says who may open connections to whom.
+
+Answers to a connection that was allowed need no entry. Probes come from a pod's own node, which may always connect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from qwen_stack.settings import Model, Monitoring, Settings
+from qwen_stack.specs import alertmanager, dcgm_exporter, gateway, model_group, model_server, prometheus
+from qwen_stack.specs.gateway_routes import API_PORT, METRICS_PORT
+from qwen_stack.specs.manifest import Manifest, app, metadata
+
+DEFAULT_NAME = "closed"
+DNS_PORT = 53
+# How kubeadm labels the cluster's name servers.
+DNS_PODS = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+    "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+}
+SERVER_PORTS = (model_server.API_PORT, model_server.HEALTH_PORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Pods of the stack that share `labels`; `name` is the name of their policy."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+
+    @property
+    def selector(self) -> Manifest:
+        return {"matchLabels": dict(self.labels)}
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Connections over TCP from one part to another, at these ports; without ports at all of them.
+
+    No part means anybody: clients and services outside the stack.
+    """
+
+    source: Part | None
+    target: Part | None
+    ports: tuple[int, ...] = ()
+
+
+def part(name: str, labels: Mapping[str, str] | None = None) -> Part:
+    """Pods with these labels, by default those of the part with this name."""
+    return Part(name, tuple(sorted((labels or app(name)).items())))
+
+
+GATEWAY, PROMETHEUS, ALERTMANAGER, EXPORTER = map(
+    part, (gateway.NAME, prometheus.NAME, alertmanager.NAME, dcgm_exporter.NAME)
+)
+
+
+def flows(settings: Settings) -> Iterator[Flow]:
+    """Who may connect to whom."""
+    yield Flow(None, GATEWAY, (API_PORT,))
+    for model in settings.models:
+        yield from _of_model(model)
+    yield from _of_monitoring(settings.monitoring)
+
+
+def policies(allowed: Iterable[Flow]) -> list[Manifest]:
+    """One policy for each part, and last the one that closes every pod, so that it follows what is open."""
+    table = tuple(allowed)
+    parts = dict.fromkeys(end for flow in table for end in (flow.source, flow.target) if end is not None)
+    return [*(_policy(one, table) for one in parts), _closed()]
+
+
+def _of_model(model: Model) -> Iterator[Flow]:
+    server = part(model.server)
+    yield Flow(GATEWAY, server, SERVER_PORTS)
+    yield Flow(PROMETHEUS, server, SERVER_PORTS)
+    if model.nodes_per_replica > 1:
+        for replica in range(model.replicas):
+            # Ranks choose their ports for each other themselves.
+            group = part(model_group.name_of(model, replica), model_group.labels(model, replica))
+            yield Flow(group, group)
+
+
+def _of_monitoring(monitoring: Monitoring) -> Iterator[Flow]:
+    yield Flow(PROMETHEUS, GATEWAY, (METRICS_PORT,))
+    yield Flow(PROMETHEUS, EXPORTER, (dcgm_exporter.PORT,))
+    yield Flow(PROMETHEUS, ALERTMANAGER, (alertmanager.PORT,))
+    # A connection to a node port may reach the pod with the address of any node.
+    if monitoring.prometheus_node_port is not None:
+        yield Flow(None, PROMETHEUS, (prometheus.PORT,))
+    if monitoring.alertmanager_node_port is not None:
+        yield Flow(None, ALERTMANAGER, (alertmanager.PORT,))
+    if monitoring.alert_webhook_url is not None:
+        # Policies know addresses and no names, so the port alone says where alerts go.
+        yield Flow(ALERTMANAGER, None, (_port(monitoring.alert_webhook_url),))
+
+
+def _port(url: str) -> int:
+    parts = urlsplit(url)
+    return parts.port or {"http": 80, "https": 443}[parts.scheme]
+
+
+def _policy(one: Part, table: Iterable[Flow]) -> Manifest:
+    incoming = [_rule("from", flow.source, flow.ports) for flow in table if flow.target == one]
+    outgoing = [_rule("to", flow.target, flow.ports) for flow in table if flow.source == one]
+    return _manifest(one.name, one.selector, incoming, outgoing)
+
+
+def _closed() -> Manifest:
+    """Policy of all pods: nobody connects to them, and they ask the name servers only."""
+    ports = [{"protocol": protocol, "port": DNS_PORT} for protocol in ("UDP", "TCP")]
+    return _manifest(DEFAULT_NAME, {}, [], [{"to": [DNS_PODS], "ports": ports}])
+
+
+def _rule(end: str, other: Part | None, ports: Iterable[int]) -> Manifest:
+    peers = {} if other is None else {end: [{"podSelector": other.selector}]}
+    numbers = [{"protocol": "TCP", "port": port} for port in ports]
+    return {**peers, **({"ports": numbers} if numbers else {})}
+
+
+def _manifest(name: str, pods: Manifest, incoming: list[Manifest], outgoing: list[Manifest]) -> Manifest:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(name),
+        "spec": {
+            "podSelector": pods,
+            "policyTypes": ["Ingress", "Egress"],
+            **({"ingress": incoming} if incoming else {}),
+            **({"egress": outgoing} if outgoing else {}),
+        },
+    }

@@ -1,0 +1,176 @@
+"""Network policies open every connection that the stack makes, and no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from qwen_stack import config
+from qwen_stack.specs import alertmanager, gateway_config, model_group, network_policy, prometheus
+from qwen_stack.specs.gateway_routes import route
+from qwen_stack.specs.manifest import app
+
+Labels = dict[str, str]
+OUTSIDE: Labels = {}
+
+
+def selects(selector: Any, labels: Labels) -> bool:
+    return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+class Network:
+    """The decision of Kubernetes about a connection over TCP, by its rules for policies."""
+
+    def __init__(self, settings: Any) -> None:
+        self.policies = network_policy.policies(network_policy.flows(settings))
+
+    def allows(self, source: Labels, target: Labels, port: int) -> bool:
+        return self._passes("egress", "to", source, target, port) and self._passes(
+            "ingress", "from", target, source, port
+        )
+
+    def _passes(self, direction: str, end: str, pod: Labels, other: Labels, port: int) -> bool:
+        if pod == OUTSIDE:
+            return True
+        mine = [policy["spec"] for policy in self.policies if selects(policy["spec"]["podSelector"], pod)]
+        return not mine or any(
+            self._peer(rule.get(end), other) and port in [p["port"] for p in rule.get("ports", [{"port": port}])]
+            for spec in mine
+            for rule in spec.get(direction, [])
+        )
+
+    @staticmethod
+    def _peer(peers: Any, other: Labels) -> bool:
+        return peers is None or any(
+            "namespaceSelector" not in peer and other != OUTSIDE and selects(peer["podSelector"], other)
+            for peer in peers
+        )
+
+
+@pytest.fixture
+def network(settings: Any) -> Network:
+    return Network(settings)
+
+
+def part(name: str) -> Labels:
+    return app(name)
+
+
+NAMES = ("gateway", "model-server", "model-server-reference", "prometheus", "alertmanager", "dcgm-exporter")
+PORTS = (80, 443, 6443, 8080, 8081, 8404, 9090, 9093, 9400, 9901)
+
+
+def test_a_pod_that_the_table_does_not_name_talks_to_nobody(network: Network) -> None:
+    for other in (OUTSIDE, *map(part, NAMES)):
+        assert not [port for port in PORTS if network.allows(part("stray"), other, port)]
+        assert not [port for port in PORTS if network.allows(other, part("stray"), port)]
+
+
+def test_from_outside_only_what_has_a_node_port_can_be_reached(network: Network) -> None:
+    reached = {(name, port) for name in NAMES for port in PORTS if network.allows(OUTSIDE, part(name), port)}
+    assert reached == {("gateway", 8080), ("prometheus", 9090), ("alertmanager", 9093)}
+
+
+def test_an_engine_answers_the_gateway_and_prometheus_and_asks_nobody(network: Network) -> None:
+    engine = part("model-server")
+    for port in (8080, 8081):
+        assert network.allows(part("gateway"), engine, port)
+        assert network.allows(part("prometheus"), engine, port)
+        for other in (OUTSIDE, part("alertmanager"), part("dcgm-exporter"), part("model-server-reference"), engine):
+            assert not network.allows(other, engine, port), other
+    for port in (80, 443, 6443, 8080):
+        assert not network.allows(engine, OUTSIDE, port)
+        assert not network.allows(engine, part("model-server-reference"), port)
+
+
+def test_the_gateways_metrics_are_prometheus_own(network: Network) -> None:
+    assert network.allows(part("prometheus"), part("gateway"), 8404)
+    for other in (OUTSIDE, part("model-server"), part("stray")):
+        assert not network.allows(other, part("gateway"), 8404)
+    assert not network.allows(OUTSIDE, part("gateway"), 9901)
+
+
+def test_prometheus_may_reach_every_target_that_it_scrapes(settings: Any, network: Network) -> None:
+    text = prometheus.prometheus_config(settings.monitoring, "qwen.svc", [model.server for model in settings.models])
+    jobs = yaml.safe_load(text)["scrape_configs"]
+    services = {"gateway-metrics": "gateway"}
+    targets = [
+        (name.partition(".")[0], search["port"])
+        for job in jobs
+        for search in job.get("dns_sd_configs", [])
+        for name in search["names"]
+    ]
+    targets += [
+        (host, int(port))
+        for job in jobs
+        for found in job.get("static_configs", [])
+        for host, port in [found["targets"][0].split(":")]
+        if host != "localhost"
+    ]
+    assert len(targets) >= 6
+    for name, port in targets:
+        assert network.allows(part("prometheus"), part(services.get(name, name)), port), (name, port)
+
+
+def test_the_gateway_may_reach_every_upstream_at_the_ports_that_it_uses(settings: Any, network: Network) -> None:
+    to = route(settings)
+    assert "model-server" in gateway_config.files(settings.gateway, to)[gateway_config.CONFIG_FILE]
+    for upstream in to.upstreams:
+        for port in (to.upstream_port, to.health_port):
+            assert network.allows(part("gateway"), part(upstream.server), port)
+
+
+def test_clients_reach_the_gateway_whatever_its_service(settings: Any, network: Network) -> None:
+    assert network.allows(OUTSIDE, part("gateway"), route(settings).api_port)
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "port"),
+    [
+        ("prometheus_node_port", "prometheus", prometheus.PORT),
+        ("alertmanager_node_port", "alertmanager", alertmanager.PORT),
+    ],
+)
+def test_without_a_node_port_nobody_outside_reaches_it(settings: Any, key: str, name: str, port: int) -> None:
+    assert Network(settings).allows(OUTSIDE, part(name), port)
+    monitoring = settings.monitoring.model_copy(update={key: None})
+    inside = Network(settings.model_copy(update={"monitoring": monitoring}))
+    assert not inside.allows(OUTSIDE, part(name), port)
+    assert not inside.allows(part("stray"), part(name), port)
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("http://hooks.site", 80), ("https://hooks.site/a", 443), ("https://hooks.site:8443/a", 8443)],
+)
+def test_alerts_leave_by_the_port_of_their_webhook_alone(settings: Any, url: str, port: int) -> None:
+    monitoring = settings.monitoring.model_copy(update={"alert_webhook_url": url})
+    network = Network(settings.model_copy(update={"monitoring": monitoring}))
+    assert [p for p in (80, 443, 8443, 6443) if network.allows(part("alertmanager"), OUTSIDE, p)] == [port]
+
+
+def test_ranks_of_one_group_reach_each_other_at_any_port_and_no_other_group(local: dict[str, Any]) -> None:
+    entry = {key: value for key, value in local["models"][0].items() if key not in ("plan", "spareReplicas")}
+    sizes = {"gpusPerReplica": 2, "nodesPerReplica": 2, "replicas": 2, "maxModelLen": 2048}
+    entry |= {**sizes, "extraArgs": ["--tensor-parallel-size", "2"]}
+    settings = config.parse({**local, "models": [entry]})
+    network = Network(settings)
+    first, second = (model_group.labels(settings.models[0], replica) for replica in (0, 1))
+    for port in (8082, 29500, 45_123):
+        assert network.allows(first, first, port)
+        assert not network.allows(first, second, port)
+        assert not network.allows(OUTSIDE, first, port)
+    assert network.allows(part("gateway"), first, 8080)
+
+
+def test_every_pod_may_ask_the_clusters_name_servers_alone(network: Network) -> None:
+    [closed] = [policy for policy in network.policies if policy["spec"]["podSelector"] == {}]
+    assert closed["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in closed["spec"]
+    [rule] = closed["spec"]["egress"]
+    assert {(port["protocol"], port["port"]) for port in rule["ports"]} == {("UDP", 53), ("TCP", 53)}
+    [peer] = rule["to"]
+    assert peer["podSelector"]["matchLabels"] == {"k8s-app": "kube-dns"}
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "kube-system"}
