@@ -7,13 +7,14 @@ import pulumi
 from qwen_stack import config, rollouts
 from qwen_stack.components.engine_keys import EngineKeys
 from qwen_stack.components.gateway import Gateway, GatewayArgs
-from qwen_stack.components.kubernetes import label_everything, pull_with_login
+from qwen_stack.components.kubernetes import label_everything, prioritise, pull_with_login
 from qwen_stack.components.limits import Limits, LimitsArgs
 from qwen_stack.components.model_server import ModelServer, ModelServerArgs
 from qwen_stack.components.monitoring import Monitoring, MonitoringArgs
 from qwen_stack.components.namespace import Namespace
 from qwen_stack.components.network_policies import NetworkPolicies
-from qwen_stack.specs import gateway_config, network_policy
+from qwen_stack.components.node_folders import NodeFolders
+from qwen_stack.specs import gateway_config, model_server, network_policy
 from qwen_stack.specs.gateway_routes import route
 
 
@@ -26,9 +27,14 @@ def run() -> None:
     if pull_secret is not None:
         pulumi.runtime.register_stack_transformation(pull_with_login)
 
-    namespace = Namespace(settings.namespace, pull_secret)
+    pulumi.runtime.register_stack_transformation(prioritise(settings.namespace))
+
+    namespace = Namespace(settings, pull_secret)
 
     NetworkPolicies("network-policies", namespace.name, network_policy.policies(network_policy.flows(settings)))
+
+    weights = [model_server.weights(model) for model in settings.models]
+    folders = NodeFolders("node-folders", namespace.name, settings.namespace, weights)
 
     engine_keys = EngineKeys("engine-keys", namespace.name, config.engine_keys(settings))
 
@@ -36,7 +42,7 @@ def run() -> None:
         ModelServer(
             model.server,
             ModelServerArgs(
-                namespace=namespace.name,
+                namespace=folders.namespace,
                 model=model,
                 image=settings.images.runtime,
                 runtime_class=settings.gpu_runtime_class,

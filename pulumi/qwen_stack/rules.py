@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from qwen_runtime.engine.registry import exported
 
-from qwen_stack import limit_rules, model_rules
+from qwen_stack import limit_rules, model_rules, rollouts
 from qwen_stack.problem import Problem
 from qwen_stack.settings import Settings
 from qwen_stack.specs.slo_rules import LONGEST_DAYS
@@ -192,6 +192,25 @@ def windows_fit_the_retention(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def gpus_stay_within_the_quota(settings: Settings) -> Iterator[Problem]:
+    """Counts the replica that a surging rollout adds too: a quota would refuse it in the middle of the change."""
+    if settings.gpu_quota is None:
+        return
+    needed = {
+        f"models[{position}].replicas": model.gpus_per_replica
+        * (model.replicas + (rollouts.choose(model).kind == rollouts.SURGE))
+        for position, model in enumerate(settings.models)
+    }
+    if sum(needed.values()) > settings.gpu_quota:
+        shares = " + ".join(map(str, needed.values()))
+        yield Problem(
+            ("gpuQuota", *needed),
+            f"{settings.gpu_quota} GPUs, and models that take {shares} with the replicas that rollouts add",
+            "a quota that the models stay within",
+            f"pulumi config set gpuQuota {sum(needed.values())}, or fewer replicas",
+        )
+
+
 def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     """Whether no host has the labels of both entries, or a single host has them."""
     both = one.keys() & other.keys()
@@ -207,6 +226,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     weights_are_shared_by_variants,
     pods_of_different_sizes_have_different_hosts,
     the_gateway_is_as_patient_as_its_models,
+    gpus_stay_within_the_quota,
     keys_are_strong,
     *limit_rules.RULES,
     thresholds_are_bounds_of_histograms,

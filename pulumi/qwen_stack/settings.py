@@ -108,6 +108,8 @@ class Model(Section):
     """Replicas of the plan that are not started: their GPUs stay free for a rollout or a broken host."""
     rollout: Annotated[Literal["surge", "in-place"] | None, _filled("see Rollouts")] = None
     """Order in which a change starts new replicas and ends old ones."""
+    priority: Literal["serving", "batch"] = "serving"
+    """Whether clients wait for it. Pods of a batch entry give up their GPUs to a serving pod that finds none free."""
     accept_outage: bool = False
     """Whether a single replica may be changed in place."""
     gpus_per_replica: Annotated[int, FROM_PLAN] = Field(ge=1)
@@ -242,6 +244,8 @@ class Settings(Section):
     images: Images
     gpu_runtime_class: DnsName
     """Runtime class that brings the driver into every pod that uses GPUs: the inventory's `site_gpu_runtime_class`."""
+    gpu_quota: int | None = Field(default=None, ge=1)
+    """Largest number of GPUs that the pods of the namespace may hold together. Without it, all that are free."""
     models: tuple[Model, ...] = Field(min_length=1)
     """Everything that is served, each entry with the keys of the next table. Requests that name no other entry go to
     the first."""

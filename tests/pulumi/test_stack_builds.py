@@ -3,48 +3,15 @@
 import base64
 import json
 import re
-import runpy
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
 
-from qwen_stack import config
+from .recorded_stack import PROJECT, Objects, makes_pods, pods, run_program
 
-PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
-PROJECT = "qwen-onprem"
 SECRET_MARKER = "4dabf18193072939515e22adb298388d"  # pulumi marks a secret value with it
-Objects = dict[str, pulumi.runtime.MockResourceArgs]
-
-
-class Recorder(pulumi.runtime.Mocks):
-    def __init__(self) -> None:
-        self.resources: list[pulumi.runtime.MockResourceArgs] = []
-
-    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        self.resources.append(args)
-        return f"{args.name}-id", args.inputs
-
-    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], None]:
-        raise AssertionError(f"the program calls {args.token}, which needs a cluster")
-
-
-def run_program(values: dict[str, Any]) -> Objects:
-    """Objects of Kubernetes by kind and name."""
-    recorder = Recorder()
-    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="any")
-    texts = {f"{PROJECT}:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
-    pulumi.runtime.set_all_config(texts, [f"{PROJECT}:{key}" for key in config.SECRETS])
-
-    @pulumi.runtime.test
-    def program() -> None:
-        runpy.run_path(str(PROGRAM / "__main__.py"), run_name="__main__")
-
-    program()
-    objects = (args for args in recorder.resources if args.typ.startswith("kubernetes:"))
-    return {f"{args.typ.rpartition(':')[2]}/{args.name}": args for args in objects}
+OF_THE_CLUSTER = ("Namespace", "PersistentVolume", "PriorityClass")
 
 
 def by_hand(local: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -59,8 +26,8 @@ def stack(local: dict[str, Any]) -> Objects:
 
 
 def names(stack: Iterable[str]) -> set[str]:
-    """Names of a stack's objects, with `<digest>` for the digest of a plan, the gateway's files or DCGM's list."""
-    return {re.sub("-(plan|config|counters)-[0-9a-f]{8,10}$", r"-\1-<digest>", name) for name in stack}
+    """Names of a stack's objects, with `<digest>` for the digest of a plan, the gateway's files, a folder or DCGM's list."""
+    return {re.sub("(plan|config|counters|weights)-[0-9a-f]{8,10}$", r"\1-<digest>", name) for name in stack}
 
 
 def test_every_pod_pulls_with_the_registrys_login(local: dict[str, Any]) -> None:
@@ -73,11 +40,6 @@ def test_every_pod_pulls_with_the_registrys_login(local: dict[str, Any]) -> None
     [(registry, login)] = json.loads(base64.b64decode(data["value"][".dockerconfigjson"]))["auths"].items()
     assert registry == local["registry"]
     assert base64.b64decode(login["auth"]) == b"stack:hunter2"
-
-
-def makes_pods(args: pulumi.runtime.MockResourceArgs) -> bool:
-    """Whether an object makes pods."""
-    return "template" in args.inputs.get("spec", {})
 
 
 def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
@@ -109,6 +71,13 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
         "ConfigMap/prometheus-config",
         "Deployment/prometheus",
         "Service/prometheus",
+        "PersistentVolume/qwen-weights-<digest>",
+        "PersistentVolumeClaim/weights-<digest>",
+        "LimitRange/bounds",
+        "ResourceQuota/bounds",
+        "PriorityClass/qwen-gateway",
+        "PriorityClass/qwen-serving",
+        "PriorityClass/qwen-batch",
         "NetworkPolicy/closed",
         "NetworkPolicy/gateway",
         "NetworkPolicy/model-server",
@@ -150,7 +119,10 @@ def test_every_object_is_in_the_namespace_and_carries_the_stacks_labels(stack: O
     for name, args in stack.items():
         metadata = args.inputs["metadata"]
         assert metadata["labels"]["app.kubernetes.io/part-of"] == PROJECT, name
-        assert name == "Namespace/qwen" or metadata["namespace"] == "qwen", name
+        if name.partition("/")[0] in OF_THE_CLUSTER:
+            assert metadata["name"].startswith("qwen"), "two stacks of one cluster share no object"
+        else:
+            assert metadata["namespace"] == "qwen", name
 
 
 def test_no_key_reaches_the_cluster_and_the_digests_are_secret(stack: Objects, local: dict[str, Any]) -> None:
@@ -195,15 +167,6 @@ def test_a_rollout_is_waited_for_as_long_as_it_may_take(settings: Any) -> None:
 
     model = settings.models[0]
     assert model_server.rollout_seconds(model) >= (model.replicas + 1) * model.startup_seconds
-
-
-def pods(built: Objects) -> dict[str, Any]:
-    """The specification of each workload's pods."""
-    return {
-        name: args.inputs["spec"]["template"]["spec"]
-        for name, args in built.items()
-        if "template" in args.inputs.get("spec", {})
-    }
 
 
 @pytest.mark.parametrize("hosts_of_a_replica", [1, 2])

@@ -7,14 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import apps, core, networking, policy
+from pulumi_kubernetes import apps, core, networking, policy, scheduling
 
+from qwen_stack.specs import priority
 from qwen_stack.specs.manifest import PART_OF, Manifest
 from qwen_stack.specs.registry import pulling
 
 KINDS: dict[str, Callable[..., pulumi.CustomResource]] = {
     "v1/ConfigMap": core.v1.ConfigMap,
+    "v1/LimitRange": core.v1.LimitRange,
     "v1/Namespace": core.v1.Namespace,
+    "v1/PersistentVolume": core.v1.PersistentVolume,
+    "v1/PersistentVolumeClaim": core.v1.PersistentVolumeClaim,
+    "v1/ResourceQuota": core.v1.ResourceQuota,
     "v1/Secret": core.v1.Secret,
     "v1/Service": core.v1.Service,
     "apps/v1/DaemonSet": apps.v1.DaemonSet,
@@ -22,6 +27,7 @@ KINDS: dict[str, Callable[..., pulumi.CustomResource]] = {
     "apps/v1/StatefulSet": apps.v1.StatefulSet,
     "networking.k8s.io/v1/NetworkPolicy": networking.v1.NetworkPolicy,
     "policy/v1/PodDisruptionBudget": policy.v1.PodDisruptionBudget,
+    "scheduling.k8s.io/v1/PriorityClass": scheduling.v1.PriorityClass,
 }
 
 
@@ -81,6 +87,20 @@ def pull_with_login(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceT
     if not args.type_.startswith("kubernetes:") or not spec:
         return None
     return pulumi.ResourceTransformationResult({**args.props, "spec": pulling(spec)}, args.opts)
+
+
+def prioritise(namespace: str) -> pulumi.ResourceTransformation:
+    """Gives every pod the priority of its part, in whatever kind of object it is described."""
+
+    def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        spec: Any = args.props.get("spec")
+        if not args.type_.startswith("kubernetes:") or not spec:
+            return None
+        return pulumi.ResourceTransformationResult(
+            {**args.props, "spec": priority.prioritised(spec, namespace)}, args.opts
+        )
+
+    return transform
 
 
 def _snake(key: str) -> str:

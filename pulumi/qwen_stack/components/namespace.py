@@ -5,20 +5,27 @@ from __future__ import annotations
 import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of, namespace_of
+from qwen_stack.settings import Settings
 from qwen_stack.specs import namespace as specs
-from qwen_stack.specs import registry
+from qwen_stack.specs import priority, registry
 
 
 class Namespace(pulumi.ComponentResource):
-    """`name` is known once the namespace and the login of its pods exist, so what uses it waits for that."""
+    """`name` is known once the namespace, its bounds, and the priorities and the login of its pods exist.
+
+    What uses it waits for that.
+    """
 
     name: pulumi.Output[str]
 
     def __init__(
-        self, name: str, pull_secret: pulumi.Output[str] | None, opts: pulumi.ResourceOptions | None = None
+        self, settings: Settings, pull_secret: pulumi.Output[str] | None, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("qwen-onprem:serving:Namespace", name, None, opts)
-        self.name = name_of(create(specs.namespace(name), self))
+        super().__init__("qwen-onprem:serving:Namespace", settings.namespace, None, opts)
+        classes = [create(manifest, self) for manifest in priority.classes(settings.namespace)]
+        self.name = name_of(create(specs.namespace(settings.namespace), self, depends_on=classes))
+        for bound in (specs.limit_range(), specs.quota(settings)):
+            self.name = namespace_of(create(bound, self, self.name))
         if pull_secret is not None:
             self.name = namespace_of(create(registry.pull_secret(pull_secret), self, self.name))
         self.register_outputs({"name": self.name})

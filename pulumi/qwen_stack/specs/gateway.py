@@ -12,7 +12,6 @@ from qwen_stack.specs.gateway_routes import ADMIN_PORT, API_PORT, CONFIG_DIR, KE
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
     Manifest,
-    apart,
     app,
     checksum,
     container_security,
@@ -21,6 +20,7 @@ from qwen_stack.specs.manifest import (
     pod_security,
     probe,
     service,
+    spread,
 )
 
 NAME = "gateway"
@@ -141,7 +141,7 @@ def deployment(gateway: Gateway, image: str, config_name: str) -> Manifest:
                 "metadata": {"labels": app(NAME)},
                 "spec": {
                     **NO_CLUSTER_ACCESS,
-                    "affinity": apart(NAME),
+                    **spread(NAME),
                     "terminationGracePeriodSeconds": WITHDRAWAL_S + gateway.drain_seconds + 10,
                     "securityContext": pod_security(),
                     "containers": [container(gateway, image)],

@@ -10,6 +10,7 @@ from typing import Any
 Manifest = dict[str, Any]
 
 PART_OF = {"app.kubernetes.io/part-of": "qwen-onprem", "app.kubernetes.io/managed-by": "pulumi"}
+APP_NAME = "app.kubernetes.io/name"
 # The label and the taint that GPU nodes carry where NVIDIA's device plugin runs.
 GPU_RESOURCE = "nvidia.com/gpu"
 GPU_NODES = {"nvidia.com/gpu.present": "true"}
@@ -25,7 +26,7 @@ NO_GPUS = [{"name": VISIBLE_DEVICES, "value": "void"}]
 
 def app(name: str) -> dict[str, str]:
     """The label that selects the pods of one part."""
-    return {"app.kubernetes.io/name": name}
+    return {APP_NAME: name}
 
 
 def metadata(name: str) -> Manifest:
@@ -101,11 +102,19 @@ def container_security() -> Manifest:
     }
 
 
-def apart(name: str) -> Manifest:
-    """Affinity that prefers a different host for each pod; a small site may still put them together."""
-    term = {"labelSelector": {"matchLabels": app(name)}, "topologyKey": "kubernetes.io/hostname"}
-    preferred = [{"weight": 100, "podAffinityTerm": term}]
-    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+def spread(name: str) -> Manifest:
+    """Part of pods that go to as many hosts as there are, evenly; a small site may still put them together.
+
+    Pods of the template before, which a rollout ends, do not count.
+    """
+    constraint = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": app(name)},
+        "matchLabelKeys": ["pod-template-hash"],
+    }
+    return {"topologySpreadConstraints": [constraint]}
 
 
 def probe(path: str, port: str, *, period_s: int, failures: int, timeout_s: int = 5) -> Manifest:

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 from qwen_stack import rollouts
 from qwen_stack.settings import Model
-from qwen_stack.specs import engine_keys
+from qwen_stack.specs import engine_keys, node_folder
 from qwen_stack.specs.manifest import (
     GPU_RESOURCE,
     NO_CLUSTER_ACCESS,
     NO_GPUS,
     Manifest,
-    apart,
     app,
     checksum,
     config_map,
@@ -23,7 +22,9 @@ from qwen_stack.specs.manifest import (
     pod_security,
     probe,
     service,
+    spread,
 )
+from qwen_stack.specs.node_folder import NodeFolder
 
 API_PORT = 8080
 HEALTH_PORT = 8081
@@ -36,6 +37,10 @@ LEARN_S = 10
 # Reading weights of any size takes less than 300 MB; the rest is room for the kernel's cache.
 VERIFY_MEMORY = "512Mi"
 WATCHED_SUFFIX = "-watched"
+# Engines keep compiled kernels there. A pod that writes more is ended, before it fills its host's disk.
+TMP_LIMIT = "20Gi"
+# Its value is the class that priority.py gives the pod.
+PRIORITY = "qwen-onprem/priority"
 PLAN_DIR = "/etc/qwen-runtime"
 PLAN_FILE = "plan.json"
 STRATEGIES = {
@@ -83,6 +88,10 @@ def plan_file(model: Model) -> Manifest | None:
         return None
     name = f"{model.server}-plan-{checksum(model.plan.text)[:8]}"
     return {**config_map(name, {PLAN_FILE: model.plan.text}), "immutable": True}
+
+
+def weights(model: Model) -> NodeFolder:
+    return NodeFolder("weights", f"{model.path}/{model.name}")
 
 
 def weights_mount(model: Model) -> Manifest:
@@ -145,19 +154,18 @@ def container(model: Model, image: str) -> Manifest:
 def pod_template(model: Model, image: str, server: Manifest, runtime_class: str) -> Manifest:
     plan = plan_file(model)
     return {
-        "metadata": {"labels": {**app(model.server), "qwen-onprem/model": model.name}},
+        "metadata": {"labels": {**app(model.server), "qwen-onprem/model": model.name, PRIORITY: model.priority}},
         "spec": {
             **NO_CLUSTER_ACCESS,
             **gpu_pod(runtime_class, model.hosts),
-            "affinity": apart(model.server),
+            **spread(model.server),
             "terminationGracePeriodSeconds": grace_seconds(model),
             "securityContext": pod_security(),
             "initContainers": [verification(model, image)],
             "containers": [server],
             "volumes": [
-                # Not DirectoryOrCreate: on a host without weights, the pod's events say what is missing.
-                {"name": "weights", "hostPath": {"path": f"{model.path}/{model.name}", "type": "Directory"}},
-                {"name": "tmp", "emptyDir": {}},
+                {"name": "weights", **node_folder.source(weights(model))},
+                {"name": "tmp", "emptyDir": {"sizeLimit": TMP_LIMIT}},
                 {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": model.shared_memory}},
                 engine_keys.volume(),
                 *([{"name": "plan", "configMap": {"name": plan["metadata"]["name"]}}] if plan else []),

@@ -1,0 +1,54 @@
+"""The whole program with recorded resources; only pulumi's engine and the cluster are missing."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pulumi
+
+from qwen_stack import config
+
+PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
+PROJECT = "qwen-onprem"
+Objects = dict[str, pulumi.runtime.MockResourceArgs]
+
+
+class Recorder(pulumi.runtime.Mocks):
+    def __init__(self) -> None:
+        self.resources: list[pulumi.runtime.MockResourceArgs] = []
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        self.resources.append(args)
+        return f"{args.name}-id", args.inputs
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], None]:
+        raise AssertionError(f"the program calls {args.token}, which needs a cluster")
+
+
+def run_program(values: dict[str, Any]) -> Objects:
+    """Objects of Kubernetes by kind and name."""
+    recorder = Recorder()
+    pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="any")
+    texts = {f"{PROJECT}:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
+    pulumi.runtime.set_all_config(texts, [f"{PROJECT}:{key}" for key in config.SECRETS])
+
+    @pulumi.runtime.test
+    def program() -> None:
+        runpy.run_path(str(PROGRAM / "__main__.py"), run_name="__main__")
+
+    program()
+    objects = (args for args in recorder.resources if args.typ.startswith("kubernetes:"))
+    return {f"{args.typ.rpartition(':')[2]}/{args.name}": args for args in objects}
+
+
+def makes_pods(args: pulumi.runtime.MockResourceArgs) -> bool:
+    """Whether an object makes pods."""
+    return "template" in args.inputs.get("spec", {})
+
+
+def pods(built: Objects) -> dict[str, Any]:
+    """The specification of each workload's pods."""
+    return {name: args.inputs["spec"]["template"]["spec"] for name, args in built.items() if makes_pods(args)}
