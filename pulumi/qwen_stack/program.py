@@ -7,6 +7,7 @@ import pulumi
 from qwen_stack import config, rollouts
 from qwen_stack.components.engine_keys import EngineKeys
 from qwen_stack.components.gateway import Gateway, GatewayArgs
+from qwen_stack.components.judged import Judged
 from qwen_stack.components.kubernetes import label_everything, prioritise, pull_with_login
 from qwen_stack.components.limits import Limits, LimitsArgs
 from qwen_stack.components.model_server import ModelServer, ModelServerArgs
@@ -28,6 +29,9 @@ def run() -> None:
         pulumi.runtime.register_stack_transformation(pull_with_login)
 
     pulumi.runtime.register_stack_transformation(prioritise(settings.namespace))
+
+    judged = Judged(settings.registry)
+    pulumi.runtime.register_stack_transformation(judged.collect)
 
     namespace = Namespace(settings, pull_secret)
 
@@ -69,6 +73,8 @@ def run() -> None:
     )
 
     monitoring = Monitoring("monitoring", MonitoringArgs(namespace=namespace.name, settings=settings))
+
+    judged.judge()
 
     pulumi.export("namespace", namespace.name)
     pulumi.export("models", [model.served_name for model in settings.models])

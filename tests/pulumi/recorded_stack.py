@@ -13,6 +13,7 @@ from qwen_stack import config
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 PROJECT = "qwen-onprem"
+SECRET_MARKER = "4dabf18193072939515e22adb298388d"  # pulumi marks a secret value with it
 Objects = dict[str, pulumi.runtime.MockResourceArgs]
 
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from .recorded_stack import PROJECT, Objects, makes_pods, pods, run_program
+from .recorded_stack import PROJECT, SECRET_MARKER, Objects, makes_pods, pods, run_program
 
-SECRET_MARKER = "4dabf18193072939515e22adb298388d"  # pulumi marks a secret value with it
 OF_THE_CLUSTER = ("Namespace", "PersistentVolume", "PriorityClass")
 
 

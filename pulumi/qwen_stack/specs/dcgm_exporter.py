@@ -61,7 +61,7 @@ def daemon_set(image: str, runtime_class: str) -> Manifest:
         "containers": [container(image)],
         "volumes": [
             {"name": "counters", "configMap": {"name": counters()["metadata"]["name"]}},
-            {"name": "tmp", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         ],
     }
     return {
