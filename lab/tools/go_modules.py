@@ -68,8 +68,9 @@ OWN_MAIN = (".",)
 def modules() -> list[Module]:
     """All modules, in the order of their builds: the longest first, last those whose libraries are compiled by then.
 
-    etcd, flannel, kube-router and the GPU programs name the libraries of Kubernetes' go.mod at its very versions. The registry and
-    Python's language host name those of pulumi's. Go then compiles them once: that saves a fifth of all processor time.
+    etcd, flannel, kube-router and the GPU programs name the libraries of Kubernetes' go.mod at its very versions. The
+    registry and Python's language host name those of pulumi's. Go then compiles them once: that saves a fifth of all
+    processor time.
     A package is shared only when all that it imports is the same. (A library that is lowered by `replace` is not
     shared. CoreDNS cannot join: its pinned version does not compile against Kubernetes' client.)
     """

@@ -59,6 +59,26 @@ def node_port_needs_its_type(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def a_load_balancer_is_the_sites(settings: Settings) -> Iterator[Problem]:
+    service = settings.gateway.service
+    balanced = service.type == "LoadBalancer"
+    if balanced and service.address is None:
+        yield Problem(
+            ("gateway.service.type", "gateway.service.address"),
+            "type LoadBalancer without an address",
+            "the address that the site's own load balancer gives this service, as nothing here provides one",
+            "pulumi config set --path gateway.service.address <address>; or, behind the virtual address of the control "
+            "plane, set gateway.service.type to NodePort (docs/operate/entry.md)",
+        )
+    if not balanced and (service.address is not None or service.annotations):
+        yield Problem(
+            ("gateway.service.type", "gateway.service.address", "gateway.service.annotations"),
+            f"type {service.type} with what only a load balancer reads",
+            "an address and annotations only with type LoadBalancer",
+            "set gateway.service.type to LoadBalancer or remove both",
+        )
+
+
 def node_ports_differ(settings: Settings) -> Iterator[Problem]:
     ports = {
         "gateway.service.nodePort": settings.gateway.service.node_port,
@@ -221,6 +241,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     images_come_from_the_registry,
     images_are_pinned,
     node_port_needs_its_type,
+    a_load_balancer_is_the_sites,
     node_ports_differ,
     names_differ,
     weights_are_shared_by_variants,

@@ -6,6 +6,7 @@ own notation ("2Gi", "200m"). The text below a field is its row in the tables of
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -146,6 +147,11 @@ class GatewayService(Section):
     """Kind of the service by which clients reach the gateway."""
     node_port: NodePort | None = None
     """Port on every node's address; NodePort needs it."""
+    address: IPv4Address | None = None
+    """Address that the site's load balancer (MetalLB, kube-vip) gives the gateway; LoadBalancer needs it. The stack
+    makes no load balancer and does not wait for one."""
+    annotations: dict[LabelKey, str] = Field(default={})
+    """Annotations of the service, for the site's load balancer."""
 
 
 class GatewayTimeouts(Section):

@@ -33,7 +33,7 @@ def manifests(stack: Objects) -> Iterator[tuple[str, Any]]:
 
 
 def check(manifest: Any) -> str:
-    """What the schema says against a manifest; empty if nothing."""
+    """Complaint of the schema about a manifest; empty if there is none."""
     try:
         kubernetes_validate.validate(manifest, VERSION, strict=True)
     except kubernetes_validate.ValidationError as error:
@@ -56,7 +56,7 @@ def stacks(local: Values, example: Values) -> dict[str, Values]:
     everything = {
         **local,
         "models": [{**by_hand, **sizes, "priority": "batch", "verify": "full", "hosts": {"pool": "large"}}],
-        "gateway": {"tlsSecret": "tls", "service": {"type": "LoadBalancer"}},
+        "gateway": {"tlsSecret": "tls", "service": {"type": "LoadBalancer", "address": "10.20.0.40"}},
         "monitoring": {"alertWebhookUrl": "https://hooks.example.internal/alerts"},
         "registryLogin": {"user": "stack", "password": "hunter2"},
         "gpuQuota": 64,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from qwen_stack import config as stack_config
 from qwen_stack.specs import gateway, gateway_config, gateway_routes, model_server
 
 MIB = 2**20
@@ -126,8 +127,24 @@ def test_a_certificate_is_mounted_and_moves_the_service_to_the_port_of_https(set
     assert ports == [80, 443]
 
 
-def test_a_load_balancer_takes_no_node_port(settings: Any) -> None:
-    service = settings.gateway.service.model_copy(update={"type": "LoadBalancer", "node_port": None})
-    spec = gateway.gateway_service(settings.gateway.model_copy(update={"service": service}))["spec"]
-    assert spec["type"] == "LoadBalancer"
-    assert "nodePort" not in spec["ports"][0]
+def test_a_load_balancer_is_the_sites_and_nobody_waits_for_it(local: dict[str, Any]) -> None:
+    service = {"type": "LoadBalancer", "address": "10.20.0.40", "annotations": {"metallb.io/address-pool": "models"}}
+    made = gateway.gateway_service(stack_config.parse({**local, "gateway": {"service": service}}).gateway)
+    assert made["spec"]["type"] == "LoadBalancer"
+    assert made["spec"]["loadBalancerIP"] == "10.20.0.40"
+    assert "nodePort" not in made["spec"]["ports"][0]
+    assert made["metadata"]["annotations"] == {"metallb.io/address-pool": "models", "pulumi.com/skipAwait": "true"}
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        {"type": "LoadBalancer"},
+        {"type": "LoadBalancer", "address": "gateway.site"},
+        {"type": "NodePort", "nodePort": 30080, "address": "10.20.0.40"},
+        {"annotations": {"metallb.io/address-pool": "models"}},
+    ],
+)
+def test_a_load_balancer_that_nobody_provides_is_refused(local: dict[str, Any], service: dict[str, Any]) -> None:
+    with pytest.raises(stack_config.ConfigError, match=r"gateway\.service\.address"):
+        stack_config.parse({**local, "gateway": {"service": service}})

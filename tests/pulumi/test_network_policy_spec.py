@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 
 from qwen_stack import config
-from qwen_stack.specs import alertmanager, gateway_config, model_group, network_policy, prometheus
+from qwen_stack.specs import (
+    alertmanager,
+    gateway_config,
+    model_group,
+    model_server,
+    network_policy,
+    prometheus,
+    scrape_jobs,
+)
 from qwen_stack.specs.gateway_routes import route
 from qwen_stack.specs.manifest import app
 
@@ -92,10 +99,11 @@ def test_the_gateways_metrics_are_prometheus_own(network: Network) -> None:
     assert not network.allows(OUTSIDE, part("gateway"), 9901)
 
 
-def test_prometheus_may_reach_every_target_that_it_scrapes(settings: Any, network: Network) -> None:
-    text = prometheus.prometheus_config(settings.monitoring, "qwen.svc", [model.server for model in settings.models])
-    jobs = yaml.safe_load(text)["scrape_configs"]
-    services = {"gateway-metrics": "gateway"}
+def test_prometheus_may_reach_every_target_that_it_scrapes(local: dict[str, Any]) -> None:
+    settings = config.parse({**local, "gateway": {**local["gateway"], "limits": {}}})
+    jobs, network = scrape_jobs.scrape_configs(settings), Network(settings)
+    watched = {model_server.watched_name(model): model.server for model in settings.models}
+    services = {**watched, "gateway-metrics": "gateway"}
     targets = [
         (name.partition(".")[0], search["port"])
         for job in jobs
@@ -109,7 +117,7 @@ def test_prometheus_may_reach_every_target_that_it_scrapes(settings: Any, networ
         for host, port in [found["targets"][0].split(":")]
         if host != "localhost"
     ]
-    assert len(targets) >= 6
+    assert {"alertmanager", "dcgm-exporter", "gateway-metrics", "limits", "model-server"} <= dict(targets).keys()
     for name, port in targets:
         assert network.allows(part("prometheus"), part(services.get(name, name)), port), (name, port)
 
@@ -120,6 +128,13 @@ def test_the_gateway_may_reach_every_upstream_at_the_ports_that_it_uses(settings
     for upstream in to.upstreams:
         for port in (to.upstream_port, to.health_port):
             assert network.allows(part("gateway"), part(upstream.server), port)
+
+
+def test_the_gateway_may_ask_the_limiter_at_both_of_its_ports(local: dict[str, Any]) -> None:
+    settings = config.parse({**local, "gateway": {**local["gateway"], "limits": {}}})
+    to = route(settings)
+    for port in (to.limits_port, to.ends_port):
+        assert Network(settings).allows(part("gateway"), part("limits"), port)
 
 
 def test_clients_reach_the_gateway_whatever_its_service(settings: Any, network: Network) -> None:
@@ -141,12 +156,13 @@ def test_without_a_node_port_nobody_outside_reaches_it(settings: Any, key: str, 
     assert not inside.allows(part("stray"), part(name), port)
 
 
+@pytest.mark.parametrize("key", ["alert_webhook_url", "watchdog_url"])
 @pytest.mark.parametrize(
     ("url", "port"),
     [("http://hooks.site", 80), ("https://hooks.site/a", 443), ("https://hooks.site:8443/a", 8443)],
 )
-def test_alerts_leave_by_the_port_of_their_webhook_alone(settings: Any, url: str, port: int) -> None:
-    monitoring = settings.monitoring.model_copy(update={"alert_webhook_url": url})
+def test_alerts_leave_by_the_port_of_their_webhook_alone(settings: Any, key: str, url: str, port: int) -> None:
+    monitoring = settings.monitoring.model_copy(update={key: url})
     network = Network(settings.model_copy(update={"monitoring": monitoring}))
     assert [p for p in (80, 443, 8443, 6443) if network.allows(part("alertmanager"), OUTSIDE, p)] == [port]
 

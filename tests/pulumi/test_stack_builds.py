@@ -25,7 +25,7 @@ def stack(local: dict[str, Any]) -> Objects:
 
 
 def names(stack: Iterable[str]) -> set[str]:
-    """Names of a stack's objects, with `<digest>` for the digest of a plan, the gateway's files, a folder or DCGM's list."""
+    """Names of a stack's objects, with `<digest>` for that of a plan, the gateway's files, a folder or DCGM's list."""
     return {re.sub("(plan|config|counters|weights)-[0-9a-f]{8,10}$", r"\1-<digest>", name) for name in stack}
 
 
@@ -150,7 +150,7 @@ def test_pods_of_engines_hold_no_key_that_opens_another_engine(stack: Objects) -
 
 def test_limits_add_one_pod_and_their_change_restarts_nothing(stack: Objects, local: dict[str, Any]) -> None:
     limited = run_program({**local, "gateway": {**local["gateway"], "limits": {}}})
-    new = {"ConfigMap/limits-config", "Deployment/limits", "Service/limits"}
+    new = {"ConfigMap/limits-config", "Deployment/limits", "Service/limits", "NetworkPolicy/limits"}
     assert names(limited) == names(stack) | new
     pod = limited["Deployment/limits"].inputs["spec"]["template"]["spec"]
     assert pod["containers"][0]["image"] == local["images"]["runtime"]

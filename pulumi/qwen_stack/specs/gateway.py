@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from qwen_stack.settings import Gateway
+from qwen_stack.settings import Gateway, GatewayService
 from qwen_stack.specs import engine_keys, gateway_config, manifest
 from qwen_stack.specs.gateway_routes import ADMIN_PORT, API_PORT, CONFIG_DIR, KEYS_DIR, METRICS_PORT, TLS_DIR
 from qwen_stack.specs.manifest import (
@@ -155,8 +155,15 @@ def deployment(gateway: Gateway, image: str, config_name: str) -> Manifest:
 def gateway_service(gateway: Gateway) -> Manifest:
     number = 443 if gateway.tls_secret else 80
     if gateway.service.type == "LoadBalancer":
-        return service(NAME, {"http": number}, type="LoadBalancer")
+        return _balanced(gateway.service, number)
     return exposed(NAME, "http", number, gateway.service.node_port)
+
+
+def _balanced(wanted: GatewayService, number: int) -> Manifest:
+    """Service for the site's load balancer. Pulumi would wait ten minutes for one that is not there, and then fail."""
+    balanced = service(NAME, {"http": number}, type="LoadBalancer", loadBalancerIP=str(wanted.address))
+    balanced["metadata"]["annotations"] = {**wanted.annotations, "pulumi.com/skipAwait": "true"}
+    return balanced
 
 
 def metrics_service() -> Manifest:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from qwen_stack.settings import Model, Monitoring, Settings
-from qwen_stack.specs import alertmanager, dcgm_exporter, gateway, model_group, model_server, prometheus
+from qwen_stack.monitoring_settings import Monitoring
+from qwen_stack.settings import Model, Settings
+from qwen_stack.specs import alertmanager, dcgm_exporter, gateway, limits, model_group, model_server, prometheus
 from qwen_stack.specs.gateway_routes import API_PORT, METRICS_PORT
 from qwen_stack.specs.manifest import Manifest, app, metadata
 
@@ -53,14 +54,17 @@ def part(name: str, labels: Mapping[str, str] | None = None) -> Part:
     return Part(name, tuple(sorted((labels or app(name)).items())))
 
 
-GATEWAY, PROMETHEUS, ALERTMANAGER, EXPORTER = map(
-    part, (gateway.NAME, prometheus.NAME, alertmanager.NAME, dcgm_exporter.NAME)
+GATEWAY, LIMITER, PROMETHEUS, ALERTMANAGER, EXPORTER = map(
+    part, (gateway.NAME, limits.NAME, prometheus.NAME, alertmanager.NAME, dcgm_exporter.NAME)
 )
 
 
 def flows(settings: Settings) -> Iterator[Flow]:
-    """Who may connect to whom."""
+    """Table of who may connect to whom."""
     yield Flow(None, GATEWAY, (API_PORT,))
+    if settings.gateway.limits:
+        yield Flow(GATEWAY, LIMITER, (limits.PORT, limits.ENDS_PORT))
+        yield Flow(PROMETHEUS, LIMITER, (limits.PORT,))
     for model in settings.models:
         yield from _of_model(model)
     yield from _of_monitoring(settings.monitoring)
@@ -93,9 +97,10 @@ def _of_monitoring(monitoring: Monitoring) -> Iterator[Flow]:
         yield Flow(None, PROMETHEUS, (prometheus.PORT,))
     if monitoring.alertmanager_node_port is not None:
         yield Flow(None, ALERTMANAGER, (alertmanager.PORT,))
-    if monitoring.alert_webhook_url is not None:
-        # Policies know addresses and no names, so the port alone says where alerts go.
-        yield Flow(ALERTMANAGER, None, (_port(monitoring.alert_webhook_url),))
+    # Policies know addresses and no names, so the port alone says where alerts go.
+    for url in (monitoring.alert_webhook_url, monitoring.watchdog_url):
+        if url is not None:
+            yield Flow(ALERTMANAGER, None, (_port(url),))
 
 
 def _port(url: str) -> int:

@@ -42,3 +42,12 @@ def test_the_proxy_and_its_partner_run_now_and_at_boot(host: Host, expected: Exp
     for name in ("haproxy", "keepalived"):
         assert host.service(name).is_running
         assert host.service(name).is_enabled
+
+
+def test_what_is_forwarded_answers_at_the_virtual_address(host: Host, expected: Expected) -> None:
+    forwards = expected["api_endpoint_forwards"]
+    if not expected["api_endpoint_virtual_ip"] or not forwards:
+        pytest.skip("nothing but the API is at the address")
+    for forward in forwards:
+        connects = f"exec 3<>/dev/tcp/{expected['api_endpoint_virtual_ip']}/{forward['port']}"
+        assert host.run("timeout 5 bash -c %s", connects).rc == 0, forward["name"]
