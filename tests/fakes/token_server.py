@@ -12,7 +12,7 @@ import asyncio
 import itertools
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +34,8 @@ class Pace:
     faults: tuple[str, ...] = ("none",)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     """Bodies of requests, in the order of arrival."""
+    answer: Callable[[dict[str, Any]], str] | None = None
+    """The text of an answer, whole in one event, in place of tokens at a pace."""
     keep: bool = True
     """Whether bodies are kept."""
 
@@ -68,6 +70,8 @@ class TokenServer:
             return web.json_response({"error": {"message": "slow down"}}, status=429, headers={"Retry-After": "1"})
         if fault in {"refuse", "fail"}:
             return web.json_response({"error": {"message": fault}}, status=400 if fault == "refuse" else 503)
+        if self.pace.answer and fault == "none":
+            return await self._say(request, "messages" in body, self.pace.answer(body))
         async with self._slots:
             return await self._stream(request, body, fault)
 
@@ -89,6 +93,14 @@ class TokenServer:
         await stream.write(_event([{"index": 0, **_piece(chat, ""), "finish_reason": "length"}]))
         if (usage := _usage(count, fault)) is not None:
             await stream.write(_event([], usage))
+        await stream.write(b"data: [DONE]\n\n")
+        return stream
+
+    async def _say(self, request: web.Request, chat: bool, text: str) -> web.StreamResponse:
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        await stream.write(_event([{"index": 0, **_piece(chat, text), "finish_reason": "stop"}]))
+        await stream.write(_event([], _usage(1, "none")))
         await stream.write(b"data: [DONE]\n\n")
         return stream
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from qwen_runtime import __version__
-from qwen_runtime.cli import bench, chat, compare, limits, models, plan, score, serve, weights
+from qwen_runtime.cli import bench, chat, compare, evaluate, limits, models, plan, score, serve, weights
 from qwen_runtime.errors import Error
 
 
@@ -46,6 +46,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qwen-runtime", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (plan, serve, score, weights, models, chat, bench, compare, limits):
+    for command in (plan, serve, score, weights, models, chat, bench, compare, evaluate, limits):
         command.add_to(commands)
     return parser

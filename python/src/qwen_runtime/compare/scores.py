@@ -74,8 +74,9 @@ def _score(score: Score, entry: Entry | None) -> float | None:
 
 def counts(items: dict[str, Entry]) -> dict[str, int]:
     """Counts that are never a score: no answer, an empty one, one that was cut at its length."""
+    ends = [end for entry in items.values() for end in entry.get("samples", [entry])]
     return {
-        "error": sum(entry["outcome"] in NO_ANSWER for entry in items.values()),
-        "empty": sum(entry["outcome"] == "empty" for entry in items.values()),
-        "length_cut": sum(entry.get("finish_reason") == "length" for entry in items.values()),
+        "error": sum(end["outcome"] in NO_ANSWER for end in ends),
+        "empty": sum(end["outcome"] == "empty" for end in ends),
+        "length_cut": sum(end.get("finish_reason") == "length" for end in ends),
     }

