@@ -51,6 +51,11 @@ def _parse() -> argparse.Namespace:
     for hosts in (scratch, machines):
         hosts.add_argument("action", choices=["up", "down"])
         hosts.add_argument("names", nargs="+")
+    drive = commands.add_parser("drive", help="pull a drive out of a virtual machine that runs, or put a new one in")
+    drive.add_argument("action", choices=["pull", "insert"])
+    drive.add_argument("name")
+    drive.add_argument("slot", type=int)
+    drive.set_defaults(do=_drive)
     serving = commands.add_parser("serving", help="install the serving environment on this machine, for contract tests")
     serving.set_defaults(do=_serving)
     serve = commands.add_parser("serve", help="the small model on this machine, without a cluster")
@@ -108,6 +113,15 @@ def _vm(arguments: argparse.Namespace) -> int:
 
     machines = scratch.machines_down if arguments.action == "down" else scratch.machines_up
     return machines(arguments.names)
+
+
+def _drive(arguments: argparse.Namespace) -> int:
+    _enter_environment()
+    from lab.hosts import drives, vm
+
+    change = drives.pull if arguments.action == "pull" else drives.insert
+    change(vm.MACHINES / arguments.name, arguments.slot)
+    return 0
 
 
 def _serving(_: argparse.Namespace) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 
 from lab.errors import LabError
 from lab.hosts import podman, rack, vm
@@ -12,7 +14,9 @@ from lab.mirror import server
 
 def up(names: list[str], with_gpus: Mapping[str, str]) -> int:
     _require_mirror()
-    return _print(rack.ensure_scratch(names, with_gpus))
+    with redirect_stdout(sys.stderr):  # progress: molecule reads standard output as JSON
+        addresses = rack.ensure_scratch(names, with_gpus)
+    return _print(addresses)
 
 
 def down(names: list[str]) -> int:
@@ -22,7 +26,9 @@ def down(names: list[str]) -> int:
 
 def machines_up(names: list[str]) -> int:
     _require_mirror()
-    return _print(vm.ensure(names))
+    with redirect_stdout(sys.stderr):
+        addresses = vm.ensure(names)
+    return _print(addresses)
 
 
 def machines_down(names: list[str]) -> int:

@@ -17,15 +17,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.hosts import network, rack, rootfs
+from lab.hosts import drives, network, rack, rootfs
 from lab.machine import bootstrap
 from lab.paths import REPO, STATE
 from lab.shell import attempt, output
 
 PACKAGES = REPO / "lab/hosts/vm-packages.txt"
 MACHINES = STATE / "vms"
-DRIVES = 2
-DISK, DRIVE = "3G", "1G"  # sparse files
+DISK = "3G"  # a sparse file
 MEMORY_MB = 1536
 BOOT_S = 600  # 44 s on idle cores
 NETWORK = """\
@@ -40,7 +39,7 @@ INITRAMFS = "MODULES=dep\nCOMPRESS=gzip\nCOMPRESSLEVEL=1\n"
 # QEMU ends at a reboot (-no-reboot): take the initramfs that the guest may have rebuilt, and go on.
 SUPERVISOR = """\
 while debugfs -R 'dump /boot/{kernel} kernel' disk && debugfs -R 'dump /boot/{initramfs} initramfs' disk; do
-  {qemu} || exit
+  {qemu} $(cat {drives}) || exit
 done
 """
 
@@ -97,8 +96,7 @@ def _install(name: str) -> None:
     (rack.MACHINE_KEYS / name).write_text(f"{address} {' '.join(key)}\n")
     (partial / "address").write_text(address)
     (partial / "supervise").write_text(_supervisor(name, tree / "boot"))
-    for number in range(DRIVES):
-        output("truncate", "--size", DRIVE, partial / f"drive{number}")
+    drives.fill(partial)
     output("mke2fs", "-q", "-t", "ext4", "-L", "root", "-d", tree, partial / "disk", DISK)
     shutil.rmtree(tree)
     partial.rename(folder)
@@ -124,10 +122,7 @@ def _supervisor(name: str, boot: Path) -> str:
         *("-netdev", f"tap,id=rack,ifname={_tap(name)},script=no,downscript=no", "-device", "virtio-net,netdev=rack"),
         *("-device", "virtio-rng"),
     ]
-    for number in range(DRIVES):
-        qemu += ["-drive", f"file=drive{number},format=raw,if=none,id=drive{number},cache=unsafe"]
-        qemu += ["-device", f"nvme,serial=RACK{number},drive=drive{number}"]
-    return SUPERVISOR.format(kernel=kernel.name, initramfs=initramfs.name, qemu=" ".join(qemu))
+    return SUPERVISOR.format(kernel=kernel.name, initramfs=initramfs.name, qemu=" ".join(qemu), drives=drives.OPTIONS)
 
 
 def _boot(name: str) -> None:

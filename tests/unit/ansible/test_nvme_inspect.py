@@ -23,6 +23,7 @@ class Disks:
         self.folder = folder
         self.signatures: dict[str, list[dict[str, str]]] = {}
         self.trees: dict[str, dict[str, Any]] = {}
+        self.dead: list[str] = []
 
     def add(self, name: str, *signatures: dict[str, str], **tree: Any) -> str:
         device = self.folder / f"dev-{name}"
@@ -33,6 +34,8 @@ class Disks:
         return str(self.folder / f"nvme-ACME_{name}")
 
     def run(self, argv: list[str], **_: Any) -> SimpleNamespace:
+        if argv[-1] in self.dead:
+            raise subprocess.CalledProcessError(1, argv, stderr="Input/output error\n")
         if argv[0] == "wipefs":
             found = self.signatures[argv[-1]]
             return SimpleNamespace(stdout=json.dumps({"signatures": found}) if found else "")
@@ -142,7 +145,8 @@ def raid(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[str]]
     names = [disks.add(n, {"type": "linux_raid_member", "label": "dgx1:1"}, children=[node]) for n in "AB"]
     disks.trees[str(md)] = node
     members = [str(disks.folder / f"dev-{n}") for n in "AB"]
-    monkeypatch.setattr(inspect_disks, "read_members", lambda path: members if path == str(md) else [])
+    links = {(str(md), "slaves"): members}
+    monkeypatch.setattr(inspect_disks, "read_links", lambda device, kind: links.get((device, kind), []))
     return str(md), names
 
 
@@ -165,6 +169,23 @@ def test_what_stands_on_an_array_to_let_go_is_told(disks: Disks, raid: tuple[str
     disks.trees[md]["children"] = [{"name": "/dev/vg/home", "type": "lvm", "mountpoints": [None]}]
     [array] = disks.inspect(names, released=[md])["released"]
     assert array["other_use"] == ["lvm /dev/vg/home"]
+
+
+def test_a_dead_drive_that_still_has_its_name_is_an_obstacle(disks: Disks) -> None:
+    name = disks.add("A")
+    disks.dead.append(str(disks.folder / "dev-A"))
+    [disk] = disks.inspect([name], wipe=[name])["disks"]
+    assert (disk["obstacle"], disk["own"]) == ("cannot be read (Input/output error)", False)
+
+
+def test_a_running_array_names_the_drives_that_are_gone(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = disks.folder / "md"
+    array.touch()
+    members = [str(disks.folder / f"dev-{name}") for name in "AB"]
+    monkeypatch.setattr(inspect_disks, "read_links", lambda _, kind: members if kind == "slaves" else [str(array)])
+    found = disks.inspect([disks.add("A", {"type": "linux_raid_member", "label": LABEL})])
+    assert (found["array_members"], found["lost_members"]) == (members, members[1:])
+    assert [disk["holders"] for disk in found["disks"]] == [[str(array)]]
 
 
 def test_a_line_of_fstab_without_its_device_is_told_unless_boot_goes_on_without(disks: Disks) -> None:

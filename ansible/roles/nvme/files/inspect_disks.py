@@ -65,15 +65,15 @@ def walk_use(node: dict) -> list[str]:
     return use
 
 
-def read_members(array: str) -> list[str]:
-    """Kernel paths of the disks of a running array."""
-    slaves = f"/sys/block/{os.path.basename(os.path.realpath(array))}/slaves"
-    return sorted(f"/dev/{name}" for name in os.listdir(slaves)) if os.path.exists(array) else []
+def read_links(device: str, kind: str) -> list[str]:
+    """Kernel paths of an array's disks (slaves, with those that are gone) or of what stands on a disk (holders)."""
+    folder = f"/sys/block/{os.path.basename(os.path.realpath(device))}/{kind}"
+    return sorted(f"/dev/{name}" for name in os.listdir(folder)) if os.path.exists(folder) else []
 
 
 def read_array(path: str) -> dict:
     """An array to release: the whole disks that it is made of, and where it is mounted."""
-    members = [Path("/sys/class/block", os.path.basename(member)) for member in read_members(path)]
+    members = [Path("/sys/class/block", os.path.basename(member)) for member in read_links(path, "slaves")]
     disks = {(m.resolve().parent if (m / "partition").exists() else m).name for m in members}
     use = read_use(path)
     return {
@@ -100,7 +100,11 @@ def read_stale_mounts() -> list[dict[str, str]]:
 
 def describe(path: str, name: str, may_be_wiped: bool, released: set[str], label: str) -> dict:
     """One disk; `obstacle` says why it cannot be taken, and is empty when it can. Arrays in `released` are none."""
-    signatures = read_signatures(path)
+    disk = {"path": path, "name": name, "holders": read_links(path, "holders")}
+    try:
+        signatures = read_signatures(path)
+    except subprocess.CalledProcessError as error:  # a dead drive that still has its name
+        return disk | {"contents": [], "own": False, "obstacle": f"cannot be read ({error.stderr.strip()})"}
     contents = sorted({" ".join(filter(None, (s["type"], s.get("label")))) for s in signatures})
     is_member = bool(signatures) and {(s["type"], s.get("label")) for s in signatures} == {("linux_raid_member", label)}
     use = [] if is_member else read_use(path)
@@ -112,7 +116,7 @@ def describe(path: str, name: str, may_be_wiped: bool, released: set[str], label
         obstacle = f"holds {', '.join(contents)}"
     else:
         obstacle = ""
-    return {"path": path, "name": name, "contents": contents, "own": is_member, "obstacle": obstacle}
+    return disk | {"contents": contents, "own": is_member, "obstacle": obstacle}
 
 
 def inspect(question: dict) -> dict:
@@ -121,7 +125,9 @@ def inspect(question: dict) -> dict:
     ambiguous = {name: found for name in question["devices"] + question["wipe"] if (found := find_namespaces(name))}
     arrays = [read_array(path) for path in question["released"] if os.path.exists(path)]
     released = {os.path.realpath(array["path"]) for array in arrays}
-    on_array = read_signatures(question["array"]) if os.path.exists(question["array"]) else []
+    members = read_links(question["array"], "slaves")
+    lost = [member for member in members if not os.path.exists(member)]
+    on_array = read_signatures(question["array"]) if os.path.exists(question["array"]) and not lost else []
     return {
         "disks": [
             describe(path, name, path in wipe, released, question["label"]) for path, name in sorted(disks.items())
@@ -130,7 +136,8 @@ def inspect(question: dict) -> dict:
         "stale_mounts": read_stale_mounts(),
         "unmatched": unmatched,
         "ambiguous": ambiguous,
-        "array_members": read_members(question["array"]),
+        "array_members": members,
+        "lost_members": lost,
         "array_contents": [signature["type"] for signature in on_array],
         "filesystem_uuid": next((s["uuid"] for s in on_array if s["type"] == "xfs"), ""),
     }
