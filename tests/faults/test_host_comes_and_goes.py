@@ -10,15 +10,20 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import openai
 import pytest
 
-from lab.cluster import site
+from lab.cluster import site, stack
 from lab.hosts import rack
 from lab.paths import CONTROLLER_ENV, REPO
 from lab.shell import attempt, output
+from tests.support.load import Load, repeated
+from tests.support.waiting import wait_for_engine, wait_until
 
 NAME = "gpu2"
+LABEL = "app.kubernetes.io/name=model-server"
+ASKERS = 4
 NOT_READY_S = 90  # the cluster takes a node for dead forty seconds after its last sign of life
 RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", re.MULTILINE)
 
@@ -55,6 +60,21 @@ def play(extra: Path | None, book: str, *arguments: str) -> tuple[int, str, dict
     return done.returncode, " ".join((done.stdout + done.stderr).split()), changed
 
 
+def replicas(kubectl: Kubectl) -> dict[str, str]:
+    """Hosts of the model servers' pods that are ready, by pod."""
+    ready = "{range .items[?(@.status.containerStatuses[0].ready)]}{.metadata.name}={.spec.nodeName} {end}"
+    found = kubectl("get", "pods", "-n", stack.NAMESPACE, "-l", LABEL, "-o", f"jsonpath={ready}")
+    return {pod: host for pod, _, host in (line.partition("=") for line in found.split())}
+
+
+def move_a_replica(kubectl: Kubectl) -> None:
+    """Have one replica start again: the scheduler puts it on the host that has none."""
+    moved = next(iter(replicas(kubectl)))
+    kubectl("delete", "pod", "-n", stack.NAMESPACE, moved)
+    wait_for_engine(lambda: len(replicas(kubectl).keys() - {moved}) == 2, "the moved replica's start")
+    assert NAME in replicas(kubectl).values()
+
+
 def nodes(kubectl: Kubectl) -> set[str]:
     return set(kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split())
 
@@ -75,10 +95,30 @@ def test_1_a_new_host_joins_by_a_run_for_it_alone(inventory: Path, kubectl: Kube
     assert (code, changed) == (0, {NAME: 0}), text[-5000:]
 
 
-def test_2_a_run_names_a_host_that_lost_its_power_and_goes_on_without_it(
+def test_2_a_host_that_loses_its_power_costs_only_what_it_was_answering(
+    inventory: Path, kubectl: Kubectl, client: openai.OpenAI, model: str
+) -> None:
+    """One of two replicas dies with its host: no more fails than was on its way there, and what comes later goes on."""
+    move_a_replica(kubectl)
+    asks = Load(openai.OpenAIError, httpx2.HTTPError)
+
+    def ask() -> None:
+        serve(client, model)
+
+    with repeated(*[asks.counted(ask)] * ASKERS):
+        wait_until(lambda: asks.succeeded.total() >= ASKERS, "answers before the loss")
+        output("podman", "kill", rack.PREFIX + NAME)
+        kubectl("wait", "--for=condition=Ready=Unknown", f"node/{NAME}", f"--timeout={NOT_READY_S}s")
+        lost = list(asks.failures)
+        before = asks.succeeded.total()
+        wait_until(lambda: asks.succeeded.total() >= before + 4 * ASKERS, "answers after the loss")
+    assert len(lost) <= ASKERS, lost
+    assert asks.failures == lost, "a host that is known to be dead is not asked"
+
+
+def test_3_a_run_names_a_host_that_lost_its_power_and_goes_on_without_it(
     inventory: Path, client: openai.OpenAI, model: str
 ) -> None:
-    output("podman", "kill", rack.PREFIX + NAME)
     code, text, _ = play(inventory, "site.yml")
     assert code != 0
     assert f"Found no answer from {NAME}" in text
@@ -91,7 +131,7 @@ def test_2_a_run_names_a_host_that_lost_its_power_and_goes_on_without_it(
     serve(client, model)
 
 
-def test_3_a_host_that_is_lost_leaves_only_when_it_is_called_so(inventory: Path, kubectl: Kubectl) -> None:
+def test_4_a_host_that_is_lost_leaves_only_when_it_is_called_so(inventory: Path, kubectl: Kubectl) -> None:
     code, text, _ = play(inventory, "remove_host.yml", "--limit", NAME)
     assert code != 0
     assert "add --extra-vars kubernetes_host_lost=true" in text
@@ -107,7 +147,7 @@ def test_3_a_host_that_is_lost_leaves_only_when_it_is_called_so(inventory: Path,
     assert f"Found no node {NAME} in the cluster, which has cp1, gpu1" in text
 
 
-def test_4_another_machine_takes_its_place_under_its_name(inventory: Path, kubectl: Kubectl) -> None:
+def test_5_another_machine_takes_its_place_under_its_name(inventory: Path, kubectl: Kubectl) -> None:
     rack.remove_scratch([NAME])
     power_on(inventory)
     code, text, changed = play(inventory, "site.yml", "--limit", NAME)
@@ -116,7 +156,7 @@ def test_4_another_machine_takes_its_place_under_its_name(inventory: Path, kubec
     kubectl("wait", "--for=condition=Ready", f"node/{NAME}", "--timeout=60s")
 
 
-def test_5_a_host_that_is_well_leaves_emptied_and_clean(
+def test_6_a_host_that_is_well_leaves_emptied_and_clean(
     inventory: Path, kubectl: Kubectl, client: openai.OpenAI, model: str
 ) -> None:
     code, text, changed = play(inventory, "remove_host.yml", "--limit", NAME)
@@ -136,7 +176,7 @@ def test_5_a_host_that_is_well_leaves_emptied_and_clean(
         (("--limit", "cp1"), "Found no other host of the control plane than cp1"),
     ],
 )
-def test_6_the_cluster_keeps_what_it_cannot_do_without(limit: tuple[str, ...], refusal: str) -> None:
+def test_7_the_cluster_keeps_what_it_cannot_do_without(limit: tuple[str, ...], refusal: str) -> None:
     code, text, changed = play(None, "remove_host.yml", *limit)
     assert code != 0
     assert refusal in text
