@@ -13,6 +13,7 @@ import pytest
 from .by_path import load
 
 inspect_disks = load("nvme/files/inspect_disks.py")
+stale_mounts = load("nvme/files/stale_mounts.py")
 LABEL = "any:models"
 
 
@@ -59,7 +60,6 @@ class Disks:
 def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disks:
     stand_in = Disks(tmp_path)
     monkeypatch.setattr(subprocess, "run", stand_in.run)
-    monkeypatch.setattr(inspect_disks, "FSTAB", tmp_path / "fstab")
     return stand_in
 
 
@@ -145,8 +145,7 @@ def raid(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[str]]
     names = [disks.add(n, {"type": "linux_raid_member", "label": "dgx1:1"}, children=[node]) for n in "AB"]
     disks.trees[str(md)] = node
     members = [str(disks.folder / f"dev-{n}") for n in "AB"]
-    links = {(str(md), "slaves"): members}
-    monkeypatch.setattr(inspect_disks, "read_links", lambda device, kind: links.get((device, kind), []))
+    monkeypatch.setattr(inspect_disks, "read_links", lambda device, _: members if device == str(md) else [])
     return str(md), names
 
 
@@ -178,17 +177,33 @@ def test_a_dead_drive_that_still_has_its_name_is_an_obstacle(disks: Disks) -> No
     assert (disk["obstacle"], disk["own"]) == ("cannot be read (Input/output error)", False)
 
 
-def test_a_running_array_names_the_drives_that_are_gone(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
-    array = disks.folder / "md"
-    array.touch()
-    members = [str(disks.folder / f"dev-{name}") for name in "AB"]
-    monkeypatch.setattr(inspect_disks, "read_links", lambda _, kind: members if kind == "slaves" else [str(array)])
+@pytest.mark.parametrize("state", ["broken", "clean"])
+def test_a_running_array_names_the_drives_that_are_gone(
+    disks: Disks, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """The array has lost its name: udev takes it away with the drive. The numbers are none that this machine has."""
+    monkeypatch.setattr(inspect_disks, "SYS", disks.folder / "sys")
+    for folder in ("md999/md", "md999/slaves/nvme998n1", "md999/slaves/nvme999n1", "dev-A/holders/md999"):
+        (disks.folder / "sys" / folder).mkdir(parents=True)
+    (disks.folder / "sys/md999/md/array_state").write_text(f"{state}\n")
     found = disks.inspect([disks.add("A", {"type": "linux_raid_member", "label": LABEL})])
-    assert (found["array_members"], found["lost_members"]) == (members, members[1:])
-    assert [disk["holders"] for disk in found["disks"]] == [[str(array)]]
+    assert found["array_members"] == found["lost_members"] == ["/dev/nvme998n1", "/dev/nvme999n1"]
+    assert [disk["holders"] for disk in found["disks"]] == [["/dev/md999"]]
 
 
-def test_a_line_of_fstab_without_its_device_is_told_unless_boot_goes_on_without(disks: Disks) -> None:
+def test_an_array_that_waits_for_a_drive_does_not_run(disks: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspect_disks, "SYS", disks.folder / "sys")
+    for folder in ("md999/md", "md999/slaves/nvme999n1", "dev-A/holders/md999"):
+        (disks.folder / "sys" / folder).mkdir(parents=True)
+    (disks.folder / "sys/md999/md/array_state").write_text("inactive\n")
+    found = disks.inspect([disks.add("A", {"type": "linux_raid_member", "label": LABEL})])
+    assert (found["array_members"], found["disks"][0]["own"]) == ([], True)
+
+
+def test_a_line_of_fstab_without_its_device_is_told_unless_boot_goes_on_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stale_mounts, "FSTAB", tmp_path / "fstab")
     gone = "01234567-89ab-cdef-0123-456789abcdef"
     lines = ["# /raid was on /dev/md1", f"UUID={gone} /raid xfs defaults 0 0", f"UUID={gone} /spare xfs nofail 0 0"]
     lines += [
@@ -196,6 +211,5 @@ def test_a_line_of_fstab_without_its_device_is_told_unless_boot_goes_on_without(
         "tmpfs /tmp tmpfs defaults 0 0",
         "nas:/home /home nfs defaults 0 0",
     ]
-    (disks.folder / "fstab").write_text("\n".join(lines))
-    stale = disks.inspect([disks.add("A")])["stale_mounts"]
-    assert [line["mount"] for line in stale] == ["/raid", "/data"]
+    (tmp_path / "fstab").write_text("\n".join(lines))
+    assert [line["mount"] for line in stale_mounts.read_stale_mounts()] == ["/raid", "/data"]

@@ -25,7 +25,7 @@ def disk(number: int, *, own: bool = False, obstacle: str = "") -> dict[str, Any
 
 
 def host(*disks: dict[str, Any], members: tuple[int, ...] = (), **answer: Any) -> dict[str, Any]:
-    nothing = {"released": [], "stale_mounts": [], "unmatched": [], "ambiguous": {}, "lost_members": []}
+    nothing = {"released": [], "unmatched": [], "ambiguous": {}, "lost_members": []}
     array = {
         "array_members": [f"/dev/nvme{number}n1" for number in members],
         "array_contents": [],
@@ -37,7 +37,7 @@ def host(*disks: dict[str, Any], members: tuple[int, ...] = (), **answer: Any) -
 def refused(folder: Path, tasks_from: str, cases: refusals.Cases, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     programs = folder / "bin"
     programs.mkdir()
-    (programs / "python3").write_text('#!/bin/sh\ncat > /dev/null\nprintf %s "$ANSWER"\n')
+    (programs / "python3").write_text('#!/bin/sh\ncat > /dev/null\n[ $# = 1 ] && echo [] || printf %s "$ANSWER"\n')
     (programs / "mdadm").write_text("#!/bin/sh\necho MD_LEVEL=raid0\necho MD_DEVICES=2\n")
     for program in programs.iterdir():
         program.chmod(0o755)

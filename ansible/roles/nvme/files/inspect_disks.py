@@ -14,8 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FSTAB = Path("/etc/fstab")
-BY = {"UUID": "/dev/disk/by-uuid", "LABEL": "/dev/disk/by-label", "PARTUUID": "/dev/disk/by-partuuid"}
+SYS = Path("/sys/block")
 PARTITION = re.compile(r"-part\d+$")
 
 
@@ -67,8 +66,18 @@ def walk_use(node: dict) -> list[str]:
 
 def read_links(device: str, kind: str) -> list[str]:
     """Kernel paths of an array's disks (slaves, with those that are gone) or of what stands on a disk (holders)."""
-    folder = f"/sys/block/{os.path.basename(os.path.realpath(device))}/{kind}"
-    return sorted(f"/dev/{name}" for name in os.listdir(folder)) if os.path.exists(folder) else []
+    folder = SYS / os.path.basename(os.path.realpath(device)) / kind
+    return sorted(f"/dev/{name}" for name in os.listdir(folder)) if folder.exists() else []
+
+
+def find_array(path: str, disks: list[dict]) -> str:
+    """The running array, also where udev took its name away because a drive is gone; else the path itself."""
+    standing = [holder for disk in disks if disk["own"] for holder in disk["holders"]]
+    for array in [] if os.path.exists(path) else standing:
+        state = SYS / os.path.basename(array) / "md/array_state"
+        if state.exists() and state.read_text().strip() not in ("inactive", "clear"):
+            return array
+    return path
 
 
 def read_array(path: str) -> dict:
@@ -82,20 +91,6 @@ def read_array(path: str) -> dict:
         "mounts": [found.partition(" mounted on ")[2] for found in use if " mounted on " in found],
         "other_use": [found for found in use if " mounted on " not in found],
     }
-
-
-def read_stale_mounts() -> list[dict[str, str]]:
-    """Lines of fstab that the next boot would wait for in vain: without `nofail`, and their device is not there."""
-    stale = []
-    lines = FSTAB.read_text().splitlines() if FSTAB.exists() else []
-    for fields in map(str.split, lines):
-        if len(fields) < 4 or fields[0].startswith("#") or {"nofail", "noauto"} & set(fields[3].split(",")):
-            continue
-        kind, _, value = fields[0].partition("=")
-        device = f"{BY[kind]}/{value.strip(chr(34))}" if kind in BY else fields[0]
-        if device.startswith("/dev/") and not os.path.exists(device):
-            stale.append({"source": fields[0], "mount": fields[1]})
-    return stale
 
 
 def describe(path: str, name: str, may_be_wiped: bool, released: set[str], label: str) -> dict:
@@ -125,15 +120,16 @@ def inspect(question: dict) -> dict:
     ambiguous = {name: found for name in question["devices"] + question["wipe"] if (found := find_namespaces(name))}
     arrays = [read_array(path) for path in question["released"] if os.path.exists(path)]
     released = {os.path.realpath(array["path"]) for array in arrays}
-    members = read_links(question["array"], "slaves")
+    described = [
+        describe(path, name, path in wipe, released, question["label"]) for path, name in sorted(disks.items())
+    ]
+    array = find_array(question["array"], described)
+    members = read_links(array, "slaves")
     lost = [member for member in members if not os.path.exists(member)]
-    on_array = read_signatures(question["array"]) if os.path.exists(question["array"]) and not lost else []
+    on_array = read_signatures(array) if os.path.exists(array) and not lost else []
     return {
-        "disks": [
-            describe(path, name, path in wipe, released, question["label"]) for path, name in sorted(disks.items())
-        ],
+        "disks": described,
         "released": arrays,
-        "stale_mounts": read_stale_mounts(),
         "unmatched": unmatched,
         "ambiguous": ambiguous,
         "array_members": members,
