@@ -33,9 +33,10 @@ class Objectives(Section):
 
 class Monitoring(Section):
     prometheus_node_port: NodePort | None = None
-    """Port of Prometheus on every node's address; without it, inside the cluster only."""
+    """Port of Prometheus on every node's address; without it, inside the cluster only. It asks for no login: whoever
+    reaches a node can read every metric."""
     alertmanager_node_port: NodePort | None = None
-    """The same for Alertmanager."""
+    """The same for Alertmanager, where whoever reaches a node can silence alerts too."""
     scrape_seconds: int = Field(default=15, ge=1, le=120)
     """Time between two measurements."""
     retention: PrometheusDuration = "15d"
@@ -48,6 +49,7 @@ class Monitoring(Section):
     """GPUs that each GPU host has; the alert GpuLost fires where one has fewer."""
     objectives: Objectives = Objectives()
     alert_webhook_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
-    """Address to which alerts are sent; without it they are shown and sent nowhere."""
+    """Address to which alerts are sent; without it they are shown and sent nowhere. It may be encrypted (`--secret`),
+    and lies in a Secret."""
     watchdog_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
     """Address to which the alert Watchdog is sent every five minutes, for a receiver that calls when it stops."""

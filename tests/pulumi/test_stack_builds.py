@@ -64,7 +64,7 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
         "ConfigMap/dcgm-exporter-counters-<digest>",
         "DaemonSet/dcgm-exporter",
         "Service/dcgm-exporter",
-        "ConfigMap/alertmanager-config",
+        "Secret/alertmanager-config",
         "Deployment/alertmanager",
         "Service/alertmanager",
         "ConfigMap/prometheus-config",
@@ -130,6 +130,15 @@ def test_no_key_reaches_the_cluster_and_the_digests_are_secret(stack: Objects, l
     for name in ("gateway-clients", "engine-keys", "gateway-engine-key"):
         assert stack[f"Secret/{name}"].inputs["data"][SECRET_MARKER]
     assert SECRET_MARKER not in json.dumps(stack["Deployment/gateway"].inputs)
+
+
+def test_the_address_of_a_webhook_is_a_secret(local: dict[str, Any]) -> None:
+    url = "https://hooks.example.internal/T0/secret"
+    built = run_program({**local, "monitoring": {**local["monitoring"], "alertWebhookUrl": url}})
+    data = built["Secret/alertmanager-config"].inputs["data"]
+    assert data[SECRET_MARKER]
+    assert url in base64.b64decode(data["value"]["alertmanager.yml"]).decode()
+    assert url not in json.dumps([args.inputs for args in built.values()])
 
 
 def test_a_new_key_changes_its_secret_and_restarts_nothing(stack: Objects, local: dict[str, Any]) -> None:

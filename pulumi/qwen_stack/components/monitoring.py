@@ -9,6 +9,7 @@ import pulumi
 from qwen_stack.components.kubernetes import create, name_of
 from qwen_stack.settings import Settings
 from qwen_stack.specs import alertmanager, dcgm_exporter, prometheus, single_pod
+from qwen_stack.specs.manifest import Manifest
 from qwen_stack.specs.single_pod import SinglePod
 
 
@@ -32,6 +33,12 @@ class Monitoring(pulumi.ComponentResource):
 
     def _single_pod(self, server: SinglePod, image: str, namespace: pulumi.Input[str]) -> pulumi.Output[str]:
         """Returns the name of the server's service."""
-        config = create(single_pod.config(server), self, namespace)
+        config = create(self._config(server), self, namespace)
         create(single_pod.deployment(server, image), self, namespace, depends_on=[config])
         return name_of(create(single_pod.service(server), self, namespace))
+
+    @staticmethod
+    def _config(server: SinglePod) -> Manifest:
+        if not server.secret:
+            return single_pod.config(server)
+        return single_pod.secret_config(server, pulumi.Output.secret(single_pod.encoded_files(server)))

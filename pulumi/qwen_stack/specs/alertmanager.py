@@ -35,6 +35,8 @@ def server(monitoring: Monitoring) -> SinglePod:
         cpu_request="10m",
         memory_request="32Mi",
         memory_limit="256Mi",
+        # The address of a webhook is often all that it takes to write there.
+        secret=True,
         # Silences and the history of notifications.
         data_limit="64Mi",
     )

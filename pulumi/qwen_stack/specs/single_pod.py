@@ -1,8 +1,10 @@
-"""Manifests of a server that needs one pod only: it reads a ConfigMap and keeps its data as long as the pod lives."""
+"""Manifests of a server that needs one pod only: it reads its files and keeps its data as long as the pod lives."""
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
+from typing import Any
 
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
@@ -21,7 +23,7 @@ from qwen_stack.specs.manifest import (
 @dataclass(frozen=True, slots=True)
 class SinglePod:
     """`files` are mounted at `config_dir`, and `data_dir` is writable. The entrypoint of the image, which is the server
-    itself, takes `arguments`."""
+    itself, takes `arguments`. With `secret`, the files are a Secret and no ConfigMap."""
 
     name: str
     port: int
@@ -34,10 +36,22 @@ class SinglePod:
     memory_request: str
     memory_limit: str
     data_limit: str
+    secret: bool = False
 
 
 def config(server: SinglePod) -> Manifest:
-    return config_map(f"{server.name}-config", server.files)
+    return config_map(_config_name(server), server.files)
+
+
+def encoded_files(server: SinglePod) -> dict[str, str]:
+    """Files as the data of a Secret."""
+    return {name: base64.b64encode(text.encode()).decode() for name, text in server.files.items()}
+
+
+def secret_config(server: SinglePod, data: Any) -> Manifest:
+    """`data` is encoded_files(): a dictionary, or a pulumi Output of one."""
+    name = metadata(_config_name(server))
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": name, "type": "Opaque", "data": data}
 
 
 def deployment(server: SinglePod, image: str) -> Manifest:
@@ -60,7 +74,7 @@ def deployment(server: SinglePod, image: str) -> Manifest:
                     "securityContext": pod_security(),
                     "containers": [_container(server, image)],
                     "volumes": [
-                        {"name": "config", "configMap": {"name": f"{server.name}-config"}},
+                        {"name": "config", **_config_source(server)},
                         # The node's disk: a new pod begins without data.
                         {"name": "data", "emptyDir": {"sizeLimit": server.data_limit}},
                     ],
@@ -72,6 +86,16 @@ def deployment(server: SinglePod, image: str) -> Manifest:
 
 def service(server: SinglePod) -> Manifest:
     return exposed(server.name, "http", server.port, server.node_port)
+
+
+def _config_name(server: SinglePod) -> str:
+    return f"{server.name}-config"
+
+
+def _config_source(server: SinglePod) -> Manifest:
+    if server.secret:
+        return {"secret": {"secretName": _config_name(server), "defaultMode": 0o440}}
+    return {"configMap": {"name": _config_name(server)}}
 
 
 def _container(server: SinglePod, image: str) -> Manifest:
