@@ -36,7 +36,7 @@ class Comparison:
 def predict(row: Measurement, efficiency: Efficiency) -> Prediction:
     shape, gpu = shape_of(row.model), gpus.get(row.gpu)
     memory = account(shape, gpu, row.layout)
-    held_by_group = min(memory.kv_tokens // (row.input_tokens + row.output_tokens), row.most_sequences)
+    held_by_group = min(memory.requests(row.input_tokens + row.output_tokens), row.most_sequences)
     capacity = held_by_group * row.layout.attention_groups
     roofline = Roofline(shape, gpu, row.layout, efficiency)
     prediction = roofline.predict(row.concurrency, row.input_tokens, row.output_tokens, capacity)

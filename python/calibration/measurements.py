@@ -106,6 +106,14 @@ def _flood(model: str, gpu: str, layout: Layout, users: int, tokens: tuple[int, 
     )  # fmt: skip
 
 
+def _next(gpu: str, layout: Layout, users: int, rate: float, pull: str, *, fit: bool = False) -> Measurement:
+    """A closed loop of Qwen3-Next-80B in bf16, with tuned kernels for its experts."""
+    return Measurement(
+        f"SGLang, {layout.gpus} x {gpu}, {layout.name}", "Qwen3-Next-80B-A3B-Instruct", gpu, layout, users, 1000, 2000,
+        f"https://github.com/sgl-project/sglang/pull/{pull}", output_tokens_per_s=rate, fit=fit,
+    )  # fmt: skip
+
+
 _P235, _P14, _P32 = "qwen3-235b-a22b/", "qwen3-14b/", "qwen3-32b/"
 MEASUREMENTS = (
     _coder("b200-180gb", 1, (610, 422), 9.87, 112.7, 98.88, fit=True),
@@ -141,6 +149,11 @@ MEASUREMENTS = (
     _flood("Qwen3-14B", "h100-80gb", _ONE, 500, (1996, 100), 505.5, page=_P14 + "h100"),
     _flood("Qwen3-32B", "h100-80gb", _ONE, 500, (1996, 100), 152.4, page=_P32 + "h100"),
     _flood("Qwen3-32B", "a100-80gb", _ONE, 500, (1996, 100), 120.3, page=_P32 + "a100"),
+    _next("h200-141gb", Layout(2), 8, 937.94, "10404"),
+    _next("h200-141gb", _FOUR, 8, 1137.94, "10404", fit=True),
+    _next("h200-141gb", _EIGHT, 8, 1239.43, "10404"),
+    _next("h20-96gb", _FOUR, 32, 2233.44, "10467"),
+    _next("h20-96gb", _EIGHT, 32, 2704.56, "10467"),
     Measurement(
         "vLLM 0.32, cpu", "SmolLM2-135M-Instruct", "cpu", _ONE, 1, 40, 64, _HERE, 1 / 65, fit=True
     ),

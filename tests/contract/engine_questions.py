@@ -58,7 +58,10 @@ def ask_vllm(arguments: Sequence[str], config: dict[str, Any] | None = None) -> 
     }
     parser = parsed.tool_call_parser
     known = parser is None or parser in ToolParserManager.list_registered()
-    configured = {"context": model.max_model_len, "quantization": model.quantization} if model else {}
+    configured = {}
+    if model:
+        configured = {"context": model.max_model_len, "quantization": model.quantization}
+        configured |= {"latent": model.use_mla, "hybrid": model.is_hybrid}
     return {**read, **configured, "tool_parser_known": known}
 
 
@@ -73,6 +76,19 @@ def ask_transformers(arguments: Sequence[str]) -> dict[str, Any]:
     owners |= dict.fromkeys(taken, "ContinuousBatchingConfig")
     popped = set(inspect.getsource(PreTrainedModel).split('"'))  # from_pretrained takes these out of its **kwargs
     return owners | dict.fromkeys({"dtype", "attn_implementation"} & popped & given.keys(), "from_pretrained")
+
+
+def count_parameters(config: dict[str, Any]) -> int:
+    """Parameters of transformers' own model, buffers that checkpoints store included."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    plain = {key: value for key, value in config.items() if key != "quantization_config"}
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[config["model_type"]](**plain))
+    stored = (tensor for name, tensor in model.named_buffers() if "inv_freq" not in name)
+    return sum(tensor.numel() for tensor in (*model.parameters(), *stored))
 
 
 def ask_environment(names: Sequence[str]) -> dict[str, bool]:
@@ -95,6 +111,7 @@ def main() -> None:
         "vllm": {name: ask_vllm(**question) for name, question in questions["vllm"].items()},
         "environment": ask_environment(questions["environment"]),
         "transformers": ask_transformers(questions["transformers"]),
+        "parameters": {name: count_parameters(config) for name, config in questions["published"].items()},
     }
     print(json.dumps(answers))
 

@@ -11,6 +11,7 @@ import pytest
 from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec, Rank
 from qwen_runtime.plan import Plan, make, plan
+from qwen_runtime.sizing import catalogue
 from qwen_runtime.sizing.memory import MAX_SEQUENCES
 
 from tests.fakes import planned_sites
@@ -48,6 +49,11 @@ def every_layout() -> dict[str, Plan]:
 
 
 LAYOUTS = every_layout()
+# Models whose caches or weights follow another formula than Qwen3-Coder-480B's, each on hosts that hold it.
+FAMILIES = {
+    name: plan(make(model=name, gpu="h200-141gb", gpus_per_node=8, nodes=1))
+    for name in ("Qwen3-Coder-Next", "GLM-4.6", "DeepSeek-V3", "gpt-oss-120b", "MiniMax-M2", "Devstral-Small-2507")
+}
 
 
 def rank_of(plan: Plan) -> Rank | None:
@@ -114,6 +120,11 @@ def answers(ask: Callable[[Path, Any], Any], tmp_path_factory: pytest.TempPathFa
     }
     for name, layout in LAYOUTS.items():
         of_vllm[name] = {"arguments": command(layout, rank_of(layout))}
+    for name, planned in FAMILIES.items():
+        of_vllm[name] = {
+            "config": {"torch_dtype": "bfloat16", **catalogue.config(name)},
+            "arguments": planned.launch["vllm"],
+        }
     config = of_vllm["8 x H100, FP8"]["config"]
     of_vllm["misspelt"] = {"config": config, "arguments": ["--tensor-paralel-size", "8"]}
     of_vllm["too long"] = {"config": config, "arguments": ["--max-model-len", "262145"]}
@@ -135,6 +146,7 @@ def answers(ask: Callable[[Path, Any], Any], tmp_path_factory: pytest.TempPathFa
         }
     questions = {
         "vllm": of_vllm,
+        "published": {name: catalogue.config(name) for name in FAMILIES},
         "transformers": plans["8 x MI300X, 7B"].launch["transformers"],
         "environment": ["VLLM_USE_DEEP_GEMM", "VLLM_CPU_KVCACHE_SPACE", "VLLM_NO_SUCH_VARIABLE"],
     }
@@ -156,6 +168,16 @@ def test_vllm_reads_the_plan_out_of_its_arguments(answers: dict[str, Any], name:
     assert read["max_num_batched_tokens"] == 8192
     assert read["gpu_memory_utilization"] == plan_of_site.request.utilization
     assert read["tool_parser_known"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_vllm_and_transformers_know_each_family_as_it_was_planned(answers: dict[str, Any], name: str) -> None:
+    read, shape = answers["vllm"][name], FAMILIES[name].request.shape
+    assert "error" not in read, read
+    assert (read["latent"], read["hybrid"]) == (shape.latent is not None, shape.linear is not None)
+    assert read["context"] == FAMILIES[name].request.wishes.context_tokens
+    assert read["tensor_parallel_size"] == FAMILIES[name].best.layout.tensor_parallel
+    assert answers["parameters"][name] == shape.parameters
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -17,7 +17,7 @@ with atheris.instrument_imports(include=["qwen_runtime"]):
     from qwen_runtime import safetensors
     from qwen_runtime.errors import UsageError
     from qwen_runtime.sizing import published
-    from qwen_runtime.sizing.shape import from_config
+    from qwen_runtime.sizing.configs import from_config
 
 RUNS = 500_000
 SEED = {

@@ -14,7 +14,7 @@ from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec
 from qwen_runtime.errors import UsageError
 from qwen_runtime.serve import planned, preflight
-from qwen_runtime.sizing.shape import from_config
+from qwen_runtime.sizing.configs import from_config
 
 from tests.fakes.model_files import SHARDS, dense_config, write_weights
 from tests.fakes.vllm_site import write_vllm_site

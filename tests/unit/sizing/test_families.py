@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from qwen_runtime.errors import UsageError
-from qwen_runtime.sizing import families
-from qwen_runtime.sizing.shape import from_config
+from qwen_runtime.sizing import catalogue, families, gpus, shards
+from qwen_runtime.sizing.configs import from_config
+from qwen_runtime.sizing.layout import Layout, misfit
+from qwen_runtime.sizing.memory import account
+from qwen_runtime.units import GIB
 
 PAGE = (Path(__file__).parents[3] / "docs/planner.md").read_text()
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192}
@@ -74,6 +77,80 @@ def test_a_family_that_is_not_planned_is_refused_with_the_reason(family: str) ->
     wrapped = {"model_type": "wrapper", "text_config": {"model_type": family}}
     with pytest.raises(UsageError, match=re.escape(families.NOT_PLANNED[family])):
         from_config("m", wrapped, "config.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "kv_bytes", "request_bytes", "size_gib"),
+    [
+        # Counts of transformers' own models; sizes as published, of bf16 where no other form is.
+        ("Qwen3-Coder-Next", 79_674_391_296, 12 * 2 * 2 * 256 * 2, 36 * (24_576 + 524_288) * 2, None),
+        ("GLM-4.6", 352_797_829_024, 92 * 2 * 8 * 128 * 2, 0, None),
+        ("DeepSeek-V3", 671_026_419_200, 61 * 576 * 2, 0, None),
+        ("gpt-oss-120b", 116_829_156_672, 18 * 2 * 8 * 64 * 2, 18 * 128 * 2048, 60.8),
+        ("gpt-oss-20b", 20_914_757_184, 12 * 2 * 8 * 64 * 2, 12 * 128 * 2048, 12.8),
+        ("MiniMax-M2", 228_689_764_864, 62 * 2 * 8 * 128 * 2, 0, None),
+        ("Devstral-Small-2507", 23_572_403_200, 40 * 2 * 8 * 128 * 2, 0, None),
+    ],
+)
+def test_caches_that_follow_another_formula_are_counted_by_it(
+    name: str, parameters: int, kv_bytes: int, request_bytes: int, size_gib: float | None
+) -> None:
+    shape = catalogue.get(name)
+    assert (shape.parameters, shape.kv_bytes_per_token) == (parameters, kv_bytes)
+    assert shape.state_bytes + shape.window_bytes == request_bytes
+    if size_gib:
+        assert shape.size_bytes / GIB == pytest.approx(size_gib, abs=0.05)
+    assert name in PAGE
+
+
+def test_states_and_windows_cost_each_request_the_same_whatever_its_length() -> None:
+    memory = account(catalogue.get("Qwen3-Coder-Next"), gpus.get("h100-80gb"), Layout(4))
+    short, long = memory.requests(100), memory.requests(100_000)
+    assert short < memory.kv_bytes // (100 * memory.kv_bytes_per_token) / 2, "states are most of a short request"
+    assert long == pytest.approx(memory.kv_bytes / (100_000 * memory.kv_bytes_per_token), rel=0.1)
+    assert memory.request_bytes == catalogue.get("Qwen3-Coder-Next").state_bytes / 4
+
+
+def test_compressed_keys_and_values_lie_on_every_rank() -> None:
+    one, eight = (account(catalogue.get("DeepSeek-V3"), gpus.get("h200-141gb"), Layout(ranks)) for ranks in (1, 8))
+    assert one.kv_bytes_per_token == eight.kv_bytes_per_token == 61 * 576 * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "reason"),
+    [
+        ("Qwen3-Coder-Next-FP8", Layout(8), "the width of shared experts 512 / TP 8 = 64"),
+        ("Qwen3-Coder-Next-FP8", Layout(4), None),
+        ("Qwen3-Coder-Next", Layout(8), None),
+        ("DeepSeek-V3", Layout(8), None),
+        ("gpt-oss-120b", Layout(8), None),
+        ("MiniMax-M2", Layout(8), "moe_intermediate_size 1536 / TP 8 = 192"),
+        ("MiniMax-M2", Layout(8, expert_parallel=8), None),
+    ],
+)
+def test_layouts_follow_the_widths_of_each_family(name: str, layout: Layout, reason: str | None) -> None:
+    refusal = misfit(catalogue.get(name), layout)
+    assert (refusal is None) if reason is None else (reason in str(refusal))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"linear_num_key_heads": None}, "has no linear_num_key_heads"),
+        ({"layer_types": ["full_attention"]}, "a list of 48 types of layers"),
+        ({"layer_types": ["sliding_attention"] * 48, "sliding_window": 128}, "null, or layers without windows"),
+        ({"quantization_config": {"quant_method": "mxfp4"}}, "quant_method 'mxfp4'"),
+    ],
+)
+def test_a_configuration_of_a_new_family_that_cannot_be_used_is_named(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        from_config("m", {**catalogue.config("Qwen3-Coder-Next"), **change}, "config.json")
+
+
+@pytest.mark.parametrize("ahead", ["mtp.layers.0.mlp.weight", "model.layers.61.mlp.weight"])
+def test_tensors_that_look_ahead_are_not_the_models(ahead: str) -> None:
+    assert shards.looks_ahead(ahead, catalogue.get("DeepSeek-V3"))
+    assert not shards.looks_ahead("model.layers.60.mlp.weight", catalogue.get("DeepSeek-V3"))
 
 
 def test_the_page_names_every_family_and_whether_it_is_planned() -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import catalogue, published, stored
-from qwen_runtime.sizing.shape import from_config
+from qwen_runtime.sizing.configs import from_config
 
 from tests.fakes.model_files import dense_config
 

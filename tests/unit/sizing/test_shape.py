@@ -11,7 +11,7 @@ from qwen_runtime import safetensors
 from qwen_runtime.demo.downloads import DOWNLOADS
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import catalogue
-from qwen_runtime.sizing.shape import from_config
+from qwen_runtime.sizing.configs import from_config
 from qwen_runtime.units import GIB
 
 CODER = "Qwen3-Coder-480B-A35B-Instruct"
@@ -95,7 +95,7 @@ def test_layers_without_experts_are_counted_as_dense() -> None:
     ("change", "message"),
     [
         ({"model_type": ["llama"]}, "model_type ['llama']"),
-        ({"model_type": "bert"}, "model_type 'bert'\nneeded: one of qwen3_moe, qwen3, qwen2, llama"),
+        ({"model_type": "bert"}, "model_type 'bert'\nneeded: one of qwen3_moe, qwen3_next, qwen3, qwen2, llama"),
         ({"model_type": None}, "model_type None"),
         ({"num_hidden_layers": None}, "has no num_hidden_layers"),
         ({"hidden_size": "256"}, "hidden_size '256'\nneeded: a whole number above 0"),

@@ -12,7 +12,7 @@ from qwen_runtime.errors import UsageError
 from qwen_runtime.plan import build, make, plan
 from qwen_runtime.safetensors import INDEX_NAME
 from qwen_runtime.sizing import catalogue, shards
-from qwen_runtime.sizing.shape import from_config
+from qwen_runtime.sizing.configs import from_config
 
 from tests.fakes.model_files import dense_config, write_weights
 

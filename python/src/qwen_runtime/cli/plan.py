@@ -46,7 +46,9 @@ def add_to(commands: Commands) -> None:
         "--spare", type=natural, default=0, metavar="N", help="of these hosts, how many are kept free (default: 0)"
     )
     plan.add_argument("--layout", metavar="NAME", help="take this one, such as TP8xEP8, whatever its speed")
-    plan.add_argument("--quantization", choices=["bf16", "fp8"], help="form of the weights (default: the checkpoint's)")
+    plan.add_argument(
+        "--quantization", choices=["bf16", "fp8", "mxfp4"], help="form of the weights (default: the checkpoint's)"
+    )
     plan.add_argument(
         "--kv-cache-dtype",
         choices=["auto", "fp8"],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qwen_runtime.engine.record import Decision, PlannedEngine, ScoringEngine
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import stored
+from qwen_runtime.sizing.families import EQUAL_LAYERS
 from qwen_runtime.sizing.gpus import Gpu
 from qwen_runtime.sizing.layout import Layout
 from qwen_runtime.sizing.shape import Shape
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
     from qwen_runtime.engine.score.job import Job
     from qwen_runtime.engine.score.texts import Item, Span
 
-FAMILIES = ("qwen3_moe", "qwen3", "qwen2", "llama")
-"""Values of model_type that the pipeline takes: decoders of equal layers between an embedding, a norm and a head."""
 STAGES = 4
 """Processes, where neither plan nor flag says otherwise."""
 
 
 def forbidden(shape: Shape, gpu: Gpu, layout: Layout) -> str | None:
+    if shape.family not in EQUAL_LAYERS:
+        return f"the pipeline takes {', '.join(EQUAL_LAYERS)} only"
     if shape.fp8_block:
         return "DeepSpeed's PipelineModule takes layers in bf16 only"
     if layout.tensor_parallel > 1 or layout.attention_groups > 1:
@@ -50,10 +51,10 @@ def processes(config: dict[str, Any], stages: int | None, quantization: str | No
             "Use --engine transformers.",
         )
     family, layers = config.get("model_type"), int(config.get("num_hidden_layers", 0))
-    if family not in FAMILIES or "sliding_attention" in (config.get("layer_types") or ()):
+    if family not in EQUAL_LAYERS or "sliding_attention" in (config.get("layer_types") or ()):
         raise UsageError(
             f"a model of type {family} for engine deepspeed",
-            f"one of {', '.join(FAMILIES)}, with full attention in every layer",
+            f"one of {', '.join(EQUAL_LAYERS)}, with full attention in every layer",
             "Use --engine transformers.",
         )
     stages = stages or STAGES

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from qwen_runtime.errors import HostError, UsageError
 from qwen_runtime.sizing import stored
+from qwen_runtime.sizing.configs import is_mixture
 from qwen_runtime.sizing.gpus import FP8_FROM
-from qwen_runtime.sizing.shape import is_mixture
 
 if TYPE_CHECKING:
     import torch

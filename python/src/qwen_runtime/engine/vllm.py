@@ -19,7 +19,8 @@ from qwen_runtime.sizing import published
 from qwen_runtime.sizing.gpus import Gpu
 from qwen_runtime.sizing.layout import Layout
 from qwen_runtime.sizing.memory import BATCHED_TOKENS
-from qwen_runtime.sizing.shape import BF16_BYTES, Shape
+from qwen_runtime.sizing.shape import Shape
+from qwen_runtime.sizing.tensors import BF16_BYTES
 from qwen_runtime.units import GIB
 
 # Paths of a model that generates; vLLM has more, which change the server or serve other kinds of model.

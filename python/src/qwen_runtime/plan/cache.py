@@ -7,7 +7,7 @@ from qwen_runtime.plan.request import Request
 from qwen_runtime.sizing.gpus import FP8_FROM
 from qwen_runtime.sizing.layout import Layout
 from qwen_runtime.sizing.memory import Memory
-from qwen_runtime.sizing.shape import BF16_BYTES
+from qwen_runtime.sizing.tensors import BF16_BYTES
 from qwen_runtime.units import GIB
 
 FP8_COST = (

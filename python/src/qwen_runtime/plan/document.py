@@ -123,12 +123,13 @@ def memory(plan: Plan) -> dict[str, Any]:
         "headroom_parts_per_gpu": headroom_parts(plan.request.shape, plan.request.gpu, plan.best.layout),
         "kv_bytes_per_gpu": per_gpu.kv_bytes,
         "kv_bytes_per_token": plan.request.shape.kv_bytes_per_token,
+        "kv_bytes_per_request": plan.request.shape.window_bytes + plan.request.shape.state_bytes,
         "kv_bytes_per_token_per_gpu": per_gpu.kv_bytes_per_token,
         "kv_tokens": per_gpu.kv_tokens,
         "offloaded_tokens": cache.offloaded_tokens(plan.request, plan.best.layout, per_gpu),
         "longest_context_tokens": min(per_gpu.kv_tokens, plan.request.shape.context_tokens),
         "sequences": {
-            str(length): per_gpu.kv_tokens // length * engines_at_site
+            str(length): per_gpu.requests(length) * engines_at_site
             for length in SEQUENCE_LENGTHS
             if length <= plan.request.shape.context_tokens
         },
@@ -169,6 +170,8 @@ def _cache_reason(request: Request) -> str:
 
 def _quantization_reason(plan: Plan) -> str:
     shape, gpu = plan.request.shape, plan.request.gpu
+    if shape.mxfp4:
+        return "the checkpoint has its experts in MXFP4, 4.25 bits a number; everything else stays bf16"
     if not shape.fp8_block:
         return "the checkpoint is not quantised"
     if weight_only(shape, gpu):

@@ -115,6 +115,8 @@ def consider(request: Request, engine: str) -> Iterator[Candidate]:
 def _forbidden_by_hardware(shape: Shape, gpu: Gpu) -> str | None:
     if shape.fp8_block and gpu.vendor == "cpu":
         return "FP8 needs a GPU: CPUs have no arithmetic in FP8 and no kernel that unpacks its blocks; plan bf16"
+    if shape.mxfp4 and gpu.vendor == "cpu":
+        return "MXFP4 needs a GPU: vLLM's build for CPUs has no kernel for it"
     return None
 
 
@@ -152,16 +154,19 @@ def roofline(request: Request, layout: Layout, engine: str) -> Roofline:
 
 
 def _best(request: Request, considered: tuple[Candidate, ...]) -> Candidate | None:
-    """The best layout: as few hosts in one engine as possible, then the fastest, at the wished concurrency and for one
-    user alone. Among those that are equally fast as far as predictions can tell, the simplest, with the most KV cache.
-    A layout that the user asks for is the only one."""
+    """The best layout: as few hosts in one engine and as few stages as possible, then the fastest, at the wished
+    concurrency and for one user alone. Among those that are equally fast as far as predictions can tell, the simplest,
+    with the most KV cache. A layout that the user asks for is the only one.
+    """
     fitting = [c for c in considered if c.refusal is None and request.layout in (None, c.layout.name)]
     hosts = min((c.layout.nodes_per_replica(request.site) for c in fitting), default=0)
     fitting = [c for c in fitting if c.layout.nodes_per_replica(request.site) == hosts]
+    stages = min((c.layout.pipeline_parallel for c in fitting), default=0)  # no row of python/calibration has some
+    fitting = [c for c in fitting if c.layout.pipeline_parallel == stages]
     fastest = max((c.merit for c in fitting), default=0.0)
     return min(
         (c for c in fitting if c.merit >= AS_FAST * fastest),
-        key=lambda c: (c.layout.pipeline_parallel, c.layout.attention_groups, -c.memory.kv_tokens),
+        key=lambda c: (c.layout.attention_groups, -c.memory.kv_tokens),
         default=None,
     )
 
@@ -197,7 +202,7 @@ def sequences(request: Request, memory: Memory) -> int:
     """Requests of the planned length that one attention group holds at once. Only predictions count with it: shorter
     ones, and those that share a prefix, run in larger numbers, up to what the headroom is counted for."""
     tokens = request.wishes.input_tokens + request.wishes.output_tokens
-    return max(1, min(memory.kv_tokens // tokens, MAX_SEQUENCES))
+    return max(1, min(memory.requests(tokens), MAX_SEQUENCES))
 
 
 def decision(request: Request, candidate: Candidate) -> Decision:

@@ -12,7 +12,8 @@ from qwen_runtime.sizing import catalogue, gpus
 from qwen_runtime.sizing.gpus import Gpu
 from qwen_runtime.sizing.layout import Site, candidates, plain
 from qwen_runtime.sizing.memory import UTILIZATION
-from qwen_runtime.sizing.shape import FP8_BYTES, Shape
+from qwen_runtime.sizing.shape import Shape
+from qwen_runtime.sizing.tensors import FP8_BYTES
 from qwen_runtime.units import GIB
 
 DEFAULT_CONTEXT_TOKENS = 65536

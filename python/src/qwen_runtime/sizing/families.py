@@ -5,28 +5,63 @@ Source: the modelling code of transformers 5.19 (https://github.com/huggingface/
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Traits that all models of a family share; sizes are each model's own."""
+
+    architecture: str
+    mixture: bool = False
+    """Whether it has experts."""
+    qk_norm: str = ""
+    """Norms of queries and keys: "head" for each head, "all" over all heads at once."""
+    qkv_bias: bool = False
+    """Whether q, k and v have biases, whatever config.json says."""
+    output_bias: bool = True
+    """Whether the projection after them has one too, where they have."""
+    gated_attention: bool = False
+    """Whether queries bring a gate for the output of attention."""
+    sinks: bool = False
+    """Whether each head has a learned attention sink."""
+    router_bias_bytes: int = 0
+    """Bytes of a number of the router's correction for each expert; 0 without one."""
+    expert_bias: bool = False
+    shared_gate: bool = False
+    """Whether a gate stands before the shared expert."""
+
+
 PLANNED = {
-    "qwen3_moe": "Qwen3MoeForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "llama": "LlamaForCausalLM",
+    "qwen3_moe": Family("Qwen3MoeForCausalLM", mixture=True, qk_norm="head"),
+    "qwen3_next": Family("Qwen3NextForCausalLM", mixture=True, qk_norm="head", gated_attention=True, shared_gate=True),
+    "qwen3": Family("Qwen3ForCausalLM", qk_norm="head"),
+    "qwen2": Family("Qwen2ForCausalLM", qkv_bias=True, output_bias=False),
+    "llama": Family("LlamaForCausalLM"),
+    "mistral": Family("MistralForCausalLM"),
+    "glm4_moe": Family("Glm4MoeForCausalLM", mixture=True, output_bias=False, router_bias_bytes=4),
+    "deepseek_v3": Family("DeepseekV3ForCausalLM", mixture=True, router_bias_bytes=4),
+    "minimax_m2": Family("MiniMaxM2ForCausalLM", mixture=True, qk_norm="all", router_bias_bytes=4),
+    "gpt_oss": Family(
+        "GptOssForCausalLM", mixture=True, qkv_bias=True, sinks=True, router_bias_bytes=2, expert_bias=True
+    ),
 }
-_LINEAR = "three of four layers have linear attention, with a state of fixed size instead of a KV cache"
-_LATENT = "latent attention caches one compressed vector for each token instead of keys and values for each head"
+EQUAL_LAYERS = ("qwen3_moe", "qwen3", "qwen2", "llama")
+"""Families that this project's own engines have been tried with: decoders of equal layers with full attention."""
+_LINEAR = "three of four layers have linear attention, and an encoder of images stands beside the language model"
+_LATENT = "latent attention with an index, another rope or other layers than DeepSeek-V3's, which are not counted yet"
 _SHARED = "its first layers are dense, and the others have shared experts beside the routed ones"
 _WINDOWS = "most layers attend to a window of the context only, so that their KV cache does not grow with it"
 _MAMBA = "most layers are Mamba's, with a state of fixed size instead of a KV cache"
 _UNCOUNTED = "its sizes have not been held against a published checkpoint"
 NOT_PLANNED = {
-    **dict.fromkeys(("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"), _LINEAR),
-    **dict.fromkeys(("deepseek_v3", "deepseek_v32", "kimi_k2", "kimi_k25", "glm_moe_dsa", "glm4_moe_lite"), _LATENT),
-    **dict.fromkeys(("glm4_moe", "ernie4_5_moe"), _SHARED),
+    **dict.fromkeys(("qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"), _LINEAR),
+    **dict.fromkeys(("deepseek_v32", "kimi_k2", "kimi_k25", "glm_moe_dsa", "glm4_moe_lite"), _LATENT),
+    "ernie4_5_moe": _SHARED,
     **dict.fromkeys(("gemma3", "gemma3_text", "cohere2", "olmo3"), _WINDOWS),
     **dict.fromkeys(("nemotron_h", "granitemoehybrid"), _MAMBA),
-    **dict.fromkeys(("mistral", "mistral3", "ministral3", "seed_oss"), _UNCOUNTED),
-    "gpt_oss": "its experts are stored in MXFP4, and every other layer attends to a window of the context only",
+    **dict.fromkeys(("mistral3", "ministral3", "seed_oss"), _UNCOUNTED),
     "llama4": "most layers attend to chunks of the context only, and a shared expert stands beside the routed ones",
-    "minimax_m2": "the norms of its queries and keys go over all heads at once, and its routers have biases",
     "phi3": "its projections of queries, keys and values are one matrix, as are those of its MLP",
 }
 

@@ -119,8 +119,10 @@ def misfit(shape: Shape, layout: Layout) -> str | None:
         return f"{shape.layers} layers cannot make {layout.pipeline_parallel} stages"
     if shape.heads % tensor:
         return f"{shape.heads} attention heads are not divisible by TP {tensor}"
-    if shape.kv_heads % tensor and tensor % shape.kv_heads:
+    if not shape.latent and shape.kv_heads % tensor and tensor % shape.kv_heads:
         return f"{shape.kv_heads} key/value heads can be neither divided nor repeated over TP {tensor}"
+    if shape.linear and shape.linear.key_heads % tensor:
+        return f"{shape.linear.key_heads} heads of linear attention are not divisible by TP {tensor}"
     if shape.experts and shape.experts % layout.expert_parallel:
         return f"{shape.experts} experts are not divisible by EP {layout.expert_parallel}"
     for what, width, ranks in _widths(shape, layout):
@@ -134,7 +136,9 @@ def _widths(shape: Shape, layout: Layout) -> Iterator[tuple[str, int, int]]:
     tensor = layout.tensor_parallel
     if shape.expert_layers < shape.layers:
         yield "intermediate_size", shape.intermediate, tensor
-    if shape.experts:
+    if shape.shared_intermediate:
+        yield "the width of shared experts", shape.shared_intermediate, tensor
+    if shape.experts and not shape.mxfp4:  # vLLM pads experts in MXFP4
         yield "moe_intermediate_size", shape.moe_intermediate, tensor if layout.expert_parallel == 1 else 1
 
 
@@ -142,13 +146,21 @@ def _unaligned(shape: Shape, layout: Layout) -> str | None:
     """Blocks must be whole on every rank, also where matrices are merged into one (q, k, v; gate, up)."""
     block, tensor = shape.fp8_block, layout.tensor_parallel
     assert block
-    attention = [
-        ("the width of attention", shape.heads * shape.head_dim, tensor),
-        ("the width of keys and values", shape.kv_heads * shape.head_dim, min(tensor, shape.kv_heads)),
-    ]
-    for what, width, ranks in [*attention, *_widths(shape, layout)]:
+    for what, width, ranks in [*_attention_widths(shape, tensor), *_widths(shape, layout)]:
         if width // ranks % block:
             remedy = "; expert parallelism keeps experts whole" if what.startswith("moe") and ranks > 1 else ""
             cut = f"{width} / TP {ranks} = {width // ranks}" if ranks > 1 else str(width)
             return f"FP8 blocks of {block}: {what} {cut}, not a multiple{remedy}"
     return None
+
+
+def _attention_widths(shape: Shape, tensor: int) -> Iterator[tuple[str, int, int]]:
+    if shape.latent:
+        yield "the width of attention's output", shape.heads * shape.latent.value_dim, tensor
+        yield "the width of queries", shape.heads * shape.head_dim, tensor
+        return
+    yield "the width of attention", shape.heads * shape.head_dim, tensor
+    yield "the width of keys and values", shape.kv_heads * shape.head_dim, min(tensor, shape.kv_heads)
+    if shape.linear:
+        yield "the keys of linear attention", shape.linear.keys, tensor
+        yield "the values of linear attention", shape.linear.values, tensor

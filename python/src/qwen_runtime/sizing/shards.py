@@ -6,6 +6,7 @@ earlier revision: it is reported, and decides only where no shard is there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,9 @@ from qwen_runtime import lfs, safetensors
 from qwen_runtime.errors import UsageError
 from qwen_runtime.safetensors import INDEX_NAME, Tensor
 from qwen_runtime.sizing import published
+from qwen_runtime.sizing.families import EQUAL_LAYERS
 from qwen_runtime.sizing.shape import Shape
+from qwen_runtime.sizing.tensors import BF16_BYTES, FP32_BYTES
 
 SINGLE_NAME = "model.safetensors"
 OUTPUT = "lm_head.weight"
@@ -23,6 +26,9 @@ BUFFERS = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 """Ends of names of what older transformers stored beside the weights, although it follows from the configuration."""
 WHOLE = ("BF16", "F16", "F32", "F64")
 FP8 = ("F8_E4M3",)
+MXFP4 = ("U8",)
+MOST_AHEAD = 1.1
+"""Most that tensors that look ahead add to a model: one layer of it, or two."""
 COUNTERS = ("I64", "BOOL")
 """Types of positions and masks, which are no weights."""
 ANOTHER = "One of the two belongs to another model: stage the directory again."
@@ -39,13 +45,22 @@ def compare(shape: Shape, directory: Path) -> Shape:
         shape = replace(shape, tied=False)  # a conversion may have untied what the configuration still calls tied
     stated = _total_size(index)
     if tensors is None:
-        remark = _check_statement(shape, stated, index_path)
+        ahead = any(looks_ahead(name, shape) for name in shards)
+        remark = _check_statement(shape, stated, index_path, ahead=ahead)
     else:
-        held_bytes = _check_tensors(shape, tensors, directory)
+        loaded = {name: tensor for name, tensor in tensors.items() if not looks_ahead(name, shape)}
+        _check_tensors(shape, loaded, directory)
+        held_bytes = sum(tensor.size_bytes for tensor in tensors.values())
         remark = None
         if stated is not None and stated != held_bytes:
             remark = f"{index_path} states a total_size of {stated!r}; the shards hold {held_bytes} bytes, which count"
     return replace(shape, remarks=(*shape.remarks, remark)) if remark else shape
+
+
+def looks_ahead(name: str, shape: Shape) -> bool:
+    """Whether a tensor predicts tokens beyond the next one (MTP): engines load it for speculative decoding alone."""
+    layer = re.match(r"model\.layers\.(\d+)\.", name)
+    return name.startswith("mtp.") or bool(layer and int(layer[1]) >= shape.layers)
 
 
 def _tensors(directory: Path, shards: Mapping[str, Any]) -> dict[str, Tensor] | None:
@@ -71,9 +86,9 @@ def _total_size(index: Mapping[str, Any] | None) -> object:
     return metadata.get("total_size") if isinstance(metadata, dict) else None
 
 
-def _check_tensors(shape: Shape, tensors: Mapping[str, Tensor], directory: Path) -> int:
-    """Bytes of the tensors, which must be those of the shape, in its form."""
-    form = (*WHOLE, *COUNTERS, *(FP8 if shape.fp8_block else ()))
+def _check_tensors(shape: Shape, tensors: Mapping[str, Tensor], directory: Path) -> None:
+    """Raises UsageError where the bytes of the tensors are not those of the shape, in its form."""
+    form = (*WHOLE, *COUNTERS, *(FP8 if shape.fp8_block else ()), *(MXFP4 if shape.mxfp4 else ()))
     odd = next((name for name in sorted(tensors) if tensors[name].dtype not in form), None)
     if odd is not None:
         raise UsageError(
@@ -81,7 +96,6 @@ def _check_tensors(shape: Shape, tensors: Mapping[str, Tensor], directory: Path)
             f"{' or '.join(form[:3])}{' or FP8' if shape.fp8_block else ''}, as its config.json says",
             "Plan a checkpoint whose config.json says how its weights are stored.",
         )
-    total_bytes = sum(tensor.size_bytes for tensor in tensors.values())
     weights_bytes = sum(tensor.size_bytes for name, tensor in tensors.items() if not name.endswith(BUFFERS))
     if not _agrees(shape, weights_bytes):
         raise UsageError(
@@ -89,11 +103,13 @@ def _check_tensors(shape: Shape, tensors: Mapping[str, Tensor], directory: Path)
             f"{shape.size_bytes} bytes, which follow from the config.json beside them",
             ANOTHER,
         )
-    return total_bytes
 
 
-def _check_statement(shape: Shape, stated: object, path: Path) -> str | None:
-    """A remark about a total_size that is odd; UsageError where it is that of another model."""
+def _check_statement(shape: Shape, stated: object, path: Path, *, ahead: bool = False) -> str | None:
+    """A remark about a total_size that is odd; UsageError where it is that of another model. `ahead`: whether it counts
+    tensors that look ahead, whose sizes only their shards know."""
+    if ahead and isinstance(stated, int) and shape.size_bytes <= stated <= MOST_AHEAD * shape.size_bytes:
+        return None
     if stated is None or (type(stated) is int and _agrees(shape, stated)):
         return None
     if stated == shape.parameters:
@@ -112,4 +128,12 @@ def _check_statement(shape: Shape, stated: object, path: Path) -> str | None:
 def _agrees(shape: Shape, found_bytes: float) -> bool:
     # A checkpoint may store scales in half the bytes that they take when loaded, and float32 takes twice bf16's.
     least = shape.size_bytes - sum(tensor.scale_bytes(shape.fp8_block) for tensor in shape.tensors())
-    return least <= found_bytes <= shape.size_bytes or found_bytes == 2 * shape.size_bytes
+    return least <= found_bytes <= shape.size_bytes + _wide_bytes(shape) or found_bytes == 2 * shape.size_bytes
+
+
+def _wide_bytes(shape: Shape) -> int:
+    """Bytes that are added where norms, biases and routers are stored in float32, as some publishers of mixtures do."""
+    if shape.family in EQUAL_LAYERS:
+        return 0
+    small = (t for t in shape.tensors() if t.number_bytes == BF16_BYTES and (t.columns == 1 or t.part == "router"))
+    return sum(tensor.parameters * (FP32_BYTES - BF16_BYTES) for tensor in small)

@@ -1,12 +1,13 @@
 """The form in which a checkpoint stores its weights, by the files and keys in which publishers say it.
 
-Planned are bf16 (also stored as float16 or float32) and FP8 in square blocks. Anything else is refused by the file and
-the key that says so, because a plan that took it for bf16 would be wrong by a factor.
+Planned are bf16 (also stored as float16 or float32), FP8 in square blocks, and the MXFP4 of gpt-oss. Anything else is
+refused by the file and the key that says so, because a plan that took it for bf16 would be wrong by a factor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,28 @@ def stated(config: Mapping[str, Any], where: str) -> tuple[str, Mapping[str, Any
     return None
 
 
-def fp8_block(config: Mapping[str, Any], where: str) -> int | None:
-    """Edge of the blocks of a checkpoint in FP8, None for one in bf16. Raises UsageError for any other form."""
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a checkpoint stores its matrices; bf16 where neither says otherwise."""
+
+    fp8_block: int | None = None
+    """Edge of the square blocks in FP8."""
+    mxfp4: bool = False
+    """Whether experts are in MXFP4."""
+
+
+def form(config: Mapping[str, Any], where: str, *, mxfp4: bool = False) -> Form:
+    """The form of a checkpoint; `mxfp4`: whether the family is one whose experts are known in it. Raises UsageError for
+    any other form."""
     found = stated(config, where)
     if found is None:
-        return None
+        return Form()
     key, entry = found
+    if mxfp4 and key == KEYS[0] and entry.get("quant_method") == "mxfp4":
+        return Form(mxfp4=True)
     edge = _edge(entry.get("weight_block_size"))
     if key == KEYS[0] and entry.get("quant_method") == "fp8" and edge:
-        return edge
+        return Form(fp8_block=edge)
     details = [f"{name} {entry[name]!r}" for name in DETAILS if entry.get(name) is not None]
     text = ", ".join([f"quant_method {entry.get('quant_method')!r}", *details])
     raise UsageError(f"{where} has {key} with {text[:300]}", PLANNED, REMEDY)

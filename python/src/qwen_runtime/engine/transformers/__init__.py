@@ -17,6 +17,7 @@ from qwen_runtime.engine.spec import flags as spec_flags
 from qwen_runtime.engine.transformers import flags
 from qwen_runtime.errors import HostError, UsageError
 from qwen_runtime.sizing import catalogue
+from qwen_runtime.sizing.families import EQUAL_LAYERS
 from qwen_runtime.sizing.gpus import Gpu, attention, weight_only
 from qwen_runtime.sizing.layout import Layout, misfit
 from qwen_runtime.sizing.memory import BATCHED_TOKENS
@@ -134,6 +135,8 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
 
 
 def forbidden(shape: Shape, gpu: Gpu, layout: Layout) -> str | None:
+    if shape.family not in EQUAL_LAYERS:
+        return f"engine transformers has been tried with {', '.join(EQUAL_LAYERS)} only"
     if weight_only(shape, gpu):
         return "transformers unpacks FP8 to bf16 on GPUs without arithmetic in FP8, which takes twice the memory"
     return undividable(shape, layout)
