@@ -79,6 +79,17 @@ def a_load_balancer_is_the_sites(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def client_certificates_need_tls(settings: Settings) -> Iterator[Problem]:
+    gateway = settings.gateway
+    if gateway.client_ca_secret and not gateway.tls_secret:
+        yield Problem(
+            ("gateway.clientCaSecret", "gateway.tlsSecret"),
+            "clientCaSecret without tlsSecret",
+            "a certificate of the gateway, since clients show theirs over TLS alone",
+            "pulumi config set --path gateway.tlsSecret <Secret of type kubernetes.io/tls>",
+        )
+
+
 def node_ports_differ(settings: Settings) -> Iterator[Problem]:
     ports = {
         "gateway.service.nodePort": settings.gateway.service.node_port,
@@ -242,6 +253,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     images_are_pinned,
     node_port_needs_its_type,
     a_load_balancer_is_the_sites,
+    client_certificates_need_tls,
     node_ports_differ,
     names_differ,
     weights_are_shared_by_variants,

@@ -208,6 +208,9 @@ class Gateway(Section):
     service: GatewayService = GatewayService()
     tls_secret: DnsName | None = None
     """Secret of type `kubernetes.io/tls` in the stack's namespace. Without one the gateway speaks HTTP."""
+    client_ca_secret: DnsName | None = None
+    """Secret with the authority's certificate as `ca.crt`. With it, clients need a certificate of that authority beside
+    their key."""
     cors_origins: tuple[Origin, ...] = ()
     """Origins whose pages may call the gateway from a browser, such as `https://chat.site.example`."""
     retries: int = Field(default=1, ge=0, le=3)

@@ -55,6 +55,7 @@ class Site:
     health_port: int = field(default_factory=free_port)
     admin_port: int = field(default_factory=free_port)
     dns_port: int = field(default_factory=free_port)
+    tls_check_port: int = field(default_factory=free_port)
     models: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     variants: set[str] = field(default_factory=set)
     """Addresses of the models that are the variant."""
@@ -164,6 +165,13 @@ class Site:
                 raw.sendall(request)
             return raw.recv(65536)
 
+    def probe(self, path: str) -> int:
+        """Status of the answer to a probe of the kubelet."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().status
+
     def model_servers(self) -> int:
         answer = self.ask("/health", key=None)
         return answer.json["model_servers"] if answer.status == 200 else 0
@@ -220,6 +228,8 @@ def running(tmp_path: Path, gateway: Any, **ports: int) -> Iterator[Site]:
         config_dir=str(tmp_path),
         keys_dir=str(tmp_path),
         tls_dir=str(tmp_path / "tls"),
+        client_ca_dir=str(tmp_path / "client-ca"),
+        tls_check_port=here.tls_check_port,
         engine_key_dir=str(tmp_path / "engine-key"),
         dns=("127.0.0.1", here.dns_port),
     )

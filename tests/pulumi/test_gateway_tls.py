@@ -7,12 +7,38 @@ import http.client
 import json
 import socket
 import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .gateway_site import CHAT, KEY, ONE, Site, accepts, eventually, needs_envoy, write_certificate
+from .gateway_site import CHAT, KEY, ONE, Site, accepts, eventually, mount, needs_envoy, running, write_certificate
 
 pytestmark = needs_envoy
+
+
+@pytest.fixture
+def broken_site(tmp_path: Path, settings: Any) -> Iterator[Site]:
+    """A gateway whose first certificate does not fit its key."""
+    write_certificate(tmp_path / "tls", "other")
+    write_certificate(tmp_path / "tls", "first")
+    (tmp_path / "tls/..first/tls.key").write_text((tmp_path / "tls/..other/tls.key").read_text())
+    with running(tmp_path, settings.gateway.model_copy(update={"tls_secret": "gateway-tls"})) as here:
+        yield here
+
+
+@pytest.fixture
+def choosy_site(tmp_path: Path, settings: Any) -> Iterator[Site]:
+    """A gateway that wants certificates of clients; the authority is the one that signed `staff` alone."""
+    write_certificate(tmp_path / "tls", "first")
+    for name in ("staff", "stranger"):
+        write_certificate(tmp_path / name, name)
+    mount(tmp_path / "client-ca", "1", {"ca.crt": (tmp_path / "staff/tls.crt").read_text()})
+    secrets = {"tls_secret": "gateway-tls", "client_ca_secret": "gateway-clients-ca"}
+    with running(tmp_path, settings.gateway.model_copy(update=secrets)) as here:
+        yield here
 
 
 def trusting(site: Site, name: str) -> ssl.SSLContext:
@@ -84,3 +110,43 @@ def _served(site: Site, name: str) -> bool:
         return status(site, name) == 200
     except (ssl.SSLError, OSError):
         return False
+
+
+def test_a_gateway_is_ready_once_its_certificate_is(secure_site: Site) -> None:
+    eventually(lambda: secure_site.probe("/readyz") == 200)
+
+
+def test_a_gateway_whose_first_certificate_does_not_load_is_not_ready_until_it_has_another(broken_site: Site) -> None:
+    deadline = time.monotonic() + 4
+    while time.monotonic() < deadline:
+        assert (broken_site.probe("/healthz"), broken_site.probe("/readyz")) == (200, 503)
+        time.sleep(0.2)
+    write_certificate(broken_site.folder / "tls", "second")
+    eventually(lambda: broken_site.probe("/readyz") == 200)
+    assert _served(broken_site, "second")
+
+
+def test_a_client_needs_a_certificate_of_the_authority_beside_its_key(choosy_site: Site) -> None:
+    eventually(lambda: choosy_site.probe("/readyz") == 200)
+    assert _status_as(choosy_site, "staff") == 200
+    assert _status_as(choosy_site, "staff", key="wrong") == 401
+    assert [_status_as(choosy_site, name) for name in ("stranger", None)] == [None, None]
+
+
+def test_another_authority_of_clients_needs_no_restart(choosy_site: Site) -> None:
+    eventually(lambda: _status_as(choosy_site, "staff") == 200)
+    mount(choosy_site.folder / "client-ca", "2", {"ca.crt": (choosy_site.folder / "stranger/tls.crt").read_text()})
+    eventually(lambda: _status_as(choosy_site, "stranger") == 200, within_s=5)
+    assert _status_as(choosy_site, "staff") is None
+
+
+def _status_as(site: Site, name: str | None, key: str = KEY) -> int | None:
+    """Status for a client with this certificate; None if the gateway does not talk to it."""
+    context = trusting(site, "first")
+    if name:
+        context.load_cert_chain(site.folder / name / "tls.crt", site.folder / name / "tls.key")
+    connection = http.client.HTTPSConnection("localhost", site.api_port, timeout=10, context=context)
+    with contextlib.closing(connection), contextlib.suppress(ssl.SSLError, OSError):
+        connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key}"})
+        return connection.getresponse().status
+    return None

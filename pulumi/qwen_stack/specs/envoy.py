@@ -21,6 +21,23 @@ def http_filter(name: str, kind: str, **fields: Any) -> Part:
     return typed(name, f"extensions.filters.http.{kind}", **fields)
 
 
+def manager(name: str, filters: list[Part], virtual_host: Part, **fields: Any) -> Part:
+    """A listener's speaker of HTTP/1.1."""
+    return typed(
+        "envoy.filters.network.http_connection_manager",
+        "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix=name,
+        codec_type="HTTP1",
+        http_filters=filters,
+        route_config={"name": name, "virtual_hosts": [virtual_host]},
+        **fields,
+    )
+
+
+def router() -> Part:
+    return http_filter("envoy.filters.http.router", "router.v3.Router", suppress_envoy_headers=True)
+
+
 def address(host: str, port: int) -> Part:
     return {"socket_address": {"address": host, "port_value": port}}
 

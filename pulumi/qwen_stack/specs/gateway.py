@@ -7,8 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from qwen_stack.settings import Gateway, GatewayService
-from qwen_stack.specs import engine_keys, gateway_config, manifest
-from qwen_stack.specs.gateway_routes import ADMIN_PORT, API_PORT, CONFIG_DIR, KEYS_DIR, METRICS_PORT, TLS_DIR
+from qwen_stack.specs import engine_keys, gateway_config, gateway_tls, manifest
+from qwen_stack.specs.gateway_routes import (
+    ADMIN_PORT,
+    API_PORT,
+    CLIENT_CA_DIR,
+    CONFIG_DIR,
+    KEYS_DIR,
+    METRICS_PORT,
+    TLS_DIR,
+)
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
     Manifest,
@@ -25,7 +33,13 @@ from qwen_stack.specs.manifest import (
 
 NAME = "gateway"
 METRICS_NAME = "gateway-metrics"
-MOUNTS = {"config": CONFIG_DIR, "clients": KEYS_DIR, "tls": TLS_DIR, "engine-key": engine_keys.SENT_DIR}
+MOUNTS = {
+    "config": CONFIG_DIR,
+    "clients": KEYS_DIR,
+    "tls": TLS_DIR,
+    "engine-key": engine_keys.SENT_DIR,
+    "client-ca": CLIENT_CA_DIR,
+}
 # Time in which every node stops sending to a gateway that ends, before it refuses connections.
 WITHDRAWAL_S = 5
 # Sends a request to Envoy's own interface, which answers on loopback alone. The image has bash and no client for HTTP.
@@ -107,7 +121,7 @@ def container(gateway: Gateway, image: str) -> Manifest:
             "limits": {"memory": f"{memory}Mi"},
         },
         # Health of the gateway itself: without a ready model server it still answers, with an error.
-        "readinessProbe": probe("/healthz", "metrics", period_s=2, failures=2),
+        "readinessProbe": probe(gateway_tls.READY, "metrics", period_s=2, failures=2),
         "livenessProbe": probe("/healthz", "metrics", period_s=10, failures=3),
         "lifecycle": {"preStop": {"exec": {"command": ["bash", "-c", stop_script(gateway)]}}},
         "securityContext": container_security(),
@@ -121,6 +135,7 @@ def container(gateway: Gateway, image: str) -> Manifest:
 def volumes(gateway: Gateway, config_name: str) -> list[Manifest]:
     secrets = {"clients": f"{NAME}-clients", "engine-key": engine_keys.SENT}
     secrets |= {"tls": gateway.tls_secret} if gateway.tls_secret else {}
+    secrets |= {"client-ca": gateway.client_ca_secret} if gateway.client_ca_secret else {}
     return [
         {"name": "config", "configMap": {"name": config_name}},
         *({"name": name, "secret": {"secretName": of, "defaultMode": 0o440}} for name, of in secrets.items()),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
 from qwen_stack.settings import Gateway
 from qwen_stack.specs import engine_keys, envoy, gateway_affinity, gateway_cors, gateway_limits, gateway_tls
-from qwen_stack.specs.envoy import Part, error, http_filter, typed
+from qwen_stack.specs.envoy import Part, error, http_filter, manager, router, typed
 from qwen_stack.specs.gateway_affinity import SESSION_FILE
 from qwen_stack.specs.gateway_routes import HEALTH, Route, own_answers, routes
 from qwen_stack.specs.gateway_upstreams import buffer_bytes, cluster
@@ -76,8 +75,7 @@ def files(gateway: Gateway, to: Route) -> dict[str, str]:
     parts = {CONFIG_FILE: config(gateway, to)}
     if gateway.limits:
         parts[LISTENERS_FILE] = {"resources": [{"@type": LISTENER, **api_listener(gateway, to)}]}
-    if gateway.tls_secret:
-        parts[gateway_tls.CERTIFICATE_FILE] = gateway_tls.certificate(to)
+    parts |= gateway_tls.files(gateway, to)
     texts = {name: json.dumps(part, indent=1) + "\n" for name, part in parts.items()}
     return {**programs, **texts}
 
@@ -96,10 +94,11 @@ def config(gateway: Gateway, to: Route) -> Part:
         "node": {"id": "gateway", "cluster": "gateway"},
         "admin": {"address": envoy.address("127.0.0.1", to.admin_port)},
         "static_resources": {
-            "listeners": [*at_once, operations_listener(to)],
+            "listeners": [*at_once, operations_listener(gateway, to), *gateway_tls.listeners(gateway, to)],
             "clusters": [
                 *(cluster(gateway, to, upstream) for upstream in to.upstreams),
                 *gateway_limits.clusters(gateway, to),
+                *gateway_tls.clusters(gateway, to),
                 admin,
             ],
         },
@@ -119,9 +118,9 @@ def api_listener(gateway: Gateway, to: Route) -> Part:
         "request_body_buffer_limit": buffer_bytes(gateway),
         **gateway_cors.policy(gateway),
     }
-    manager = _http(
+    http = manager(
         API,
-        [*request_filters(gateway, to), engine_keys.injection(to.engine_key_dir), _router()],
+        [*request_filters(gateway, to), engine_keys.injection(to.engine_key_dir), router()],
         virtual_host,
         use_remote_address=True,
         server_header_transformation="PASS_THROUGH",
@@ -134,13 +133,13 @@ def api_listener(gateway: Gateway, to: Route) -> Part:
         local_reply_config=own_answers(gateway, to),
         access_log=[access_log(gateway), *gateway_limits.logs(gateway)],
     )
-    security = {"transport_socket": gateway_tls.socket(to)} if gateway.tls_secret else {}
+    security = {"transport_socket": gateway_tls.socket(gateway, to)} if gateway.tls_secret else {}
     return {
         "name": API,
         "address": envoy.address("0.0.0.0", to.api_port),
         "traffic_direction": "INBOUND",
         "per_connection_buffer_limit_bytes": buffer_bytes(gateway),
-        "filter_chains": [{"filters": [manager], **security}],
+        "filter_chains": [{"filters": [http], **security}],
     }
 
 
@@ -170,13 +169,13 @@ def access_log(gateway: Gateway) -> Part:
     return {**log, "filter": {"header_filter": {"header": is_health}}}
 
 
-def operations_listener(to: Route) -> Part:
+def operations_listener(gateway: Gateway, to: Route) -> Part:
     """Listener of the probes and of Prometheus. Connections of clients, however many, do not count here."""
     virtual_host = {
         "name": OPERATIONS,
         "domains": ["*"],
         "routes": [
-            envoy.answer(envoy.path("/healthz"), 200),
+            *(envoy.answer(envoy.path(path), 200) for path in ("/healthz", gateway_tls.READY)),
             {"match": envoy.path("/metrics"), "route": {"cluster": ADMIN, "prefix_rewrite": "/stats/prometheus"}},
         ],
     }
@@ -184,7 +183,7 @@ def operations_listener(to: Route) -> Part:
         "name": OPERATIONS,
         "address": envoy.address("0.0.0.0", to.metrics_port),
         "ignore_global_conn_limit": True,
-        "filter_chains": [{"filters": [_http(OPERATIONS, [_router()], virtual_host)]}],
+        "filter_chains": [{"filters": [manager(OPERATIONS, [*gateway_tls.filters(gateway), router()], virtual_host)]}],
     }
 
 
@@ -213,19 +212,3 @@ def overload(gateway: Gateway) -> Part:
             }
         ],
     }
-
-
-def _http(name: str, filters: list[Part], virtual_host: Part, **fields: Any) -> Part:
-    return typed(
-        "envoy.filters.network.http_connection_manager",
-        "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix=name,
-        codec_type="HTTP1",
-        http_filters=filters,
-        route_config={"name": name, "virtual_hosts": [virtual_host]},
-        **fields,
-    )
-
-
-def _router() -> Part:
-    return http_filter("envoy.filters.http.router", "router.v3.Router", suppress_envoy_headers=True)

@@ -14,9 +14,11 @@ from qwen_stack.specs.envoy import Part, answer, error, path, rewritten, with_st
 API_PORT = 8080
 METRICS_PORT = 8404
 ADMIN_PORT = 9901
+TLS_CHECK_PORT = 8405
 CONFIG_DIR = "/etc/envoy"
 KEYS_DIR = "/etc/gateway-keys"
 TLS_DIR = "/etc/gateway-tls"
+CLIENT_CA_DIR = "/etc/gateway-client-ca"
 # How Envoy's log marks a request whose model server ended the connection, or sent what is no answer.
 NO_ANSWER = ("UC", "UR", "LR", "UPE")
 MODELS = "/v1/models"
@@ -54,6 +56,8 @@ class Route:
     config_dir: str = CONFIG_DIR
     keys_dir: str = KEYS_DIR
     tls_dir: str = TLS_DIR
+    client_ca_dir: str = CLIENT_CA_DIR
+    tls_check_port: int = TLS_CHECK_PORT
     engine_key_dir: str = engine_keys.SENT_DIR
     dns: tuple[str, int] | None = None
     limits_host: str = limits.NAME
