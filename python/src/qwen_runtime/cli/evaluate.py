@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qwen_runtime.cli.common import Commands, Options, above_zero, add, natural, number, positive
 from qwen_runtime.cli.documents import refuse_output, write
 from qwen_runtime.cli.endpoint import add_endpoint, api_key
-from qwen_runtime.errors import UsageError
+from qwen_runtime.errors import HostError, UsageError
 from qwen_runtime.extras import EVALUATION, require
+
+if TYPE_CHECKING:
+    from qwen_runtime.endpoint.address import Description, Endpoint
 
 
 def add_to(commands: Commands) -> None:
@@ -25,6 +28,8 @@ def add_to(commands: Commands) -> None:
     humaneval.add_argument("--max-tokens", type=positive, default=1024, metavar="N", help="default: %(default)s")
     humaneval.add_argument("--problems", type=positive, metavar="N", help="the first N alone")
     humaneval.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
+    tools = add(suites, "tools", run_tools, "what agents rely on in tool calls, streamed and not")
+    _add_common(tools)
 
 
 def _add_common(suite: argparse.ArgumentParser) -> None:
@@ -51,7 +56,6 @@ def run_humaneval(options: Options) -> None:
 
 async def _humaneval(options: Options) -> dict[str, Any]:
     from qwen_runtime.bench import document
-    from qwen_runtime.endpoint import address
     from qwen_runtime.endpoint.exchange import Patience
     from qwen_runtime.evaluate import humaneval, problems
     from qwen_runtime.evaluate.sandbox import Sandbox
@@ -59,10 +63,9 @@ async def _humaneval(options: Options) -> dict[str, Any]:
     asked = problems.load(options.problems)
     sandbox = Sandbox()
     sandbox.check()
-    key = api_key(options.api_key_file)
-    description = await address.describe(options.endpoint, key, options.model)
+    endpoint, description = await _described(options)
     asking = humaneval.Asking(
-        endpoint=address.Endpoint(options.endpoint.rstrip("/"), key, description.model),
+        endpoint=endpoint,
         style=options.style,
         samples=options.samples,
         temperature=options.temperature,
@@ -74,12 +77,7 @@ async def _humaneval(options: Options) -> dict[str, Any]:
     started = document.now()
     entries = await humaneval.evaluate(asking, asked, sandbox)
     return {
-        "format": document.FORMAT,
-        "kind": "humaneval",
-        "started": started,
-        "ended": document.now(),
-        "harness": document.harness(),
-        "subject": document.subject(options.endpoint, description, options.hardware, None),
+        **_head("humaneval", started, options, description),
         "load": {
             "style": options.style,
             "samples": options.samples,
@@ -91,4 +89,59 @@ async def _humaneval(options: Options) -> dict[str, Any]:
         },
         "figures": humaneval.figures(entries, options.samples),
         "requests": entries,
+    }
+
+
+def run_tools(options: Options) -> None:
+    require(EVALUATION, "aiohttp", "jsonschema")
+    refuse_output(options.output)
+    document = asyncio.run(_tools(options))
+    write(options.output, document)
+    for check, counted in document["figures"].items():
+        print(f"{check:<14}{counted['holds']:>5} hold{counted['fails']:>5} fail{counted['not_seen']:>5} not seen")
+    print(f"{options.output}: {len(document['failures'])} failures")
+
+
+async def _tools(options: Options) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from qwen_runtime.bench import document
+    from qwen_runtime.endpoint.exchange import Patience
+    from qwen_runtime.evaluate.tools import suite
+
+    endpoint, description = await _described(options)
+    started = document.now()
+    findings = await suite.Suite(endpoint, Patience(options.silent_s, options.longest_s), options.users).run()
+    failures = [asdict(finding) for finding in findings if finding.holds is False]
+    if not any(finding.holds for finding in findings):
+        raise HostError(
+            f"nothing that holds in {len(findings)} findings, the first: {failures[0]['detail'] if failures else '-'}",
+            "an endpoint that answers requests with tools",
+            "See what it was started with: vLLM needs --enable-auto-tool-choice and --tool-call-parser.",
+        )
+    return {
+        **_head("tools", started, options, description),
+        "figures": suite.figures(findings),
+        "failures": failures,
+    }
+
+
+async def _described(options: Options) -> tuple[Endpoint, Description]:
+    from qwen_runtime.endpoint import address
+
+    key = api_key(options.api_key_file)
+    description = await address.describe(options.endpoint, key, options.model)
+    return address.Endpoint(options.endpoint.rstrip("/"), key, description.model), description
+
+
+def _head(kind: str, started: str, options: Options, description: Description) -> dict[str, Any]:
+    from qwen_runtime.bench import document
+
+    return {
+        "format": document.FORMAT,
+        "kind": kind,
+        "started": started,
+        "ended": document.now(),
+        "harness": document.harness(),
+        "subject": document.subject(options.endpoint, description, options.hardware, None),
     }

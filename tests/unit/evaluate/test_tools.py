@@ -1,0 +1,66 @@
+"""`qwen-runtime evaluate tools` against endpoints that conform, or fail in one known way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from qwen_runtime.cli import main
+from qwen_runtime.evaluate.tools.cases import CASES, Case
+from qwen_runtime.evaluate.tools.suite import CHECKS
+
+from tests.fakes import tool_endpoint
+from tests.fakes.token_server import Pace
+from tests.fakes.token_server import serving as serving_text
+
+FAULTS = [(check, fault) for check, faults in tool_endpoint.WRONG.items() for fault in faults]
+
+
+def evaluate(url: str, output: Path) -> int:
+    return main(["evaluate", "tools", "--endpoint", url, "--hardware", "none", "--output", str(output)])
+
+
+def result(fault: str, folder: Path) -> dict[str, Any]:
+    with tool_endpoint.serving(fault) as url:
+        assert evaluate(url, folder / "tools.json") == 0
+    document: dict[str, Any] = json.loads((folder / "tools.json").read_bytes())
+    return document
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_right_arguments_of_each_case_fit_its_schema_and_text_alone_does_not_fit_all(case: Case) -> None:
+    jsonschema.validate(case.right, case.parameters)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**case.right, "unknown": 1}, case.parameters)
+
+
+def test_an_endpoint_that_conforms_has_no_failure_in_any_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = result("none", tmp_path)["figures"]
+    assert {check: figures[check]["fails"] for check in CHECKS} == dict.fromkeys(CHECKS, 0)
+    assert all(figures[check]["holds"] for check in CHECKS)
+    assert "0 failures" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("check", "fault"), FAULTS)
+def test_each_fault_fails_the_check_that_is_about_it(check: str, fault: str, tmp_path: Path) -> None:
+    document = result(fault, tmp_path)
+    assert document["figures"][check]["fails"] > 0
+    assert any(failure["check"] == check and failure["detail"] for failure in document["failures"])
+
+
+def test_a_model_that_makes_no_call_under_auto_is_no_failure_of_the_endpoint(tmp_path: Path) -> None:
+    figures = result("never calls", tmp_path)["figures"]
+    assert figures["schema"]["fails"] == 0
+    assert figures["schema"]["not_seen"] > 0
+
+
+def test_an_endpoint_that_takes_no_tools_leaves_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving_text(Pace(faults=("refuse",))) as url:
+        assert evaluate(url, tmp_path / "tools.json") == 4
+    assert "nothing that holds" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
