@@ -37,7 +37,9 @@ def test_connections_at_the_clients_port_go_to_every_node_that_accepts_them() ->
     assert "default_backend gateway" in configuration["frontend gateway"]
     backend = configuration["backend gateway"]
     assert {"server control1 10.20.0.11:30443", "server dgx1 10.20.0.21:30443"} <= set(backend)
-    assert any(line.startswith("default-server check ") for line in backend)
+    [every] = [line for line in backend if line.startswith("default-server ")]
+    assert " check " in every
+    assert "on-marked-down shutdown-sessions" in every, "a stream through a host that died ends instead of hanging"
 
 
 def test_each_frontend_has_connections_of_its_own() -> None:
