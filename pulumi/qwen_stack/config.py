@@ -23,6 +23,9 @@ SECRETS = {
     "engineKeys": """pulumi config set --secret --path 'engineKeys[0]' "$(openssl rand -hex 32)\"""",
     "registryLogin": "pulumi config set --path registryLogin.user <user>; "
     "pulumi config set --secret --path registryLogin.password",
+    # Whoever has such an address can write to the receiver.
+    "monitoring.alertWebhookUrl": "pulumi config set --secret --path monitoring.alertWebhookUrl <address>",
+    "monitoring.watchdogUrl": "pulumi config set --secret --path monitoring.watchdogUrl <address>",
 }
 # Former keys of the whole stack: a file that still has one is refused, instead of being obeyed in part.
 RETIRED_KEYS = ("model", "variants", "plan")
@@ -52,10 +55,20 @@ def load(config: pulumi.Config) -> Settings:
     raw = {name: value for name, value in read.items() if value is not None}
     if retired := [name for name in RETIRED_KEYS if config.get(name) is not None]:
         raise ConfigError([_retired(name) for name in retired])
-    plain = [name for name in SECRETS if name in raw and not pulumi.runtime.is_config_secret(config.full_key(name))]
+    plain = [path for path in SECRETS if _holds(raw, path) and not _is_encrypted(config, path)]
     if plain:
         raise ConfigError([_plain_text(name) for name in plain])
     return parse(raw)
+
+
+def _holds(raw: Mapping[str, Any], path: str) -> bool:
+    name, _, key = path.partition(".")
+    return name in raw and (not key or (isinstance(raw[name], Mapping) and key in raw[name]))
+
+
+def _is_encrypted(config: pulumi.Config, path: str) -> bool:
+    """Whether a value inside the key is encrypted; pulumi knows that of whole keys only."""
+    return bool(pulumi.runtime.is_config_secret(config.full_key(path.partition(".")[0])))
 
 
 def api_keys(settings: Settings) -> pulumi.Output[dict[str, str]]:
@@ -140,14 +153,13 @@ def _retired(name: str) -> Problem:
 
 
 def _plain_text(name: str) -> Problem:
-    return Problem(
-        (name,), "plain text in the stack's file", "an encrypted value", f"pulumi config rm {name}; {SECRETS[name]}"
-    )
+    remedy = f"pulumi config rm --path {name}; {SECRETS[name]}"
+    return Problem((name,), "plain text in the stack's file", "an encrypted value", remedy)
 
 
 def _from_pydantic(error: dict[str, Any], raw: Mapping[str, Any]) -> Problem:
     path = _path(error["loc"])
-    secret = error["loc"][0] in SECRETS
+    secret = any(f"{path}.".startswith(f"{secret}.") for secret in SECRETS)
     flag = " --secret" if secret else ""
     if error["type"] == "extra_forbidden":
         known = "a key that the table in pulumi/README.md lists"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from qwen_stack.section import MemoryQuantity, NodePort, PrometheusDuration, Section
+from qwen_stack.section import DnsName, MemoryQuantity, NodePort, PrometheusDuration, Section
 
 # An error budget that burns 14.4 times too fast must be able to show: above 1 - 1 / 14.4 no share of errors does.
 Share = Annotated[float, Field(ge=0.94, lt=1)]
@@ -31,6 +31,17 @@ class Objectives(Section):
     """Share of requests within `answerSeconds`."""
 
 
+class Storage(Section):
+    """Volume that keeps Prometheus' data, and that of a single Alertmanager: one of a class, or a host's own disk."""
+
+    class_name: DnsName | None = None
+    """Storage class of the cluster that makes volumes for monitoring."""
+    host: DnsName | None = None
+    """Host whose disk holds the data; Prometheus and a single Alertmanager run there alone."""
+    path: str = Field(default="/var/lib/qwen/monitoring", pattern=r"^/[^\s:]*[^\s:/]$")
+    """Folder on this host with the folders prometheus and alertmanager, which belong to the user 10001."""
+
+
 class Monitoring(Section):
     prometheus_node_port: NodePort | None = None
     """Port of Prometheus on every node's address; without it, inside the cluster only. It asks for no login: whoever
@@ -42,14 +53,17 @@ class Monitoring(Section):
     retention: PrometheusDuration = "15d"
     """Age at which Prometheus drops data."""
     storage_limit: MemoryQuantity = "8Gi"
-    """Size of Prometheus' data on the node's disk."""
+    """Room for Prometheus' data. It drops the oldest before four fifths of it are full."""
+    storage: Storage | None = None
+    """Volume that outlives its pods. Without it the data ends with the pod, as in every drain."""
+    alertmanager_replicas: int = Field(default=1, ge=1, le=2)
+    """Number of Alertmanagers; two tell each other what was sent and silenced, and one may be lost."""
     gpu_utilization_threshold: float = Field(default=0.9, gt=0, lt=1)
     """Average utilisation above which the alert HighGPUUsage fires, while requests wait."""
     gpus_per_host: int = Field(default=8, ge=1, le=16)
     """GPUs that each GPU host has; the alert GpuLost fires where one has fewer."""
     objectives: Objectives = Objectives()
     alert_webhook_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
-    """Address to which alerts are sent; without it they are shown and sent nowhere. It may be encrypted (`--secret`),
-    and lies in a Secret."""
+    """Secret address to which alerts are sent; without it they are shown and sent nowhere."""
     watchdog_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
-    """Address to which the alert Watchdog is sent every five minutes, for a receiver that calls when it stops."""
+    """Secret address to which the alert Watchdog is sent every five minutes: a receiver that calls when it stops."""

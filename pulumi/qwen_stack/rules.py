@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from qwen_runtime.engine.registry import exported
-
-from qwen_stack import limit_rules, model_rules, rollouts
+from qwen_stack import limit_rules, model_rules, monitoring_rules, rollouts
 from qwen_stack.problem import Problem
 from qwen_stack.settings import Settings
-from qwen_stack.specs.slo_rules import LONGEST_DAYS
 
 SHORTEST_KEY = 20
-# Units of Prometheus' durations, in days.
-DAYS = {"m": 1 / 1440, "h": 1 / 24, "d": 1, "w": 7, "y": 365}
 HOST_NAME = "kubernetes.io/hostname"
 
 
@@ -191,38 +186,6 @@ def pods_of_different_sizes_have_different_hosts(settings: Settings) -> Iterator
             )
 
 
-def thresholds_are_bounds_of_histograms(settings: Settings) -> Iterator[Problem]:
-    """A share below a threshold can only be counted at a bound that every served engine writes."""
-    objectives = settings.monitoring.objectives
-    engines = {model.engine: exported()[model.engine].edges for model in settings.models if model.engine in exported()}
-    for key, histogram, seconds in (
-        ("firstTokenSeconds", "time_to_first_token:seconds", objectives.first_token_seconds),
-        ("interTokenSeconds", "inter_token_latency:seconds", objectives.inter_token_seconds),
-        ("answerSeconds", "request_latency:seconds", objectives.answer_seconds),
-    ):
-        for engine, edges in engines.items():
-            if histogram in edges and seconds not in edges[histogram]:
-                path = f"monitoring.objectives.{key}"
-                yield Problem(
-                    (path,),
-                    f"{seconds:g}, which the histogram of engine {engine} has no bound at",
-                    f"one of {', '.join(f'{edge:g}' for edge in edges[histogram])}",
-                    f"pulumi config set --path {path} <seconds>",
-                )
-
-
-def windows_fit_the_retention(settings: Settings) -> Iterator[Problem]:
-    """The longest window of the burn rates needs data as old as itself, and a day more to be looked at afterwards."""
-    amount, unit = int(settings.monitoring.retention[:-1]), settings.monitoring.retention[-1]
-    if amount * DAYS[unit] < LONGEST_DAYS + 1:
-        yield Problem(
-            ("monitoring.retention",),
-            settings.monitoring.retention,
-            f"at least {LONGEST_DAYS + 1}d, because burn rates look {LONGEST_DAYS} days back",
-            "pulumi config set --path monitoring.retention 15d",
-        )
-
-
 def gpus_stay_within_the_quota(settings: Settings) -> Iterator[Problem]:
     """Counts the replica that a surging rollout adds too: a quota would refuse it in the middle of the change."""
     if settings.gpu_quota is None:
@@ -262,8 +225,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     gpus_stay_within_the_quota,
     keys_are_strong,
     *limit_rules.RULES,
-    thresholds_are_bounds_of_histograms,
-    windows_fit_the_retention,
+    *monitoring_rules.RULES,
 )
 
 

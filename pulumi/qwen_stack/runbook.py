@@ -20,14 +20,14 @@ HEAD = """# Runbook
 A section for each alert, written from `pulumi/qwen_stack/specs` by `python -m qwen_stack.runbook` with the values of
 `pulumi/Pulumi.example.yaml`. `<namespace>` is that of the stack. [alerts.md](alerts.md) says how alerts work.
 """
-# The example has no key, since keys are secrets; no alert depends on one.
-KEY = "none-" * 4
+# The example has no keys, since they are secrets; no alert depends on one.
+KEYS = {"apiKeys": {"example": "a-client-" * 3}, "engineKeys": ["an-engine-" * 3]}
 
 
 def example_alerts() -> list[Alert]:
     written = yaml.safe_load((config.PROGRAM / "Pulumi.example.yaml").read_text())["config"]
     values = {key.partition(":")[2]: value for key, value in written.items()}
-    return alert_rules.alerts(config.parse({**values, "apiKeys": {"example": KEY}}))
+    return alert_rules.alerts(config.parse({**values, **KEYS}))
 
 
 def page(alerts: Sequence[Alert]) -> str:

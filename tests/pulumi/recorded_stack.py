@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,13 @@ class Recorder(pulumi.runtime.Mocks):
         raise AssertionError(f"the program calls {args.token}, which needs a cluster")
 
 
-def run_program(values: dict[str, Any]) -> Objects:
-    """Objects of Kubernetes by kind and name."""
+def run_program(values: dict[str, Any], plain: Collection[str] = ()) -> Objects:
+    """Objects of Kubernetes by kind and name. Every key that holds a secret is encrypted, except those in `plain`."""
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="any")
     texts = {f"{PROJECT}:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
-    pulumi.runtime.set_all_config(texts, [f"{PROJECT}:{key}" for key in config.SECRETS])
+    encrypted = {path.partition(".")[0] for path in config.SECRETS} - set(plain)
+    pulumi.runtime.set_all_config(texts, [f"{PROJECT}:{key}" for key in encrypted])
 
     @pulumi.runtime.test
     def program() -> None:

@@ -8,8 +8,8 @@ import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of
 from qwen_stack.settings import Settings
-from qwen_stack.specs import alertmanager, dcgm_exporter, prometheus, single_pod
-from qwen_stack.specs.manifest import Manifest
+from qwen_stack.specs import alertmanager, dcgm_exporter, prometheus, single_pod, volumes
+from qwen_stack.specs.manifest import Manifest, disruption_budget
 from qwen_stack.specs.single_pod import SinglePod
 
 
@@ -27,15 +27,28 @@ class Monitoring(pulumi.ComponentResource):
         exporter = dcgm_exporter.daemon_set(images.dcgm_exporter, settings.gpu_runtime_class)
         create(exporter, self, args.namespace, depends_on=[counters])
         create(dcgm_exporter.discovery(), self, args.namespace)
-        self._single_pod(alertmanager.server(settings.monitoring), images.alertmanager, args.namespace)
-        self.prometheus_service_name = self._single_pod(prometheus.server(settings), images.prometheus, args.namespace)
+        self._server(alertmanager.server(settings), images.alertmanager, args)
+        self.prometheus_service_name = self._server(prometheus.server(settings), images.prometheus, args)
         self.register_outputs({"prometheus_service_name": self.prometheus_service_name})
 
-    def _single_pod(self, server: SinglePod, image: str, namespace: pulumi.Input[str]) -> pulumi.Output[str]:
+    def _server(self, server: SinglePod, image: str, args: MonitoringArgs) -> pulumi.Output[str]:
         """Returns the name of the server's service."""
-        config = create(self._config(server), self, namespace)
-        create(single_pod.deployment(server, image), self, namespace, depends_on=[config])
-        return name_of(create(single_pod.service(server), self, namespace))
+        before = [create(self._config(server), self, args.namespace), *self._volume(server, args)]
+        create(single_pod.deployment(server, image), self, args.namespace, depends_on=before)
+        peers = single_pod.peers(server)
+        if peers:
+            create(peers, self, args.namespace)
+            create(disruption_budget(server.name), self, args.namespace)
+        return name_of(create(single_pod.service(server), self, args.namespace))
+
+    def _volume(self, server: SinglePod, args: MonitoringArgs) -> list[pulumi.Resource]:
+        storage, namespace = args.settings.monitoring.storage, args.settings.namespace
+        if storage is None or not server.on_volume:
+            return []
+        folder = volumes.host_folder(server.name, namespace, server.data_limit, storage)
+        made: list[pulumi.Resource] = [create(folder, self)] if folder else []
+        claim = volumes.claim(server.name, namespace, server.data_limit, storage)
+        return [*made, create(claim, self, args.namespace, depends_on=made)]
 
     @staticmethod
     def _config(server: SinglePod) -> Manifest:

@@ -1,15 +1,16 @@
-"""Alertmanager: one instance that groups alerts and sends them to a webhook, if one is set."""
+"""Alertmanager: it groups alerts and sends them to a webhook, if one is set; two of them send each alert once."""
 
 from __future__ import annotations
 
 import yaml
 
 from qwen_stack.monitoring_settings import Monitoring
+from qwen_stack.settings import Settings
 from qwen_stack.specs import notifications
 from qwen_stack.specs.single_pod import SinglePod
 
 NAME = "alertmanager"
-PORT = 9093
+PORT, PEER_PORT = 9093, 9094
 CONFIG_DIR = "/etc/alertmanager"
 DATA_DIR = "/alertmanager"
 
@@ -18,7 +19,19 @@ def alertmanager_config(monitoring: Monitoring) -> str:
     return yaml.safe_dump(notifications.config(monitoring), sort_keys=False)
 
 
-def server(monitoring: Monitoring) -> SinglePod:
+def cluster_arguments(replicas: int, service_domain: str) -> tuple[str, ...]:
+    """Arguments by which several find each other. The name of the peers resolves to all of them."""
+    if replicas == 1:
+        return ("--cluster.listen-address=",)
+    return (
+        f"--cluster.listen-address=0.0.0.0:{PEER_PORT}",
+        f"--cluster.peer={NAME}-peers.{service_domain}.:{PEER_PORT}",
+    )
+
+
+def server(settings: Settings) -> SinglePod:
+    monitoring = settings.monitoring
+    replicas = monitoring.alertmanager_replicas
     return SinglePod(
         name=NAME,
         port=PORT,
@@ -29,8 +42,7 @@ def server(monitoring: Monitoring) -> SinglePod:
         arguments=(
             f"--config.file={CONFIG_DIR}/alertmanager.yml",
             f"--storage.path={DATA_DIR}",
-            # A single instance has no peers to gossip with.
-            "--cluster.listen-address=",
+            *cluster_arguments(replicas, settings.service_domain),
         ),
         cpu_request="10m",
         memory_request="32Mi",
@@ -39,4 +51,8 @@ def server(monitoring: Monitoring) -> SinglePod:
         secret=True,
         # Silences and the history of notifications.
         data_limit="64Mi",
+        # Two keep a copy of each other's state.
+        on_volume=monitoring.storage is not None and replicas == 1,
+        replicas=replicas,
+        peer_port=PEER_PORT if replicas > 1 else None,
     )

@@ -92,6 +92,9 @@ def _of_monitoring(monitoring: Monitoring) -> Iterator[Flow]:
     yield Flow(PROMETHEUS, GATEWAY, (METRICS_PORT,))
     yield Flow(PROMETHEUS, EXPORTER, (dcgm_exporter.PORT,))
     yield Flow(PROMETHEUS, ALERTMANAGER, (alertmanager.PORT,))
+    if monitoring.alertmanager_replicas > 1:
+        # They tell each other by TCP and by UDP.
+        yield Flow(ALERTMANAGER, ALERTMANAGER)
     # A connection to a node port may reach the pod with the address of any node.
     if monitoring.prometheus_node_port is not None:
         yield Flow(None, PROMETHEUS, (prometheus.PORT,))

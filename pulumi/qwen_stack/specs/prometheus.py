@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import yaml
 
+from qwen_stack.model_rules import quantity_bytes
 from qwen_stack.settings import Settings
-from qwen_stack.specs import alert_rules, alertmanager, scrape_jobs
+from qwen_stack.specs import alert_rules, scrape_jobs
 from qwen_stack.specs.single_pod import SinglePod
 
 NAME, PORT = scrape_jobs.PROMETHEUS, scrape_jobs.PROMETHEUS_PORT
@@ -18,12 +19,15 @@ def prometheus_config(settings: Settings) -> str:
     config = {
         "global": {"scrape_interval": interval, "evaluation_interval": interval},
         "rule_files": [f"{CONFIG_DIR}/rules.yml"],
-        "alerting": {
-            "alertmanagers": [{"static_configs": [{"targets": [f"{alertmanager.NAME}:{alertmanager.PORT}"]}]}]
-        },
+        "alerting": {"alertmanagers": [scrape_jobs.alertmanagers(settings)]},
         "scrape_configs": scrape_jobs.scrape_configs(settings),
     }
     return yaml.safe_dump(config, sort_keys=False, width=120)
+
+
+def retention_bytes(limit: str) -> int:
+    """Bytes of data above which the oldest go. The rest is for what is being written and compacted."""
+    return quantity_bytes(limit) * 4 // 5
 
 
 def server(settings: Settings) -> SinglePod:
@@ -39,9 +43,11 @@ def server(settings: Settings) -> SinglePod:
             f"--config.file={CONFIG_DIR}/prometheus.yml",
             f"--storage.tsdb.path={DATA_DIR}",
             f"--storage.tsdb.retention.time={monitoring.retention}",
+            f"--storage.tsdb.retention.size={retention_bytes(monitoring.storage_limit)}B",
         ),
         cpu_request="50m",
         memory_request="128Mi",
         memory_limit="2Gi",
         data_limit=monitoring.storage_limit,
+        on_volume=monitoring.storage is not None,
     )

@@ -36,8 +36,15 @@ def scrape_configs(settings: Settings) -> list[Manifest]:
             metric_relabel_configs=[NODE_OF_GPU],
         ),
         _single(PROMETHEUS, f"localhost:{PROMETHEUS_PORT}"),
-        _single(alertmanager.NAME, f"{alertmanager.NAME}:{alertmanager.PORT}"),
+        {"job_name": alertmanager.NAME, "sample_limit": MOST_SERIES, **alertmanagers(settings)},
     ]
+
+
+def alertmanagers(settings: Settings) -> Manifest:
+    """Discovery of every Alertmanager: several have a name that lists all."""
+    if settings.monitoring.alertmanager_replicas == 1:
+        return {"static_configs": [{"targets": [f"{alertmanager.NAME}:{alertmanager.PORT}"]}]}
+    return {"dns_sd_configs": [_by_name([f"{alertmanager.NAME}-peers"], alertmanager.PORT, settings.service_domain)]}
 
 
 def jobs(settings: Settings) -> list[str]:
@@ -51,9 +58,13 @@ def _server_of_watched() -> Mapping[str, object]:
 
 def _pods(name: str, services: Sequence[str], port: int, domain: str, **options: Sequence[object]) -> Manifest:
     """Job for every pod that headless services list; `domain` follows their names in DNS."""
-    hosts = [f"{service}.{domain}." for service in services]
-    discovery = {"names": hosts, "type": "A", "port": port, "refresh_interval": "10s"}
-    return {"job_name": name, "sample_limit": MOST_SERIES, "dns_sd_configs": [discovery], **options}
+    discovery = [_by_name(services, port, domain)]
+    return {"job_name": name, "sample_limit": MOST_SERIES, "dns_sd_configs": discovery, **options}
+
+
+def _by_name(services: Sequence[str], port: int, domain: str) -> Manifest:
+    names = [f"{service}.{domain}." for service in services]
+    return {"names": names, "type": "A", "port": port, "refresh_interval": "10s"}
 
 
 def _single(name: str, target: str) -> Manifest:

@@ -1,4 +1,4 @@
-"""Manifests of a server that needs one pod only: it reads its files and keeps its data as long as the pod lives."""
+"""Manifests of a server of monitoring: it reads its files, and keeps data on a volume or as long as the pod lives."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
+from qwen_stack.specs import manifest
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
     Manifest,
@@ -17,13 +18,16 @@ from qwen_stack.specs.manifest import (
     metadata,
     pod_security,
     probe,
+    spread,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SinglePod:
     """`files` are mounted at `config_dir`, and `data_dir` is writable. The entrypoint of the image, which is the server
-    itself, takes `arguments`. With `secret`, the files are a Secret and no ConfigMap."""
+    itself, takes `arguments`. With `secret`, the files are a Secret and no ConfigMap.
+    With `on_volume`, the claim of its name holds the data. Several `replicas` find each other by the headless service
+    `<name>-peers`, at `peer_port`."""
 
     name: str
     port: int
@@ -37,6 +41,9 @@ class SinglePod:
     memory_limit: str
     data_limit: str
     secret: bool = False
+    on_volume: bool = False
+    replicas: int = 1
+    peer_port: int | None = None
 
 
 def config(server: SinglePod) -> Manifest:
@@ -55,14 +62,15 @@ def secret_config(server: SinglePod, data: Any) -> Manifest:
 
 
 def deployment(server: SinglePod, image: str) -> Manifest:
-    """A change of the server's files replaces the pod."""
+    """A change of the server's files replaces its pods. Two at once would not share a volume."""
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": metadata(server.name),
         "spec": {
-            "replicas": 1,
-            "strategy": {"type": "Recreate"},
+            "replicas": server.replicas,
+            "strategy": rolling if server.replicas > 1 else {"type": "Recreate"},
             "selector": {"matchLabels": app(server.name)},
             "template": {
                 "metadata": {
@@ -71,12 +79,12 @@ def deployment(server: SinglePod, image: str) -> Manifest:
                 },
                 "spec": {
                     **NO_CLUSTER_ACCESS,
+                    **(spread(server.name) if server.replicas > 1 else {}),
                     "securityContext": pod_security(),
                     "containers": [_container(server, image)],
                     "volumes": [
                         {"name": "config", **_config_source(server)},
-                        # The node's disk: a new pod begins without data.
-                        {"name": "data", "emptyDir": {"sizeLimit": server.data_limit}},
+                        {"name": "data", **_data(server)},
                     ],
                 },
             },
@@ -86,6 +94,20 @@ def deployment(server: SinglePod, image: str) -> Manifest:
 
 def service(server: SinglePod) -> Manifest:
     return exposed(server.name, "http", server.port, server.node_port)
+
+
+def peers_name(server: SinglePod) -> str:
+    return f"{server.name}-peers"
+
+
+def peers(server: SinglePod) -> Manifest | None:
+    """Service whose name resolves to every replica, ready or not; None for a single one."""
+    if server.peer_port is None:
+        return None
+    ports = {"http": server.port, "peers": server.peer_port}
+    return manifest.service(
+        peers_name(server), ports, selector=app(server.name), clusterIP="None", publishNotReadyAddresses=True
+    )
 
 
 def _config_name(server: SinglePod) -> str:
@@ -98,12 +120,20 @@ def _config_source(server: SinglePod) -> Manifest:
     return {"configMap": {"name": _config_name(server)}}
 
 
+def _data(server: SinglePod) -> Manifest:
+    if server.on_volume:
+        return {"persistentVolumeClaim": {"claimName": server.name}}
+    # The node's disk: a new pod begins without data.
+    return {"emptyDir": {"sizeLimit": server.data_limit}}
+
+
 def _container(server: SinglePod, image: str) -> Manifest:
+    peer_ports = [{"name": "peers", "containerPort": server.peer_port}] if server.peer_port else []
     return {
         "name": server.name,
         "image": image,
         "args": list(server.arguments),
-        "ports": [{"name": "http", "containerPort": server.port}],
+        "ports": [{"name": "http", "containerPort": server.port}, *peer_ports],
         "resources": {
             "requests": {"cpu": server.cpu_request, "memory": server.memory_request},
             "limits": {"memory": server.memory_limit},

@@ -1,0 +1,48 @@
+"""Volumes that keep the data of monitoring when its pods end: claims, and a host's folder as the volume of one."""
+
+from __future__ import annotations
+
+from qwen_stack.monitoring_settings import Storage
+from qwen_stack.specs.manifest import Manifest, metadata
+
+HOST_NAME = "kubernetes.io/hostname"
+
+
+def claim(name: str, namespace: str, size: str, storage: Storage) -> Manifest:
+    """Claim of one volume: of a class, or the one that `host_folder` describes."""
+    own = {"volumeName": volume_name(name, namespace), "storageClassName": ""}
+    wanted = {"storageClassName": storage.class_name} if storage.class_name else own
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        # A volume may be made only when a pod wants it, and that pod waits for this object.
+        "metadata": {**metadata(name), "annotations": {"pulumi.com/skipAwait": "true"}},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **wanted},
+    }
+
+
+def host_folder(name: str, namespace: str, size: str, storage: Storage) -> Manifest | None:
+    """Volume in a folder of the host, for this claim alone; None where a class makes volumes. Its data outlive it."""
+    if storage.host is None:
+        return None
+    on_host = {"matchExpressions": [{"key": HOST_NAME, "operator": "In", "values": [storage.host]}]}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": metadata(volume_name(name, namespace)),
+        "spec": {
+            "capacity": {"storage": size},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "",
+            "claimRef": {"namespace": namespace, "name": name},
+            # Not hostPath: a folder that is missing stops the pod, and its event names the folder.
+            "local": {"path": f"{storage.path}/{name}"},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [on_host]}},
+        },
+    }
+
+
+def volume_name(name: str, namespace: str) -> str:
+    """Name of the volume; volumes belong to no namespace."""
+    return f"{namespace}-{name}"
