@@ -15,6 +15,7 @@ PROGRAMS = {
     "etcd",
     "kube-apiserver",
     "flanneld",
+    "kube-router",
     "registry",
     "haproxy",
     "envoy",
