@@ -65,6 +65,12 @@ class HostError(Error):
     exit_code = 4
 
 
+class PromotionError(Error):
+    """The person who promotes must act: the candidate is not shown to keep what the baseline does."""
+
+    exit_code = 6
+
+
 class EngineError(Error):
     """The engine failed by itself, after everything that can be checked beforehand was right."""
 

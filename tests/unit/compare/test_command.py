@@ -14,8 +14,9 @@ RESULT: dict[str, Any] = {
     "format": 1,
     "kind": "bench",
     "started": "2026-11-30T10:00:00+00:00",
+    "ended": "2026-11-30T10:05:00+00:00",
     "harness": {"qwen_runtime": "0.1.0", "cores": 2},
-    "subject": {"endpoint": "http://a/v1", "model": "m", "hardware": "8 x h100-80gb"},
+    "subject": {"endpoint": "http://a/v1", "model": "m", "hardware": "8 x h100-80gb", "engine_version": "1"},
     "load": {"name": "chat", "seed": 0},
 }
 

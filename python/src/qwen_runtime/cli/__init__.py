@@ -1,6 +1,7 @@
 """Plans, verified weights and a supervised engine.
 
-Exit codes: 0 done, 2 wrong command, 3 weights that are wrong or hosts that do not fit the plan, 4 host, 5 engine.
+Exit codes: 0 done, 2 wrong command, 3 weights that are wrong or hosts that do not fit the plan, 4 host, 5 engine,
+6 a candidate that may not be promoted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from qwen_runtime import __version__
-from qwen_runtime.cli import bench, chat, compare, evaluate, limits, models, plan, score, serve, weights
+from qwen_runtime.cli import bench, chat, compare, evaluate, gate, history, limits, models, plan, score, serve, weights
 from qwen_runtime.errors import Error
 
 
@@ -46,6 +47,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qwen-runtime", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (plan, serve, score, weights, models, chat, bench, compare, evaluate, limits):
+    for command in (plan, serve, score, weights, models, chat, bench, compare, evaluate, gate, history, limits):
         command.add_to(commands)
     return parser

@@ -38,7 +38,7 @@ def run(options: Options) -> None:
         raise UsageError(f"--keep {options.keep}", "a share up to 1", "Correct it.")
     if options.output:
         refuse_output(options.output)
-    baseline, candidate = results.read(options.baseline), results.read(options.candidate)
+    baseline, candidate = (results.read(path, *results.PAIRED) for path in (options.baseline, options.candidate))
     compared = document.compare(baseline, candidate, keep=options.keep, across=options.across)
     if options.output:
         write(options.output, compared)

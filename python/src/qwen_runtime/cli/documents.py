@@ -16,6 +16,10 @@ def refuse_output(path: Path) -> None:
 
 
 def write(path: Path, document: dict[str, Any]) -> None:
+    write_text(path, json.dumps(document, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n")
+    partial.write_text(text)
     partial.replace(path)

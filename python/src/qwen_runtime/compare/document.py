@@ -21,7 +21,7 @@ def compare(
 ) -> dict[str, Any]:
     """Judgement of every score of two results that `results.read` gave. UsageError where they are not alike."""
     results.refuse_different(baseline, candidate, across)
-    before, after = baseline["items"], candidate["items"]
+    before, after = results.items(baseline), results.items(candidate)
     judged = [_judge(score, scores.pair(score, before, after), keep) for score in scores.SCORES[baseline["kind"]]]
     if not any(entry["pairs"] for entry in judged):
         raise UsageError(
@@ -70,8 +70,8 @@ def _arm(result: dict[str, Any]) -> dict[str, Any]:
     return {
         "started": result.get("started"),
         "subject": result["subject"],
-        "items": len(result["items"]),
-        "counts": scores.counts(result["items"]),
+        "items": len(result["requests"]),
+        "counts": scores.counts(results.items(result)),
     }
 
 

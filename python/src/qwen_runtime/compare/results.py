@@ -4,38 +4,48 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from qwen_runtime.errors import UsageError
 
 FORMAT = 1
-KINDS = ("bench", "humaneval")
-"""Kinds of documents that have one entry for each item."""
+PAIRED = ("bench", "humaneval")
+"""Kinds of results that have one entry for each item."""
+KINDS = (*PAIRED, "tools", "saturation")
 SAME = ("kind", "model", "hardware", "load", "harness")
 """Parts that two results must have in common, unless a difference is asked for by name."""
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The document in a file. UsageError where it is no result, or has no item."""
+def read(path: Path, *kinds: str) -> dict[str, Any]:
+    """The result in a file, of one of the kinds. UsageError where it is none, or has no item."""
     try:
-        document = json.loads(path.read_bytes())
-        if document["format"] != FORMAT or document["kind"] not in KINDS:
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        if document["format"] != FORMAT or document["kind"] not in kinds:
             raise ValueError(f"format {document['format']!r}, kind {document['kind']!r}")
-        items = {str(entry["item"]): entry for entry in document["requests"]}
-        if len(items) != len(document["requests"]):
+        if datetime.fromisoformat(document["ended"]).tzinfo is None:
+            raise ValueError("an end without its time zone")
+        for name in ("model", "hardware", "engine_version"):
+            document["subject"][name]
+        if document["kind"] in PAIRED and len(items(document)) != len(document["requests"]):
             raise ValueError("an item twice")
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})", "a result", "Correct the path.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{path} is not a result of this version ({error!r})",
-            f"a document of format {FORMAT} and kind {' or '.join(KINDS)}",
+            f"a document of format {FORMAT} and kind {' or '.join(kinds)}",
             "Measure anew.",
         ) from error
-    if not items:
+    if document["kind"] in PAIRED and not document["requests"]:
         raise UsageError(f"{path} has no item", "results of at least one request", "Measure anew.")
-    return {**document, "items": items}
+    return document
+
+
+def items(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The entries of a result by the name of their item."""
+    return {str(entry["item"]): entry for entry in document["requests"]}
 
 
 def refuse_different(baseline: dict[str, Any], candidate: dict[str, Any], across: Sequence[str]) -> None:
