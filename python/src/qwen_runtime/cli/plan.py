@@ -6,10 +6,12 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from qwen_runtime.cli.common import Commands, Options, above_zero, add, natural, number, positive
 from qwen_runtime.engine.registry import ENGINES, SERVES_BY_DEFAULT
 from qwen_runtime.errors import PlanError, UsageError
+from qwen_runtime.extras import EVALUATION, require
 from qwen_runtime.plan.workload import PROFILES, USUAL_PROFILE
 from qwen_runtime.units import GIGA, TERA, gib
 
@@ -84,6 +86,7 @@ def add_to(commands: Commands) -> None:
         "--gpu-memory-utilization", type=share, default=0.9, metavar="SHARE", help="share of that memory for the engine"
     )
     plan.add_argument("--json", action="store_true", help="the whole plan, for programs")
+    plan.add_argument("--html", type=Path, metavar="FILE", help="write the plan as a page for a browser too")
     plan.add_argument(
         "--read",
         type=Path,
@@ -152,6 +155,8 @@ def run(options: Options) -> None:
     )
     sized = people.size(request, options.nodes) if request.workload else None
     document = plan.build(plan.plan(sized.request if sized else request), sized)
+    if options.html and document["fits"]:
+        _write_page(document, options.html)
     print(plan.dumps(document) if options.json else table.render(document))
     if not document["fits"]:
         raise PlanError(**document["problem"])
@@ -162,7 +167,24 @@ def _read(options: Options) -> None:
     from qwen_runtime.plan import table
 
     document = plan.read(options.read)
-    print(json.dumps(asdict(document)) if options.json else table.render(json.loads(options.read.read_bytes())))
+    written = json.loads(options.read.read_bytes())
+    if options.html:
+        _write_page(written, options.html)
+    print(json.dumps(asdict(document)) if options.json else table.render(written))
+
+
+def _write_page(document: dict[str, Any], path: Path) -> None:
+    """Write the page, whole or not at all."""
+    require(EVALUATION, "matplotlib")
+    from qwen_runtime.plan import page
+
+    text = page.render(document)
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise UsageError(
+            f"--html {path} cannot be written ({error.strerror})", "a file in a folder that exists", "Correct the path."
+        ) from error
 
 
 def _list_gpus(options: Options) -> None:

@@ -18,7 +18,7 @@ from qwen_runtime.plan.request import USUAL_TOKENS, Request
 from qwen_runtime.plan.roofline import Prediction
 from qwen_runtime.sizing.gpus import attention, weight_only
 from qwen_runtime.sizing.layout import Layout, Site
-from qwen_runtime.sizing.memory import MAX_SEQUENCES, Memory, headroom_parts
+from qwen_runtime.sizing.memory import BATCHED_TOKENS, MAX_SEQUENCES, Memory, headroom_parts
 from qwen_runtime.units import count
 
 FORMAT = 1
@@ -63,6 +63,7 @@ def build(plan: Plan, sized: Sized | None = None) -> dict[str, Any]:
         "choices": choices(plan),
         "max_model_len": request.wishes.context_tokens,
         "predicted": [prediction(one) for one in plan.predicted],
+        "roofline": roofline(plan) if plan.predicted else None,
         "target": asdict(plan.target) if plan.target else None,
         "refused": [refused(c, request.site) for c in plan.considered if c.refusal],
         "not_chosen": [not_chosen(c, plan) for c in plan.considered if not c.refusal and c is not plan.best],
@@ -260,6 +261,28 @@ def prediction(predicted: Prediction) -> dict[str, Any]:
     rounded = {key: round(value, 5) for key, value in asdict(predicted).items()}
     likely = {name: [round(low, 5), round(high, 5)] for name, (low, high) in predicted.likely().items()}
     return {**rounded, "output_tokens_per_s_per_user": round(1 / predicted.inter_token_s, 2), "likely": likely}
+
+
+def roofline(plan: Plan) -> dict[str, Any]:
+    """The limits of one GPU, and the steps of this plan: one user's answer, the planned load, a prompt."""
+    request, layout = plan.request, plan.best.layout
+    wishes, gpu = request.wishes, request.gpu
+    speed = planner.roofline(request, layout, request.engine)
+    batch = max(1.0, min(wishes.concurrency / layout.replicas, plan.sequences_per_engine))
+    context = wishes.input_tokens + wishes.output_tokens / 2
+    prompt = min(wishes.input_tokens, BATCHED_TOKENS)
+    steps = {
+        "an answer to one user": (1, context, 0, 0),
+        f"answers to {batch:.0f} in one engine": (batch, context, 0, 0),
+        "taking in a prompt": (0, 0, prompt, prompt / 2),
+    }
+    points = [
+        {"what": what, "flops": speed.work(*step).flops, "bytes": speed.work(*step).size_bytes,
+         "seconds": speed.step_s(*step)}
+        for what, step in steps.items()
+    ]  # fmt: skip
+    peak = gpu.fp8_flops if request.shape.fp8_block and gpu.fp8_flops else gpu.bf16_flops
+    return {"flops_per_s": peak, "bandwidth_bytes_per_s": gpu.bandwidth_bytes_per_s, "points": points}
 
 
 def alternative(other: Alternative) -> dict[str, Any]:

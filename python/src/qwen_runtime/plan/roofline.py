@@ -92,6 +92,24 @@ class Prediction:
         return {name: (getattr(self, name) * low, getattr(self, name) * high) for name, (low, high) in LIKELY.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one GPU reads and computes in a step."""
+
+    dense_bytes: float
+    expert_bytes: float
+    dense_flops: float
+    expert_flops: float
+
+    @property
+    def size_bytes(self) -> float:
+        return self.dense_bytes + self.expert_bytes
+
+    @property
+    def flops(self) -> float:
+        return self.dense_flops + self.expert_flops
+
+
 class Roofline:
     """The speed of one engine of a layout. Numbers are per rank, over all layers: stages work one after the other."""
 
@@ -133,17 +151,27 @@ class Roofline:
         """Time of one pass through all layers: `decoding` requests get a token each, every one after `context_tokens`,
         and `prompt_tokens` of prompts are taken in beside them, after `behind_tokens` of their own."""
         e, gpu, groups = self._efficiency, self._gpu, self._layout.attention_groups
+        work = self.work(decoding, context_tokens, prompt_tokens, behind_tokens)
+        memory_s = work.dense_bytes / (gpu.bandwidth_bytes_per_s * e.dense_bandwidth)
+        memory_s += work.expert_bytes / (gpu.bandwidth_bytes_per_s * e.expert_bandwidth)
+        dense_rate, expert_rate = self._rates()
+        compute_s = work.dense_flops / dense_rate + work.expert_flops / expert_rate
+        launch_s = self._launch_s() if prompt_tokens else 0.0
+        tokens = decoding + prompt_tokens
+        return self._overhead_s() + max(memory_s, compute_s, launch_s) + self._communication_s(tokens / groups)
+
+    def work(self, decoding: float, context_tokens: float, prompt_tokens: float = 0, behind_tokens: float = 0) -> Work:
+        """Bytes and operations of the same pass on one GPU of each stage, all stages together."""
+        groups = self._layout.attention_groups
         tokens = decoding + prompt_tokens
         cached = (decoding * context_tokens + behind_tokens) / groups
-        dense_bytes = self._dense_bytes + cached * self._kv_bytes + decoding / groups * self._request_bytes
-        memory_s = dense_bytes / (gpu.bandwidth_bytes_per_s * e.dense_bandwidth)
-        memory_s += self._expert_bytes * self._touched(tokens) / (gpu.bandwidth_bytes_per_s * e.expert_bandwidth)
         looked_at = decoding * context_tokens + prompt_tokens * behind_tokens
-        dense_flops = (tokens * self._dense_flops + looked_at * self._attention_flops) / groups
-        dense_rate, expert_rate = self._rates()
-        compute_s = dense_flops / dense_rate + tokens * self._expert_flops / expert_rate
-        launch_s = self._launch_s() if prompt_tokens else 0.0
-        return self._overhead_s() + max(memory_s, compute_s, launch_s) + self._communication_s(tokens / groups)
+        return Work(
+            dense_bytes=self._dense_bytes + cached * self._kv_bytes + decoding / groups * self._request_bytes,
+            expert_bytes=self._expert_bytes * self._touched(tokens),
+            dense_flops=(tokens * self._dense_flops + looked_at * self._attention_flops) / groups,
+            expert_flops=tokens * self._expert_flops,
+        )
 
     def prefill_s(
         self, prompt_tokens: int, decoding: float = 0, context_tokens: float = 0, cached_tokens: int = 0
