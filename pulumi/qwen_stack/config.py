@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def load(config: pulumi.Config) -> Settings:
     plain = [path for path in SECRETS if _holds(raw, path) and not _is_encrypted(config, path)]
     if plain:
         raise ConfigError([_plain_text(name) for name in plain])
-    return parse(raw, [name for name in raw if _is_encrypted(config, name)])
+    return parse(raw)
 
 
 def _holds(raw: Mapping[str, Any], path: str) -> bool:
@@ -89,8 +89,8 @@ def pull_secret(settings: Settings) -> pulumi.Output[str] | None:
     return pulumi.Output.secret(registry.encoded(settings.registry, login.user, login.password.get_secret_value()))
 
 
-def parse(raw: Mapping[str, Any], encrypted: Collection[str] = ()) -> Settings:
-    """Settings from the stack's keys, completed from plans. No message shows what is below a key that is `encrypted`.
+def parse(raw: Mapping[str, Any]) -> Settings:
+    """Settings from the stack's keys, completed from plans.
 
     Raises ConfigError, or PlanError if a plan does not fit its hosts.
     """
@@ -99,7 +99,7 @@ def parse(raw: Mapping[str, Any], encrypted: Collection[str] = ()) -> Settings:
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError([_from_pydantic(dict(e), raw, {*SECRETS, *encrypted}) for e in error.errors()]) from None
+        raise ConfigError([_from_pydantic(dict(e), raw) for e in error.errors()]) from None
     settings = _with_time_for_an_answer(_with_room_for_a_context(settings))
     problems = rules.problems(settings)
     if problems:
@@ -157,9 +157,9 @@ def _plain_text(name: str) -> Problem:
     return Problem((name,), "plain text in the stack's file", "an encrypted value", remedy)
 
 
-def _from_pydantic(error: dict[str, Any], raw: Mapping[str, Any], secrets: Collection[str]) -> Problem:
+def _from_pydantic(error: dict[str, Any], raw: Mapping[str, Any]) -> Problem:
     path = _path(error["loc"])
-    secret = any(f"{path}.".startswith(f"{secret}.") for secret in secrets)
+    secret = any(f"{path}.".startswith(f"{secret}.") for secret in SECRETS)
     flag = " --secret" if secret else ""
     if error["type"] == "extra_forbidden":
         known = "a key that the table in pulumi/README.md lists"
