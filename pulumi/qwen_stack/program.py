@@ -15,6 +15,7 @@ from qwen_stack.components.monitoring import Monitoring, MonitoringArgs
 from qwen_stack.components.namespace import Namespace
 from qwen_stack.components.network_policies import NetworkPolicies
 from qwen_stack.components.node_folders import NodeFolders
+from qwen_stack.settings import Model
 from qwen_stack.specs import gateway_config, model_server, network_policy
 from qwen_stack.specs.gateway_routes import route
 
@@ -42,19 +43,19 @@ def run() -> None:
 
     engine_keys = EngineKeys("engine-keys", namespace.name, config.engine_keys(settings))
 
-    servers = [
-        ModelServer(
-            model.server,
-            ModelServerArgs(
-                namespace=folders.namespace,
-                model=model,
-                image=settings.images.runtime,
-                runtime_class=settings.gpu_runtime_class,
-                keys=engine_keys.accepted,
-            ),
+    def serve(model: Model, after: list[pulumi.Resource]) -> ModelServer:
+        args = ModelServerArgs(
+            namespace=folders.namespace,
+            model=model,
+            image=settings.images.runtime,
+            runtime_class=settings.gpu_runtime_class,
+            keys=engine_keys.accepted,
         )
-        for model in settings.models
-    ]
+        return ModelServer(model.server, args, pulumi.ResourceOptions(depends_on=after))
+
+    # An entry that shares its name is ready before it gets a weight, and one that lost its weight changes after that.
+    servers = {model.server: serve(model, []) for model in settings.models if model.weight != 0}
+    weighted: list[pulumi.Resource] = [servers[model.server] for model in settings.models if model.weight]
 
     if settings.gateway.limits:
         hosts = {upstream.served_as: f"{upstream.host}." for upstream in route(settings).upstreams}
@@ -70,7 +71,9 @@ def run() -> None:
             api_keys=config.api_keys(settings),
             engine_key=engine_keys.sent,
         ),
+        pulumi.ResourceOptions(depends_on=weighted),
     )
+    servers |= {model.server: serve(model, [gateway]) for model in settings.models if model.weight == 0}
 
     monitoring = Monitoring("monitoring", MonitoringArgs(namespace=namespace.name, settings=settings))
 
@@ -79,7 +82,7 @@ def run() -> None:
     pulumi.export("namespace", namespace.name)
     pulumi.export("models", [model.served_name for model in settings.models])
     pulumi.export("rollouts", {model.server: str(rollouts.choose(model)) for model in settings.models})
-    pulumi.export("modelServices", [server.service_name for server in servers])
+    pulumi.export("modelServices", [servers[model.server].service_name for model in settings.models])
     pulumi.export("gatewayService", gateway.service_name)
     pulumi.export("gatewayNodePort", settings.gateway.service.node_port)
     pulumi.export("prometheusService", monitoring.prometheus_service_name)

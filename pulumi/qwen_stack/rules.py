@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from qwen_stack import limit_rules, model_rules, monitoring_rules, rollouts
+from qwen_stack import limit_rules, model_rules, monitoring_rules, rollouts, variant_rules
 from qwen_stack.problem import Problem
 from qwen_stack.settings import Settings
 
@@ -134,40 +134,17 @@ def keys_are_strong(settings: Settings) -> Iterator[Problem]:
         seen[key] = path
 
 
-def names_differ(settings: Settings) -> Iterator[Problem]:
-    """Compares names in the API, and names of objects in the cluster: a group of pods has an object of its own."""
+def servers_differ(settings: Settings) -> Iterator[Problem]:
+    """Compares names of objects in the cluster: a group of pods has an object of its own."""
     groups = [
         f"{model.server}-{replica}"
         for model in settings.models
         if model.nodes_per_replica > 1
         for replica in range(model.replicas)
     ]
-    for key, names in (
-        ("servedName", [model.served_name for model in settings.models]),
-        ("server", [*(model.server for model in settings.models), *groups]),
-    ):
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            yield Problem((f"models.{key}",), f"{name} more than once", "a name of its own for each", "change one")
-
-
-def weights_are_shared_by_variants(settings: Settings) -> Iterator[Problem]:
-    for position, model in enumerate(settings.models):
-        shared = model.name in [before.name for before in settings.models[:position]]
-        key = f"models[{position}].variant"
-        if model.variant is None and shared:
-            yield Problem(
-                (key,),
-                f"none, and {model.name} is served already",
-                "a word for this way to serve it",
-                f"pulumi config set --path {key} <word>, or correct the name",
-            )
-        if model.variant is not None and not shared:
-            yield Problem(
-                (key,),
-                f"{model.variant} of {model.name}, which no earlier entry serves",
-                "an earlier entry with the same weights",
-                f"pulumi config rm --path {key}",
-            )
+    names = [*(model.server for model in settings.models), *groups]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Problem(("models.server",), f"{name} more than once", "a name of its own for each", "change one")
 
 
 def pods_of_different_sizes_have_different_hosts(settings: Settings) -> Iterator[Problem]:
@@ -218,8 +195,8 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     a_load_balancer_is_the_sites,
     client_certificates_need_tls,
     node_ports_differ,
-    names_differ,
-    weights_are_shared_by_variants,
+    servers_differ,
+    *variant_rules.RULES,
     pods_of_different_sizes_have_different_hosts,
     the_gateway_is_as_patient_as_its_models,
     gpus_stay_within_the_quota,

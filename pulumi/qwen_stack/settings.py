@@ -88,7 +88,9 @@ class Model(Section):
     ]
     """Name of its objects in the cluster; to move entries in the list, write down the names that they have."""
     variant: VariantName | None = None
-    """A word that marks another way to serve the weights of an earlier entry."""
+    """A word that tells an entry from others with the same weights or the same servedName."""
+    weight: int | None = Field(default=None, ge=0, le=100)
+    """Percent of the requests for its servedName, where several entries have one."""
     plan: Annotated[InstanceOf[Plan], WithJsonSchema({"type": "string"})] | None = None
     """File written by `qwen-runtime plan --json`, from the folder pulumi/ or by its absolute path: see below."""
     engine: Annotated[Engine, FROM_PLAN] = SERVES_BY_DEFAULT

@@ -211,15 +211,18 @@ def write_certificate(folder: Path, name: str) -> None:
     mount(folder, name, {file: (made / file).read_text() for file in ("tls.crt", "tls.key")})
 
 
+TWO_NAMES = (
+    Upstream("model-server", "tiny", "models.test", 2048, servers()["vllm"].PATHS),
+    Upstream("model-server-second", "tiny-second", "variant.test", 1024, servers()["transformers"].PATHS),
+)
+
+
 @contextlib.contextmanager
-def running(tmp_path: Path, gateway: Any, **ports: int) -> Iterator[Site]:
-    """A gateway with two models and two keys, whose site has these ports."""
+def running(tmp_path: Path, gateway: Any, upstreams: tuple[Upstream, ...] = TWO_NAMES, **ports: int) -> Iterator[Site]:
+    """A gateway with two entries and two keys, whose site has these ports."""
     here = Site(tmp_path, **ports)
     route = Route(
-        (
-            Upstream("model-server", "tiny", "models.test", 2048, servers()["vllm"].PATHS),
-            Upstream("model-server-second", "tiny-second", "variant.test", 1024, servers()["transformers"].PATHS),
-        ),
+        upstreams,
         upstream_port=here.model_port,
         health_port=here.health_port,
         api_port=here.api_port,

@@ -88,7 +88,6 @@ def test_without_affinity_the_replica_with_the_fewest_requests_answers(settings:
             settings.gateway.model_copy(update={"affinity": affinity}), gateway_routes.route(settings)
         )
         assert set(values(config, "lb_policy")) == {policy}
-        assert bool(list(values(config, "hash_policy"))) == enabled
         assert ("session.lua" in json.dumps(config)) == enabled
 
 

@@ -41,6 +41,6 @@ def bound(affinity: GatewayAffinity) -> Part:
     return {"consistent_hashing_lb_config": {"hash_balance_factor": affinity.load_percent}}
 
 
-def hash_policy(affinity: GatewayAffinity) -> Part:
-    """Fields of a route that say what is hashed. A request without the header goes to any replica."""
-    return {"hash_policy": [{"header": {"header_name": HEADER}}]} if affinity.enabled else {}
+def hash_policy() -> Part:
+    """Field of a route that says what is hashed. A request without the header goes to any replica."""
+    return {"hash_policy": [{"header": {"header_name": HEADER}}]}

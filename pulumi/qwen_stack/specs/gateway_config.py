@@ -8,7 +8,15 @@ from pathlib import Path
 import jinja2
 
 from qwen_stack.settings import Gateway
-from qwen_stack.specs import engine_keys, envoy, gateway_affinity, gateway_cors, gateway_limits, gateway_tls
+from qwen_stack.specs import (
+    engine_keys,
+    envoy,
+    gateway_affinity,
+    gateway_cors,
+    gateway_limits,
+    gateway_tls,
+    gateway_variants,
+)
 from qwen_stack.specs.envoy import Part, error, http_filter, manager, router, typed
 from qwen_stack.specs.gateway_affinity import SESSION_FILE
 from qwen_stack.specs.gateway_routes import HEALTH, Route, own_answers, routes
@@ -46,6 +54,7 @@ LOG = {
     "path": "%PATH(NQ):256%",
     "status": "%RESPONSE_CODE%",
     "server": "%UPSTREAM_HOST%",
+    "variant": gateway_variants.OF_HOST,
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "first_byte_ms": "%RESPONSE_DURATION%",
     "total_ms": "%DURATION%",
@@ -97,6 +106,7 @@ def config(gateway: Gateway, to: Route) -> Part:
             "listeners": [*at_once, operations_listener(gateway, to), *gateway_tls.listeners(gateway, to)],
             "clusters": [
                 *(cluster(gateway, to, upstream) for upstream in to.upstreams),
+                *(part for group in gateway_variants.groups(to.upstreams) for part in gateway_variants.clusters(group)),
                 *gateway_limits.clusters(gateway, to),
                 *gateway_tls.clusters(gateway, to),
                 admin,
@@ -154,7 +164,7 @@ def request_filters(gateway: Gateway, to: Route) -> list[Part]:
     if len(to.upstreams) > 1:
         steps.append(http_filter("model", lua, default_source_code={"filename": f"{to.config_dir}/{MODEL_FILE}"}))
     steps += gateway_limits.filters(gateway, to)
-    if gateway.affinity.enabled:
+    if gateway.affinity.enabled or gateway_variants.are_there(to.upstreams):
         steps.append(http_filter("session", lua, default_source_code={"filename": f"{to.config_dir}/{SESSION_FILE}"}))
     return steps
 

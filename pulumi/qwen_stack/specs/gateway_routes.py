@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from qwen_runtime.engine.registry import servers
 
 from qwen_stack.settings import Gateway, Settings
-from qwen_stack.specs import engine_keys, envoy, gateway_affinity, limits, model_server
+from qwen_stack.specs import engine_keys, envoy, gateway_affinity, gateway_variants, limits, model_server
 from qwen_stack.specs.envoy import Part, answer, error, path, rewritten, with_status
 
 API_PORT = 8080
@@ -38,6 +38,9 @@ class Upstream:
     max_model_len: int
     paths: tuple[str, ...] = ("/v1/chat/completions", "/v1/completions")
     """Paths that its engine answers by POST."""
+    variant: str | None = None
+    weight: int = 100
+    """Percent of the requests for its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ def route(settings: Settings) -> Route:
                 f"{model.server}.{settings.service_domain}",
                 model.max_model_len,
                 servers()[model.engine].PATHS,
+                model.variant,
+                100 if model.weight is None else model.weight,
             )
             for model in settings.models
         ),
@@ -93,7 +98,7 @@ def model(upstream: Upstream) -> dict[str, object]:
 
 def routes(gateway: Gateway, to: Route) -> list[Part]:
     """All routes; the first that matches decides."""
-    served = ", ".join(upstream.served_as for upstream in to.upstreams)
+    served = ", ".join(group[0].served_as for group in gateway_variants.groups(to.upstreams))
     paths = tuple(dict.fromkeys(where for upstream in to.upstreams for where in upstream.paths))
     unknown = f"Unknown path. This endpoint has {', '.join((*paths, MODELS))} and {HEALTH}, and serves {served}."
     return [
@@ -107,30 +112,40 @@ def routes(gateway: Gateway, to: Route) -> list[Part]:
 
 def _inference(gateway: Gateway, to: Route, where: str) -> list[Part]:
     """One path: to the entry that the body names, else to the first. Not every engine has every path."""
-    first, *others = to.upstreams
+    first, *others = gateway_variants.groups(to.upstreams)
     wrong_method = error("This path takes POST.", "invalid_request_error", "method_not_allowed")
     return [
-        *(_entry(gateway, upstream, where, dynamic_metadata=[_named(upstream)]) for upstream in others),
-        _entry(gateway, first, where),
+        *(part for group in others for part in _served(gateway, group, where, dynamic_metadata=[_named(group[0])])),
+        *_served(gateway, first, where),
         answer(path(where), 405, wrong_method, allow="POST"),
     ]
 
 
-def _entry(gateway: Gateway, upstream: Upstream, where: str, **match: object) -> Part:
+def _served(gateway: Gateway, group: list[Upstream], where: str, **match: object) -> list[Part]:
+    """One path of one name. Of several entries all must have it, so that no request depends on its luck."""
     asked = {**path(where, "POST"), **match}
-    if where in upstream.paths:
-        return {"match": asked, "route": _forward(gateway, upstream)}
-    absent = f"The engine of {upstream.served_as} has no {where}. It has {', '.join(upstream.paths)}."
-    return answer(asked, 404, error(absent, "invalid_request_error", "not_found"))
+    paths = [each for each in group[0].paths if all(each in upstream.paths for upstream in group)]
+    if where not in paths:
+        absent = f"The engine of {group[0].served_as} has no {where}. It has {', '.join(paths)}."
+        return [answer(asked, 404, error(absent, "invalid_request_error", "not_found"))]
+    if len(group) == 1:
+        return [{"match": asked, "route": _forward(gateway, {"cluster": group[0].server})}]
+    return gateway_variants.routes(group, asked, lambda target: _forward(gateway, target))
 
 
 def _models(gateway: Gateway, to: Route, served: str) -> list[Part]:
-    """The list of models, and each model by its name. No model server knows all of several."""
-    every = json.dumps({"object": "list", "data": [model(upstream) for upstream in to.upstreams]})
+    """The list of models, and each model by its name. No model server knows all of several.
+
+    A name with several entries promises the shortest of their contexts.
+    """
+    shortest = [
+        min(group, key=lambda upstream: upstream.max_model_len) for group in gateway_variants.groups(to.upstreams)
+    ]
+    every = json.dumps({"object": "list", "data": [model(upstream) for upstream in shortest]})
     listed = (
         answer(path(MODELS, "GET"), 200, every)
         if len(to.upstreams) > 1
-        else {"match": path(MODELS, "GET"), "route": _forward(gateway, to.upstreams[0])}
+        else {"match": path(MODELS, "GET"), "route": _forward(gateway, {"cluster": to.upstreams[0].server})}
     )
     unknown = error(f"No such model. This endpoint serves {served}.", "invalid_request_error", "model_not_found")
     return [
@@ -140,7 +155,7 @@ def _models(gateway: Gateway, to: Route, served: str) -> list[Part]:
         ),
         *(
             answer(path(f"{MODELS}/{upstream.served_as}", "GET"), 200, json.dumps(model(upstream)))
-            for upstream in to.upstreams
+            for upstream in shortest
         ),
         answer({"safe_regex": {"regex": f"{MODELS}/[A-Za-z0-9._:-]+"}}, 404, unknown),
     ]
@@ -151,8 +166,8 @@ def _named(upstream: Upstream) -> Part:
     return {"filter": "gateway", "path": [{"key": "model"}], "value": {"string_match": {"exact": upstream.served_as}}}
 
 
-def _forward(gateway: Gateway, upstream: Upstream) -> Part:
-    """Forwarding with repetitions before the first byte of an answer.
+def _forward(gateway: Gateway, target: Part) -> Part:
+    """Forwarding to one cluster, or to several with weights, with repetitions before the first byte of an answer.
 
     These are repeated: no connection; a connection that closed without an answer, as a killed replica's does; and 503,
     with which a draining replica refuses. A completion changes nothing, so sending it again is safe. Each attempt
@@ -162,8 +177,8 @@ def _forward(gateway: Gateway, upstream: Upstream) -> Part:
         "envoy.retry_host_predicates.previous_hosts", "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
     )
     return {
-        "cluster": upstream.server,
-        **gateway_affinity.hash_policy(gateway.affinity),
+        **target,
+        **gateway_affinity.hash_policy(),
         # An answer may take as long as it likes; silence may not.
         "timeout": "0s",
         "idle_timeout": f"{gateway.timeouts.server_seconds}s",

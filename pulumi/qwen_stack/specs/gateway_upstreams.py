@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from qwen_stack.settings import Gateway
-from qwen_stack.specs import envoy, gateway_affinity
+from qwen_stack.specs import envoy, gateway_affinity, gateway_variants
 from qwen_stack.specs.envoy import Part, typed
 from qwen_stack.specs.gateway_routes import Route, Upstream
 
 # No limit: what a gateway may hold is bounded by its connections.
 UNBOUNDED = 1_000_000
+# Envoy's factor on the share of replicas that are ready, up to which a cluster counts as whole.
+ONE_IS_ENOUGH_PERCENT = 10_000
 # Of all requests in flight, this share may be repetitions; a replica of two that dies has half of all requests.
 RETRY_SHARE_PERCENT = 50
 # Repetitions in flight that are allowed however few requests there are.
@@ -26,6 +28,8 @@ def cluster(gateway: Gateway, to: Route, upstream: Upstream) -> Part:
     While DNS does not answer, the replicas that were known stay.
     """
     port = {"health_check_config": {"port_value": to.health_port}}
+    assignment = envoy.endpoints(upstream.server, upstream.host, to.upstream_port, **port)
+    assignment["endpoints"][0]["lb_endpoints"][0].update(gateway_variants.metadata(upstream))
     return {
         "name": upstream.server,
         "cluster_type": typed(
@@ -36,7 +40,8 @@ def cluster(gateway: Gateway, to: Route, upstream: Upstream) -> Part:
             dns_lookup_family="V4_ONLY",
             typed_dns_resolver_config=resolver(to),
         ),
-        "load_assignment": envoy.endpoints(upstream.server, upstream.host, to.upstream_port, **port),
+        # Another entry of the same name gets requests only when no replica of this one is ready.
+        "load_assignment": {**assignment, "policy": {"overprovisioning_factor": ONE_IS_ENOUGH_PERCENT}},
         "connect_timeout": f"{gateway.timeouts.connect_seconds}s",
         **gateway_affinity.balancing(gateway.affinity),
         # A replica that is not ready gets nothing, even if none is; a change is known to all threads at once.

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qwen_stack.settings import Settings
-from qwen_stack.specs import alertmanager, dcgm_exporter, gateway, gateway_routes, limits, model_server
+from qwen_stack.specs import (
+    alertmanager,
+    dcgm_exporter,
+    gateway,
+    gateway_routes,
+    gateway_variants,
+    limits,
+    model_server,
+)
 from qwen_stack.specs.manifest import Manifest
 
 PROMETHEUS, PROMETHEUS_PORT = "prometheus", 9090
@@ -22,12 +30,31 @@ def scrape_configs(settings: Settings) -> list[Manifest]:
     domain = settings.service_domain
     servers = [model.server for model in settings.models]
     watched = [model_server.watched_name(model) for model in settings.models]
+    variants = _variants(settings, "server")
     limiter = [_pods(limits.NAME, [limits.NAME], limits.PORT, domain)] if settings.gateway.limits else []
     return [
-        _pods(gateway.NAME, [gateway.METRICS_NAME], gateway_routes.METRICS_PORT, domain),
+        _pods(
+            gateway.NAME,
+            [gateway.METRICS_NAME],
+            gateway_routes.METRICS_PORT,
+            domain,
+            metric_relabel_configs=_variants(settings, "envoy_cluster_name"),
+        ),
         *limiter,
-        _pods(MODEL_SERVERS, servers, model_server.API_PORT, domain, relabel_configs=[SERVER_OF_NAME]),
-        _pods(SUPERVISORS, watched, model_server.HEALTH_PORT, domain, relabel_configs=[_server_of_watched()]),
+        _pods(
+            MODEL_SERVERS,
+            servers,
+            model_server.API_PORT,
+            domain,
+            relabel_configs=[SERVER_OF_NAME, *variants],
+        ),
+        _pods(
+            SUPERVISORS,
+            watched,
+            model_server.HEALTH_PORT,
+            domain,
+            relabel_configs=[_server_of_watched(), *variants],
+        ),
         _pods(
             dcgm_exporter.NAME,
             [dcgm_exporter.NAME],
@@ -45,6 +72,20 @@ def alertmanagers(settings: Settings) -> Manifest:
     if settings.monitoring.alertmanager_replicas == 1:
         return {"static_configs": [{"targets": [f"{alertmanager.NAME}:{alertmanager.PORT}"]}]}
     return {"dns_sd_configs": [_by_name([f"{alertmanager.NAME}-peers"], alertmanager.PORT, settings.service_domain)]}
+
+
+def _variants(settings: Settings, label: str) -> list[Mapping[str, object]]:
+    """Rules that name the variant of each series whose label names its server."""
+    return [
+        {
+            "source_labels": [label],
+            "regex": f"({gateway_variants.SHARE})?{model.server}",
+            "target_label": "variant",
+            "replacement": model.variant,
+        }
+        for model in settings.models
+        if model.variant
+    ]
 
 
 def jobs(settings: Settings) -> list[str]:

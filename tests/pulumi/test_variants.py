@@ -1,0 +1,127 @@
+"""Entries that share a name: which configurations are refused, and what the stack makes of the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from qwen_stack import config
+from qwen_stack.specs import scrape_jobs
+
+from .recorded_stack import run_program
+
+NAME = "tiny"
+Values = dict[str, Any]
+
+
+def with_weights(values: Values, old: object, new: object) -> Values:
+    return with_keys(values, {"weight": old}, {"weight": new})
+
+
+def with_keys(values: Values, first: Values, second: Values) -> Values:
+    """The stack with these keys in its two entries; those that are None are removed."""
+    entries = [{**entry, **keys} for entry, keys in zip(values["models"], (first, second), strict=True)]
+    return {
+        **values,
+        "models": [{key: value for key, value in entry.items() if value is not None} for entry in entries],
+    }
+
+
+@pytest.fixture
+def shared(local: Values) -> Values:
+    """Two entries that serve one name, 90 and 10."""
+    first, second = local["models"]
+    return {
+        **local,
+        "models": [
+            {**first, "servedName": NAME, "variant": "old", "weight": 90},
+            {**second, "servedName": NAME, "variant": "new", "weight": 10},
+        ],
+    }
+
+
+def test_two_entries_share_a_name_by_their_weights(shared: Values) -> None:
+    models = config.parse(shared).models
+    assert [(model.served_name, model.server, model.weight) for model in models] == [
+        (NAME, "model-server", 90),
+        (NAME, "model-server-new", 10),
+    ]
+
+
+BOTH = ("models[0].weight", "models[1].weight")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "keys"),
+    [
+        ({}, {"weight": 20}, BOTH),
+        ({"weight": 80}, {}, BOTH),
+        ({}, {"weight": -1}, BOTH[1:]),
+        ({}, {"weight": 101}, BOTH[1:]),
+        ({}, {"weight": None}, BOTH[1:]),
+        ({"weight": None}, {"weight": None}, BOTH),
+        ({"variant": None}, {}, ("models[0].variant",)),
+        ({}, {"variant": "New!"}, ("models[1].variant",)),
+        ({}, {"variant": "old"}, ("models[0].variant", "models[1].variant")),
+        ({"weight": 100}, {"servedName": "other"}, BOTH[1:]),
+    ],
+)
+def test_shares_that_do_not_come_out_are_refused_with_their_keys(
+    shared: Values, first: Values, second: Values, keys: tuple[str, ...]
+) -> None:
+    with pytest.raises(config.ConfigError) as refused:
+        config.parse(with_keys(shared, first, second))
+    [problem] = refused.value.problems
+    assert problem.keys == keys
+    assert problem.found
+    assert problem.needed
+    assert problem.remedy.startswith(("pulumi config ", "change one"))
+
+
+def test_the_limiter_does_not_count_replicas_of_two_entries(shared: Values) -> None:
+    limits = {"limits": {"requestsPerReplica": {NAME: 4}}}
+    with pytest.raises(config.ConfigError) as refused:
+        config.parse({**shared, "gateway": {**shared["gateway"], **limits}})
+    [problem] = refused.value.problems
+    assert problem.keys == (f"gateway.limits.requestsPerReplica.{NAME}",)
+
+
+def test_the_entry_that_is_left_after_a_change_keeps_its_word_and_weight(shared: Values) -> None:
+    last = {**shared["models"][1], "weight": 100, "server": "model-server-new"}
+    assert config.parse({**shared, "models": [last]}).models[0].variant == "new"
+
+
+def order(values: Values) -> list[str]:
+    """Deployments in the order in which the program makes or changes them, by the resources that each one waits for."""
+    return [name for name in run_program(values) if name.startswith("Deployment/")]
+
+
+def test_an_entry_is_ready_before_it_gets_its_share(shared: Values) -> None:
+    made = order(shared)
+    assert max(made.index(f"Deployment/model-server{end}") for end in ("", "-new")) < made.index("Deployment/gateway")
+
+
+@pytest.mark.parametrize(("old", "new", "last"), [(0, 100, ""), (100, 0, "-new")])
+def test_an_entry_that_lost_its_share_changes_after_the_gateways(shared: Values, old: int, new: int, last: str) -> None:
+    made = order(with_weights(shared, old, new))
+    assert made.index("Deployment/gateway") < made.index(f"Deployment/model-server{last}")
+
+
+def test_engines_and_their_supervisors_do_not_start_anew_for_a_weight(shared: Values) -> None:
+    before, after = (
+        run_program(shared),
+        run_program(with_weights(shared, 50, 50)),
+    )
+    differ = {name.rpartition("-")[0] for name in before.keys() ^ after.keys()}
+    differ |= {name for name in before.keys() & after.keys() if before[name].inputs != after[name].inputs}
+    assert differ == {"ConfigMap/gateway-config", "Deployment/gateway"}
+
+
+def test_series_of_gateways_and_engines_carry_the_variant(shared: Values) -> None:
+    jobs = {job["job_name"]: job for job in scrape_jobs.scrape_configs(config.parse(shared))}
+    for name, kind in (("gateway", "metric_relabel_configs"), ("model-server", "relabel_configs")):
+        rules = [rule for rule in jobs[name][kind] if rule["target_label"] == "variant"]
+        assert {rule["replacement"] for rule in rules} == {"old", "new"}
+    assert yaml.safe_dump(jobs["supervisor"]["relabel_configs"]).count("target_label: variant") == 2
