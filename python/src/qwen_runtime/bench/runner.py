@@ -55,9 +55,9 @@ async def run_open(
         run = Run(started_s=time.monotonic() + LEAD_S)
 
         def follow(session: Session, instant: float) -> Coroutine[Any, Any, Exchange]:
-            return _converse(http, asking, session, run, run.started_s + instant, progress)
+            return converse(http, asking, session, run, run.started_s + instant, progress)
 
-        await _measured(run, [follow(session, instant) for session, instant in zip(sessions, instants, strict=True)])
+        await measured(run, [follow(session, instant) for session, instant in zip(sessions, instants, strict=True)])
         return run
 
 
@@ -70,15 +70,16 @@ async def run_closed(asking: Asking, sessions: Sequence[Session], users: int, pr
         async def work(number: int) -> None:
             scheduled = run.started_s + number * APART_S
             for session in waiting:
-                last = await _converse(http, asking, session, run, scheduled, progress)
+                last = await converse(http, asking, session, run, scheduled, progress)
                 pause = min(last.retry_after_s or 0.0, LONGEST_PAUSE_S)
                 scheduled = last.ended_s + pause
 
-        await _measured(run, [work(number) for number in range(min(users, len(sessions)))])
+        await measured(run, [work(number) for number in range(min(users, len(sessions)))])
         return run
 
 
-async def _measured(run: Run, work: list[Coroutine[Any, Any, Any]]) -> None:
+async def measured(run: Run, work: list[Coroutine[Any, Any, Any]]) -> None:
+    """Do the work, with the client's own delay watched, and note its end."""
     heart = asyncio.create_task(_beat(run.loop_delays_s))
     try:
         await asyncio.gather(*work)
@@ -98,7 +99,7 @@ async def _until(instant: float) -> None:
     await asyncio.sleep(max(0.0, instant - time.monotonic()))
 
 
-async def _converse(
+async def converse(
     http: aiohttp.ClientSession,
     asking: Asking,
     session: Session,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from qwen_runtime.cli.common import Commands, Options, above_zero, add, natural, positive
 from qwen_runtime.cli.documents import refuse_output, write
@@ -15,6 +16,7 @@ from qwen_runtime.extras import EVALUATION, require
 if TYPE_CHECKING:
     from qwen_runtime.bench.job import Job
 
+Group: TypeAlias = "argparse._ArgumentGroup"
 KINDS = ("chat", "completion", "agent")
 
 
@@ -22,7 +24,24 @@ def add_to(commands: Commands) -> None:
     bench = add(commands, "bench", run, "measure an endpoint under load")
     add_endpoint(bench)
     bench.add_argument("--output", type=Path, required=True, metavar="FILE", help="JSON with every figure and request")
-    what = bench.add_argument_group("what is asked")
+    add_load(bench.add_argument_group("what is asked"))
+    when = bench.add_argument_group("when it is asked")
+    loop = when.add_mutually_exclusive_group(required=True)
+    loop.add_argument("--rate", type=above_zero, metavar="R", help="open loop: sessions that arrive in a second")
+    loop.add_argument("--users", type=positive, metavar="N", help="closed loop: sessions that are open at once")
+    when.add_argument("--arrivals", choices=["constant", "poisson", "gamma"], default="poisson", help="of an open loop")
+    when.add_argument("--shape", type=above_zero, default=0.5, metavar="K", help="of gamma arrivals; below 1: bursts")
+    when.add_argument("--find-saturation", action="store_true", help="raise the rate until the SLO no longer holds")
+    when.add_argument("--step-s", type=above_zero, default=30.0, metavar="S", help="arrivals of one step of the search")
+    when.add_argument("--attainment", type=above_zero, default=0.95, metavar="F", help="share that must keep the SLO")
+    judged = bench.add_argument_group("what it is held to")
+    add_limits(judged)
+    judged.add_argument("--plan", type=Path, metavar="FILE", help="from `qwen-runtime plan --json`: expectation, GPUs")
+    judged.add_argument("--hardware", metavar="TEXT", help="where there is no plan, such as '8 x h100-80gb'")
+    judged.add_argument("--gpus", type=positive, metavar="N", help="default: the plan's")
+
+
+def add_load(what: Group) -> None:
     what.add_argument("--load", choices=KINDS, default="chat", help="lengths of requests (default: %(default)s)")
     what.add_argument("--input-tokens", type=positive, metavar="N", help="one length for every question")
     what.add_argument("--output-tokens", type=positive, metavar="N", help="one limit for every answer")
@@ -33,25 +52,12 @@ def add_to(commands: Commands) -> None:
         "--warmup", type=natural, default=8, metavar="N", help="sessions before it (default: %(default)s)"
     )
     what.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
-    when = bench.add_argument_group("when it is asked")
-    loop = when.add_mutually_exclusive_group(required=True)
-    loop.add_argument("--rate", type=above_zero, metavar="R", help="open loop: sessions that arrive in a second")
-    loop.add_argument("--users", type=positive, metavar="N", help="closed loop: sessions that are open at once")
-    when.add_argument("--arrivals", choices=["constant", "poisson", "gamma"], default="poisson", help="of an open loop")
-    when.add_argument("--shape", type=above_zero, default=0.5, metavar="K", help="of gamma arrivals; below 1: bursts")
-    when.add_argument("--find-saturation", action="store_true", help="raise the rate until the SLO no longer holds")
-    when.add_argument("--step-s", type=above_zero, default=30.0, metavar="S", help="arrivals of one step of the search")
-    when.add_argument("--attainment", type=above_zero, default=0.95, metavar="F", help="share that must keep the SLO")
-    _add_judgement(bench.add_argument_group("what it is held to"))
 
 
-def _add_judgement(judged: Any) -> None:
+def add_limits(judged: Group) -> None:
     judged.add_argument("--slo-first-token-s", type=above_zero, default=0.5, metavar="S", help="default: %(default)s")
     judged.add_argument("--slo-inter-token-s", type=above_zero, metavar="S", help="mean of an answer")
     judged.add_argument("--slo-end-to-end-s", type=above_zero, metavar="S")
-    judged.add_argument("--plan", type=Path, metavar="FILE", help="from `qwen-runtime plan --json`: expectation, GPUs")
-    judged.add_argument("--hardware", metavar="TEXT", help="where there is no plan, such as '8 x h100-80gb'")
-    judged.add_argument("--gpus", type=positive, metavar="N", help="default: the plan's")
     judged.add_argument("--silent-s", type=above_zero, default=60.0, metavar="S", help="silence that counts as a stall")
     judged.add_argument("--longest-s", type=above_zero, default=900.0, metavar="S", help="end of any request")
     judged.add_argument(

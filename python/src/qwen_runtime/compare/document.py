@@ -89,4 +89,10 @@ def table(document: dict[str, Any]) -> list[str]:
     for name in ("baseline", "candidate"):
         told = ", ".join(f"{count} {what}" for what, count in document[name]["counts"].items())
         lines.append(f"{name}: {document[name]['items']} items; never a score: {told}")
+    if harm := document.get("harm"):
+        state = "stopped, since harm is shown" if harm["shown"] else "no harm shown"
+        lines.append(
+            f"{state}: {harm['asked']} sessions, of which the candidate alone failed {harm['lost']}, the baseline "
+            f"alone {harm['won']}"
+        )
     return lines
