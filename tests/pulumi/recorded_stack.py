@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,8 @@ def makes_pods(args: pulumi.runtime.MockResourceArgs) -> bool:
 def pods(built: Objects) -> dict[str, Any]:
     """The specification of each workload's pods."""
     return {name: args.inputs["spec"]["template"]["spec"] for name, args in built.items() if makes_pods(args)}
+
+
+def names(stack: Iterable[str]) -> set[str]:
+    """Names of a stack's objects, with `<digest>` for that of a plan, the gateway's files, a folder or DCGM's list."""
+    return {re.sub("(plan|config|counters|weights)-[0-9a-f]{8,10}$", r"\1-<digest>", name) for name in stack}

@@ -34,7 +34,7 @@ def metadata(name: str) -> Manifest:
 
 
 def checksum(*texts: str) -> str:
-    """Digest for an annotation of a pod template: without it, a change of configuration alone would replace no pods."""
+    """Digest for the name of an object: other contents are another object, and replace the pods that use it."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 

@@ -47,7 +47,7 @@ class SinglePod:
 
 
 def config(server: SinglePod) -> Manifest:
-    return config_map(_config_name(server), server.files)
+    return {**config_map(_config_name(server), server.files), "immutable": True}
 
 
 def encoded_files(server: SinglePod) -> dict[str, str]:
@@ -58,7 +58,7 @@ def encoded_files(server: SinglePod) -> dict[str, str]:
 def secret_config(server: SinglePod, data: Any) -> Manifest:
     """`data` is encoded_files(): a dictionary, or a pulumi Output of one."""
     name = metadata(_config_name(server))
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": name, "type": "Opaque", "data": data}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": name, "type": "Opaque", "data": data, "immutable": True}
 
 
 def deployment(server: SinglePod, image: str) -> Manifest:
@@ -73,10 +73,7 @@ def deployment(server: SinglePod, image: str) -> Manifest:
             "strategy": rolling if server.replicas > 1 else {"type": "Recreate"},
             "selector": {"matchLabels": app(server.name)},
             "template": {
-                "metadata": {
-                    "labels": app(server.name),
-                    "annotations": {"checksum/config": checksum(*server.files.values())},
-                },
+                "metadata": {"labels": app(server.name)},
                 "spec": {
                     **NO_CLUSTER_ACCESS,
                     **(spread(server.name) if server.replicas > 1 else {}),
@@ -111,7 +108,8 @@ def peers(server: SinglePod) -> Manifest | None:
 
 
 def _config_name(server: SinglePod) -> str:
-    return f"{server.name}-config"
+    """Name that follows from the files, so that a running pod keeps its own until it is replaced."""
+    return f"{server.name}-config-{checksum(*server.files.values())[:10]}"
 
 
 def _config_source(server: SinglePod) -> Manifest:
