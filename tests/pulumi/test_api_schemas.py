@@ -56,8 +56,12 @@ def stacks(local: Values, example: Values) -> dict[str, Values]:
     everything = {
         **local,
         "models": [{**by_hand, **sizes, "priority": "batch", "verify": "full", "hosts": {"pool": "large"}}],
-        "gateway": {"tlsSecret": "tls", "service": {"type": "LoadBalancer", "address": "10.20.0.40"}},
-        "monitoring": {"alertWebhookUrl": "https://hooks.example.internal/alerts"},
+        "gateway": {"tlsSecret": "tls", "service": {"type": "LoadBalancer", "address": "10.20.0.40"}, "limits": {}},
+        "monitoring": {
+            "alertWebhookUrl": "https://hooks.example.internal/alerts",
+            "alertmanagerReplicas": 2,
+            "storage": {"host": "cp1"},
+        },
         "registryLogin": {"user": "stack", "password": "hunter2"},
         "gpuQuota": 64,
     }
