@@ -15,8 +15,16 @@ def complete(entry: Mapping[str, Any], position: int, plan: plans.Plan | None) -
     """The entry with its gaps filled: its own keys win over the plan's. `plan` is the content of the file it names."""
     sizes = plans.sizes(plan, entry.get("spareReplicas", 0)) if plan else {}
     names = {"servedName": _served_name(entry), "server": _server(entry, position)}
-    content = {"plan": plan} if plan else {}
-    return {**sizes, **names, **entry, **content}
+    completed = {**sizes, **names, **entry, **({"plan": plan} if plan else {})}
+    bounds = entry.get("autoscaling")
+    return completed if not isinstance(bounds, Mapping) else {**completed, "autoscaling": _bounds(bounds, completed)}
+
+
+def _bounds(given: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Bounds of autoscaling: as many replicas as the entry may have, each with its share of the planned requests."""
+    plan, most = entry.get("plan"), entry.get("replicas")
+    planned = {"target": plans.requests_of_a_replica(plan)} if isinstance(plan, plans.Plan) else {}
+    return {**({"max": most} if most else {}), **planned, **given}
 
 
 def _served_name(entry: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from qwen_runtime.engine.spec import EngineSpec
 from qwen_runtime.errors import UsageError
 from qwen_runtime.serve import planned
 
-from qwen_stack import plan_rules, rollouts
+from qwen_stack import autoscaling_rules, plan_rules, rollouts
 from qwen_stack.problem import Problem
 from qwen_stack.settings import Model
 from qwen_stack.specs.manifest import VISIBLE_DEVICES
@@ -137,6 +137,7 @@ RULES: tuple[Callable[[Model], Iterator[Problem]], ...] = (
     extra_args_leave_own_flags_alone,
     the_engine_uses_every_gpu,
     plan_rules.the_plan_is_for_this,
+    *autoscaling_rules.RULES,
     rollouts.surge_has_gpus,
     rollouts.an_outage_is_accepted_by_name,
 )

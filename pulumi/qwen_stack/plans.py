@@ -30,6 +30,12 @@ def read(path: Path, name: str) -> Plan:
     return Plan(text.decode(), document)
 
 
+def requests_of_a_replica(chosen: Plan) -> int:
+    """Requests in flight of one replica while the site has those that it was planned for."""
+    document = chosen.document
+    return -(-document.concurrency // document.pods.replicas)
+
+
 def sizes(chosen: Plan, spare_replicas: Any) -> dict[str, Any]:
     """The keys of an entry of `models` that its plan fills in."""
     document, pods = chosen.document, chosen.document.pods

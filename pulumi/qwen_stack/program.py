@@ -16,7 +16,7 @@ from qwen_stack.components.namespace import Namespace
 from qwen_stack.components.network_policies import NetworkPolicies
 from qwen_stack.components.node_folders import NodeFolders
 from qwen_stack.settings import Model
-from qwen_stack.specs import gateway_config, model_server, network_policy
+from qwen_stack.specs import gateway_config, model_server, network_policy, prometheus
 from qwen_stack.specs.gateway_routes import route
 
 
@@ -50,6 +50,7 @@ def run() -> None:
             image=settings.images.runtime,
             runtime_class=settings.gpu_runtime_class,
             keys=engine_keys.accepted,
+            prometheus=f"http://{prometheus.NAME}.{settings.service_domain}:{prometheus.PORT}",
         )
         return ModelServer(model.server, args, pulumi.ResourceOptions(depends_on=after))
 

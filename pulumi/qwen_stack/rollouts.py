@@ -66,7 +66,7 @@ def surge_has_gpus(model: Model) -> Iterator[Problem]:
 
 def an_outage_is_accepted_by_name(model: Model) -> Iterator[Problem]:
     rollout = choose(model)
-    if rollout.kind == IN_PLACE and model.replicas == 1 and not model.accept_outage:
+    if rollout.kind == IN_PLACE and model.fewest_replicas == 1 and not model.accept_outage:
         yield Problem(
             ("rollout", "acceptOutage"),
             f"one replica, changed in place ({rollout.reason})",

@@ -27,6 +27,8 @@ KEYS = {"apiKeys": {"example": "a-client-" * 3}, "engineKeys": ["an-engine-" * 3
 def example_alerts() -> list[Alert]:
     written = yaml.safe_load((config.PROGRAM / "Pulumi.example.yaml").read_text())["config"]
     values = {key.partition(":")[2]: value for key, value in written.items()}
+    # Alerts of what the example leaves out have their sections too.
+    values["models"] = [{**model, "autoscaling": {"min": 2}} for model in values["models"]]
     return alert_rules.alerts(config.parse({**values, **KEYS}))
 
 

@@ -73,6 +73,15 @@ class Images(Section):
     """The same for NVIDIA's DCGM exporter."""
 
 
+class Autoscaling(Section):
+    min: int = Field(default=1, ge=1)
+    """Fewest replicas. It is never 0: a start takes too long for the first request."""
+    max: Annotated[int, _filled("replicas")] = Field(ge=1)
+    """Most replicas."""
+    target: Annotated[int, _filled("the plan's --concurrency for each of its replicas")] = Field(ge=1)
+    """Requests in flight that one replica is meant for."""
+
+
 class Model(Section):
     """One way to serve one model, by `replicas` equal pods, or groups of `nodes_per_replica` pods, of
     `gpus_per_replica` GPUs. entries.py fills in what the stack leaves out of an entry."""
@@ -107,6 +116,8 @@ class Model(Section):
     """Type in which the engine computes."""
     replicas: Annotated[int, FROM_PLAN] = Field(ge=1)
     """Number of replicas."""
+    autoscaling: Autoscaling | None = None
+    """Bounds between which the number of replicas follows the requests, by KEDA; without it the number is fixed."""
     spare_replicas: int = Field(default=0, ge=0)
     """Replicas of the plan that are not started: their GPUs stay free for a rollout or a broken host."""
     rollout: Annotated[Literal["surge", "in-place"] | None, _filled("see Rollouts")] = None
@@ -138,6 +149,11 @@ class Model(Section):
     """Time for requests to end after SIGTERM."""
     startup_seconds: Annotated[int, FROM_PLAN] = Field(default=600, ge=10)
     """Time that loading may take."""
+
+    @property
+    def fewest_replicas(self) -> int:
+        """Replicas that always run."""
+        return self.autoscaling.min if self.autoscaling else self.replicas
 
     @property
     def gpus_per_pod(self) -> int:

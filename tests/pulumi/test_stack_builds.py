@@ -80,6 +80,18 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
     }
 
 
+def test_replicas_that_follow_the_requests_are_counted_by_keda_alone(stack: Objects, local: dict[str, Any]) -> None:
+    entry = {**local["models"][0], "autoscaling": {"max": 2}, "acceptOutage": True}
+    built = run_program({**local, "models": [entry, local["models"][1]]})
+    assert names(built) == names(stack) | {"ScaledObject/model-server"}
+    scaled = built["ScaledObject/model-server"].inputs
+    assert scaled["apiVersion"] == "keda.sh/v1alpha1"
+    assert scaled["metadata"]["namespace"] == "qwen"
+    target = built[f"Deployment/{scaled['spec']['scaleTargetRef']['name']}"].inputs["spec"]
+    assert "replicas" not in target
+    assert scaled["spec"]["triggers"][0]["metadata"]["serverAddress"] == "http://prometheus.qwen.svc.cluster.local:9090"
+
+
 def test_replicas_over_several_hosts_are_sets_with_a_meeting_point_each(stack: Objects, local: dict[str, Any]) -> None:
     groups = {"gpusPerReplica": 2, "nodesPerReplica": 2, "extraArgs": ["--tensor-parallel-size", "2"]}
     built = run_program({**local, "models": [by_hand(local, **groups), local["models"][1]]})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import apps, core, networking, policy, scheduling
+from pulumi_kubernetes import apiextensions, apps, core, networking, policy, scheduling
 
 from qwen_stack.specs import priority
 from qwen_stack.specs.manifest import PART_OF, Manifest
@@ -25,6 +26,9 @@ KINDS: dict[str, Callable[..., pulumi.CustomResource]] = {
     "apps/v1/DaemonSet": apps.v1.DaemonSet,
     "apps/v1/Deployment": apps.v1.Deployment,
     "apps/v1/StatefulSet": apps.v1.StatefulSet,
+    "keda.sh/v1alpha1/ScaledObject": partial(
+        apiextensions.CustomResource, api_version="keda.sh/v1alpha1", kind="ScaledObject"
+    ),
     "networking.k8s.io/v1/NetworkPolicy": networking.v1.NetworkPolicy,
     "policy/v1/PodDisruptionBudget": policy.v1.PodDisruptionBudget,
     "scheduling.k8s.io/v1/PriorityClass": scheduling.v1.PriorityClass,

@@ -9,7 +9,7 @@ import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of
 from qwen_stack.settings import Model
-from qwen_stack.specs import model_group
+from qwen_stack.specs import autoscaling, model_group
 from qwen_stack.specs import model_server as specs
 from qwen_stack.specs.manifest import disruption_budget
 
@@ -23,6 +23,8 @@ class ModelServerArgs:
     image: str
     runtime_class: str
     keys: pulumi.Resource
+    prometheus: str
+    """Address of Prometheus, which an autoscaler asks."""
 
 
 class ModelServer(pulumi.ComponentResource):
@@ -42,11 +44,16 @@ class ModelServer(pulumi.ComponentResource):
                 timeout_s=specs.rollout_seconds(args.model),
             )
             discovery = specs.discovery(args.model)
+            self._autoscaler(args)
         service = create(discovery, self, args.namespace, timeout_s=specs.rollout_seconds(args.model))
         create(specs.watched(args.model), self, args.namespace)
         create(disruption_budget(args.model.server), self, args.namespace)
         self.service_name = name_of(service)
         self.register_outputs({"service_name": self.service_name})
+
+    def _autoscaler(self, args: ModelServerArgs) -> None:
+        if args.model.autoscaling:
+            create(autoscaling.scaled_object(args.model, args.prometheus), self, args.namespace)
 
     def _groups(self, args: ModelServerArgs, before: Sequence[pulumi.Resource]) -> None:
         """Creates the groups one after the other, so that a change stops one group at a time. Each is replaced as a

@@ -13,6 +13,7 @@ from qwen_stack.specs import (
     gpu_rules,
     monitoring_alerts,
     planned_rules,
+    scaling_rules,
     serving_alerts,
     slo_rules,
 )
@@ -29,6 +30,7 @@ def recording_groups(settings: Settings) -> list[Manifest]:
         {"name": "engines", "rules": engine_rules.recording_rules()},
         {"name": "gateway", "rules": gateway_rules.recording_rules()},
         # Rules of a group run one after the other: these read what the groups before have written.
+        {"name": "scaling", "rules": scaling_rules.recording_rules(settings)},
         {"name": "service-levels", "rules": slo_rules.recording_rules(objectives)},
     ]
 
@@ -38,6 +40,7 @@ def alerts(settings: Settings) -> list[Alert]:
         *gpu_alerts.alerts(settings.monitoring),
         *serving_alerts.alerts(settings),
         *gateway_alerts.alerts(),
+        *scaling_rules.alerts(settings),
         *monitoring_alerts.alerts(jobs(settings), REPLICATED),
     ]
 

@@ -56,7 +56,7 @@ def grace_seconds(model: Model) -> int:
 def settling_seconds(model: Model) -> int:
     """Time for which a new replica is ready before an old one ends. It is 0 if the gateway knows another replica that
     answers; otherwise the gateway needs the time to learn of the new one."""
-    known = model.replicas - (1 if rollouts.choose(model).kind == rollouts.SURGE else 2)
+    known = model.fewest_replicas - (1 if rollouts.choose(model).kind == rollouts.SURGE else 2)
     return LEARN_S if known < 1 else 0
 
 
@@ -180,7 +180,8 @@ def deployment(model: Model, image: str, runtime_class: str) -> Manifest:
         "kind": "Deployment",
         "metadata": metadata(model.server),
         "spec": {
-            "replicas": model.replicas,
+            # The autoscaler's own: what is written here would win over it at every change.
+            **({} if model.autoscaling else {"replicas": model.replicas}),
             "strategy": {"type": "RollingUpdate", "rollingUpdate": STRATEGIES[rollouts.choose(model).kind]},
             "minReadySeconds": settling_seconds(model),
             "progressDeadlineSeconds": replacement_seconds(model),

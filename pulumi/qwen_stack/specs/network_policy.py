@@ -17,9 +17,11 @@ from qwen_stack.specs.manifest import Manifest, app, metadata
 
 DEFAULT_NAME = "closed"
 DNS_PORT = 53
+# Label that every namespace has by itself.
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
 # How kubeadm labels the cluster's name servers.
 DNS_PODS = {
-    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+    "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: "kube-system"}},
     "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
 }
 SERVER_PORTS = (model_server.API_PORT, model_server.HEALTH_PORT)
@@ -27,14 +29,22 @@ SERVER_PORTS = (model_server.API_PORT, model_server.HEALTH_PORT)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Pods of the stack that share `labels`; `name` is the name of their policy."""
+    """Pods of the stack that share `labels`; `name` is the name of their policy. With a `namespace` they are another
+    one's pods, which have policies of their own."""
 
     name: str
-    labels: tuple[tuple[str, str], ...]
+    labels: tuple[tuple[str, str], ...] = ()
+    namespace: str = ""
 
     @property
     def selector(self) -> Manifest:
         return {"matchLabels": dict(self.labels)}
+
+    @property
+    def peer(self) -> Manifest:
+        """Selector of these pods as an end of a connection."""
+        place = {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: self.namespace}}} if self.namespace else {}
+        return {**place, "podSelector": self.selector}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,8 @@ def part(name: str, labels: Mapping[str, str] | None = None) -> Part:
 GATEWAY, LIMITER, PROMETHEUS, ALERTMANAGER, EXPORTER = map(
     part, (gateway.NAME, limits.NAME, prometheus.NAME, alertmanager.NAME, dcgm_exporter.NAME)
 )
+# KEDA's own release file puts all of it there.
+KEDA = Part("keda", namespace="keda")
 
 
 def flows(settings: Settings) -> Iterator[Flow]:
@@ -67,6 +79,8 @@ def flows(settings: Settings) -> Iterator[Flow]:
         yield Flow(PROMETHEUS, LIMITER, (limits.PORT,))
     for model in settings.models:
         yield from _of_model(model)
+    if any(model.autoscaling for model in settings.models):
+        yield Flow(KEDA, PROMETHEUS, (prometheus.PORT,))
     yield from _of_monitoring(settings.monitoring)
 
 
@@ -74,7 +88,7 @@ def policies(allowed: Iterable[Flow]) -> list[Manifest]:
     """One policy for each part, and last the one that closes every pod, so that it follows what is open."""
     table = tuple(allowed)
     parts = dict.fromkeys(end for flow in table for end in (flow.source, flow.target) if end is not None)
-    return [*(_policy(one, table) for one in parts), _closed()]
+    return [*(_policy(one, table) for one in parts if not one.namespace), _closed()]
 
 
 def _of_model(model: Model) -> Iterator[Flow]:
@@ -124,7 +138,7 @@ def _closed() -> Manifest:
 
 
 def _rule(end: str, other: Part | None, ports: Iterable[int]) -> Manifest:
-    peers = {} if other is None else {end: [{"podSelector": other.selector}]}
+    peers = {} if other is None else {end: [other.peer]}
     numbers = [{"protocol": "TCP", "port": port} for port in ports]
     return {**peers, **({"ports": numbers} if numbers else {})}
 

@@ -15,7 +15,7 @@ def recording_rules(settings: Settings) -> list[Manifest]:
     for model in settings.models:
         labels = {"server": model.server, "model_name": model.served_name}
         figures += [
-            ("planned_replicas:replicas", model.replicas, labels),
+            ("planned_replicas:replicas", model.fewest_replicas, labels),
             ("planned_gpus:gpus", model.replicas * model.gpus_per_replica, labels),
             ("planned_context:tokens", model.max_model_len, labels),
         ]

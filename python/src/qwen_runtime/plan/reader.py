@@ -53,6 +53,8 @@ class Document:
     model: str
     parameters: int
     max_model_len: int
+    concurrency: int
+    """Requests in flight at the whole site."""
     engine: str
     dtype: str
     gpus_per_replica: int
@@ -97,6 +99,7 @@ def _document(written: Mapping[str, Any]) -> Document:
         model=str(written["model"]["name"]),
         parameters=int(written["parameters"]),
         max_model_len=int(written["max_model_len"]),
+        concurrency=int(written["wishes"]["concurrency"]),
         engine=str(written["choices"]["engine"]["value"]),
         dtype=str(written["choices"]["dtype"]["value"]),
         gpus_per_replica=int(layout["gpus_per_replica"]),
