@@ -48,7 +48,7 @@ PLANNED = PlannedEngine(
     arguments=planned_arguments,
     environment=lambda decision: {"TOY_COLOUR": "red"},
     over_nodes=True,
-    warning="a toy answers no question",
+    warning=lambda _: "a toy answers no question",
 )
 
 

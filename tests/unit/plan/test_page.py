@@ -12,7 +12,7 @@ from qwen_runtime.plan import build, make, page, people, plan
 MODEL = "Qwen3-Coder-480B-A35B-Instruct-FP8"
 TEAM = ("plan", "--model", MODEL, "--gpu", "h100-80gb", "--gpus-per-node", "8", "--developers", "200")
 FETCHES = re.compile(r"""<(?:script|link|img|iframe)|@import|url\((?!#)|(?:src|href)=["'](?!#)""")
-"""What would make a browser fetch something."""
+"""Marks that make a browser fetch something."""
 
 
 @pytest.fixture

@@ -47,6 +47,10 @@ def _no_environment(decision: Decision) -> dict[str, str]:
     return {}
 
 
+def _no_warning(shape: Shape) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedEngine:
     """The planner's half of an engine."""
@@ -69,8 +73,8 @@ class PlannedEngine:
     """Whether it can keep keys and values in host memory."""
     whole_embedding: bool = False
     """Whether every rank holds all of an embedding that is not the output projection too."""
-    warning: str | None = None
-    """A fact that an operator should know before taking this engine."""
+    warning: Callable[[Shape], str | None] = _no_warning
+    """A fact that an operator should know before taking this engine for this model."""
     unpredicted: str | None = None
     """Why no speed is predicted; None where it is."""
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qwen_runtime.engine import buckets, counters, door
+from qwen_runtime.engine import buckets, counters, door, tool_calls
 from qwen_runtime.engine.record import Decision, PlannedEngine
 from qwen_runtime.engine.series import Errors, Exported
 from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress, Rank, flags
@@ -39,7 +39,6 @@ PARALLEL_SIZES = (
     ("--data-parallel-size", "-dp"),
     ("--prefill-context-parallel-size", "-pcp"),
 )
-_TOOL_PARSERS = (("qwen3-coder", "qwen3_coder"), ("qwen2.5", "hermes"), ("qwen3", "hermes"))
 OVERRIDES = "--hf-overrides"
 _FINISHED = "vllm:request_success_total"
 _ANSWERS = "http_requests_total"
@@ -231,14 +230,8 @@ def planned_arguments(decision: Decision) -> list[str]:
         argv += ["--kv-cache-dtype", "fp8"]
     if decision.offload_gib:
         argv += ["--kv-offloading-size", str(decision.offload_gib)]
-    parser = tool_parser(decision.shape)
+    parser = tool_calls.parser(decision.shape)
     return [*argv, "--enable-auto-tool-choice", "--tool-call-parser", parser] if parser else argv
-
-
-def tool_parser(shape: Shape) -> str | None:
-    """vLLM's parser for the tool calls that a model writes, by the model's name; None where it writes none."""
-    name = shape.name.lower()
-    return next((parser for start, parser in _TOOL_PARSERS if name.startswith(start)), None)
 
 
 def planned_environment(decision: Decision) -> dict[str, str]:
@@ -258,4 +251,5 @@ PLANNED = PlannedEngine(
     over_nodes=True,
     fp8_cache=True,
     offloads=True,
+    warning=tool_calls.warning,
 )

@@ -223,7 +223,7 @@ def _of_the_wishes(plan: Plan) -> Iterator[str]:
         yield f"{wishes.concurrency} requests in flight are wished for; {held} run, the rest wait"
     if cache.in_fp8(request):
         yield cache.FP8_COST
-    if warning := ENGINES[request.engine].planned.warning:
+    if warning := ENGINES[request.engine].planned.warning(shape):
         yield warning
 
 

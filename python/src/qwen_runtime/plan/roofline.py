@@ -94,7 +94,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one GPU reads and computes in a step."""
+    """Bytes that one GPU reads and operations that it computes in a step."""
 
     dense_bytes: float
     expert_bytes: float

@@ -272,4 +272,5 @@ def read(directory: Path) -> Shape:
     config_path = directory / "config.json"
     config = published.read_object(config_path)
     stored.refuse_other_files(directory, config)
-    return shards.compare(from_config(directory.resolve().name, config, str(config_path)), directory)
+    shape = from_config(directory.resolve().name, config, str(config_path))
+    return shards.compare(replace(shape, chat_template=published.chat_template(directory)), directory)

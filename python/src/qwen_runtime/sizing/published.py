@@ -44,6 +44,26 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
+def chat_template(directory: Path) -> str:
+    """The chat template of a model's directory, empty where there is none that can be read: verification names faults.
+
+    Of several in tokenizer_config.json the one for tools counts.
+    """
+    try:
+        path = directory / "chat_template.jinja"
+        if path.is_file():
+            return path.read_text()
+        holders = (directory / name for name in ("chat_template.json", "tokenizer_config.json"))
+        holder = next((path for path in holders if path.is_file()), None)
+        value = json.loads(holder.read_bytes()).get("chat_template") if holder else None
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return ""
+    if isinstance(value, list):
+        named = {entry.get("name"): entry.get("template") for entry in value if isinstance(entry, dict)}
+        value = named.get("tool_use") or named.get("default")
+    return value if isinstance(value, str) else ""
+
+
 def text_part(config: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     """The part of a config.json that has the sizes of the language model: all of it, or its text_config.
 

@@ -112,6 +112,8 @@ class Shape:
     """Bytes of a number in the KV cache: a choice of whoever serves, not of the checkpoint."""
     nested: bool = field(default=False, compare=False)
     """Whether config.json has the sizes in its text_config."""
+    chat_template: str | None = field(default=None, compare=False, repr=False)
+    """The chat template beside config.json, empty where there is none; None for a name of the catalogue."""
     remarks: tuple[str, ...] = field(default=(), compare=False)
     """Oddities of the files from which it was read, none of which changes a size."""
 

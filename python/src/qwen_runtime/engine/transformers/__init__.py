@@ -202,6 +202,8 @@ PLANNED = PlannedEngine(
     arguments=planned_arguments,
     stages_overlap=False,
     whole_embedding=True,  # its plans for tensor parallelism divide no embedding
-    warning="predictions were fitted on vLLM and SGLang; transformers has been slower wherever both were run",
+    warning=lambda shape: (
+        "predictions were fitted on vLLM and SGLang; transformers has been slower wherever both were run"
+    ),
 )
 SCORER = ScoringEngine(quantizes=True, processes=processes, run=score)
