@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,20 @@ def test_each_score_has_its_interval_and_verdict(tmp_path: Path, capsys: pytest.
     assert first["kept"] == pytest.approx(0.8)
     assert not document["promotes"]
     assert "worse" in capsys.readouterr().out
+
+
+def test_the_report_is_one_page_that_loads_nothing_and_shows_verdicts_and_plots(tmp_path: Path) -> None:
+    arms = [result(tmp_path / "a.json"), result(tmp_path / "b.json", slower=1.25, model="<script>alert(1)</script>")]
+    report = tmp_path / "report.html"
+    assert main(["compare", *arms, "--across", "model", "--report", str(report)]) == 0
+    page = report.read_text()
+    assert "is not to be promoted" in page
+    assert page.count("<svg") == 3, "the intervals, and the distributions of the two times that both results have"
+    assert "<td>worse</td>" in page
+    assert "<script" not in page
+    assert not re.search(r"""(?:src|href)=["'](?!#)""", page)
+    assert main(["compare", *arms, "--across", "model", "--report", str(report)]) == 0
+    assert report.read_text() == page
 
 
 def test_requests_without_an_answer_are_counted_and_have_no_latency(

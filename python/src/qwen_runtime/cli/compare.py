@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwen_runtime.cli.bench import add_limits, add_load
 from qwen_runtime.cli.common import Commands, Options, above_zero, add, positive
-from qwen_runtime.cli.documents import refuse_output, write
+from qwen_runtime.cli.documents import refuse_output, write, write_text
 from qwen_runtime.cli.endpoint import api_key
 from qwen_runtime.errors import UsageError
 from qwen_runtime.extras import EVALUATION, require
@@ -36,6 +36,7 @@ def add_to(commands: Commands) -> None:
         help=f"differences of results that are meant: {', '.join(ACROSS)}; others are refused",
     )
     compare.add_argument("--output", type=Path, metavar="FILE", help="JSON with each score, interval and verdict")
+    compare.add_argument("--report", type=Path, metavar="FILE", help="HTML with the plots in it, for people")
     live = compare.add_argument_group("two endpoints", "each session is asked of both, one after the other")
     live.add_argument("--api-key-file", type=Path, metavar="FILE", help="default: the key in OPENAI_API_KEY")
     live.add_argument("--baseline-model", metavar="NAME", help="default: the first that the endpoint lists")
@@ -47,17 +48,18 @@ def add_to(commands: Commands) -> None:
 
 
 def run(options: Options) -> None:
-    require(EVALUATION, "aiohttp", "numpy", "scipy")
+    require(EVALUATION, "aiohttp", "matplotlib", "numpy", "scipy")
     from qwen_runtime.compare import document, results
 
     if options.keep > 1:
         raise UsageError(f"--keep {options.keep}", "a share up to 1", "Correct it.")
-    if options.output:
-        refuse_output(options.output)
+    for name, path in (("--output", options.output), ("--report", options.report)):
+        if path:
+            refuse_output(path, name)
     arms = (options.baseline, options.candidate)
     urls = [arm.startswith(WEB) for arm in arms]
     if all(urls):
-        compared = _live(options)
+        compared, baseline, candidate = _live(options)
     elif any(urls):
         raise UsageError("an endpoint and a file", "two endpoints or two results", "Measure the endpoint with `bench`.")
     else:
@@ -65,10 +67,14 @@ def run(options: Options) -> None:
         compared = document.compare(baseline, candidate, keep=options.keep, across=options.across)
     if options.output:
         write(options.output, compared)
+    if options.report:
+        from qwen_runtime.compare import report
+
+        write_text(options.report, report.html(compared, baseline, candidate))
     print("\n".join(document.table(compared)))
 
 
-def _live(options: Options) -> dict[str, Any]:
+def _live(options: Options) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     from qwen_runtime.compare import live
 
     if (options.baseline, options.baseline_model) == (options.candidate, options.candidate_model):

@@ -9,10 +9,10 @@ from typing import Any
 from qwen_runtime.errors import UsageError
 
 
-def refuse_output(path: Path) -> None:
+def refuse_output(path: Path, option: str = "--output") -> None:
     """Raise UsageError where no file can be written, before anything long begins."""
     if not path.parent.is_dir() or path.is_dir():
-        raise UsageError(f"--output {path}", "a file in a directory that exists", "Correct the path.")
+        raise UsageError(f"{option} {path}", "a file in a directory that exists", "Correct the path.")
 
 
 def write(path: Path, document: dict[str, Any]) -> None:

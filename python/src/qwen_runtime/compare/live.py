@@ -47,8 +47,8 @@ class Job:
     keep: float
 
 
-async def compare(job: Job) -> dict[str, Any]:
-    """The document of the comparison. HostError where the client was late, or an endpoint answered nothing."""
+async def compare(job: Job) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The document of the comparison, and both results. HostError for a late client, or without an answer."""
     arms = [await _prepare(job, arm) for arm in (job.baseline, job.candidate)]
     (baseline, described_baseline), (candidate, described_candidate) = arms
     warm = sessions(job.load, job.warmup, job.seed, scale=job.scale, warmup=True)
@@ -59,13 +59,10 @@ async def compare(job: Job) -> dict[str, Any]:
     for run in (before, after):
         figures.refuse_if_empty(run)
         figures.refuse_if_late(run, job.own_delay_s)
-    compared = document.compare(
-        _result(job, before, job.baseline.url, described_baseline, started),
-        _result(job, after, job.candidate.url, described_candidate, started),
-        keep=job.keep,
-        across=NAMED,
-    )
-    return {
+    first = _result(job, before, job.baseline.url, described_baseline, started)
+    second = _result(job, after, job.candidate.url, described_candidate, started)
+    compared = document.compare(first, second, keep=job.keep, across=NAMED)
+    judged = {
         **compared,
         "promotes": compared["promotes"] and not pairs.shows_harm,
         "harm": {
@@ -74,6 +71,7 @@ async def compare(job: Job) -> dict[str, Any]:
             "evidence": round(harm.evidence(pairs.lost, pairs.won), 3),
         },
     }
+    return judged, first, second
 
 
 async def _prepare(job: Job, arm: Arm) -> tuple[Asking, Description]:
