@@ -9,7 +9,7 @@ import yaml
 
 from qwen_stack import config
 
-from . import gateway_site
+from . import exposition, gateway_site
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 
@@ -81,3 +81,10 @@ def two_models(site: gateway_site.Site) -> gateway_site.Site:
     site.add_model(gateway_site.TWO)
     gateway_site.eventually(lambda: site.model_servers() == 2)
     return site
+
+
+@pytest.fixture(scope="session")
+def watched(tmp_path_factory: pytest.TempPathFactory, settings: Any) -> Iterator[exposition.Site]:
+    """A real Prometheus that has evaluated the stack's rules over what its parts were recorded to write."""
+    with exposition.scraped(tmp_path_factory.mktemp("prometheus"), settings) as site:
+        yield site

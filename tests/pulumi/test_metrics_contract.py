@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import promql_parser
 import pytest
 import yaml
 from qwen_runtime.engine import registry
@@ -15,6 +13,7 @@ from qwen_stack import config
 from qwen_stack.specs import alert_rules, slo_rules
 
 from . import exposition
+from .promql import selectors
 
 # Series that nobody writes while all is well, with the reason.
 ABSENT_WHILE_WELL = {"serving:gateway_certificate_left:days": "the recorded gateway speaks plain HTTP"}
@@ -24,55 +23,35 @@ UNFOUND_WHILE_WELL = {
 }
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, settings: Any) -> Iterator[exposition.Site]:
-    with exposition.scraped(tmp_path_factory.mktemp("prometheus"), settings) as site:
-        yield site
-
-
 def rules(settings: Any) -> list[dict[str, Any]]:
     groups = yaml.safe_load(alert_rules.rules_file(settings))["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
-def selectors(expression: str) -> Iterator[promql_parser.VectorSelector]:
-    """Every selector of series in an expression; raises ValueError where it is no PromQL."""
-    found: list[promql_parser.VectorSelector] = []
-
-    def collect(node: promql_parser.Expr) -> None:
-        if isinstance(node, promql_parser.VectorSelector):
-            found.append(node)
-        elif isinstance(node, promql_parser.MatrixSelector):
-            found.append(node.vector_selector)
-
-    promql_parser.walk(promql_parser.parse(expression), collect)
-    yield from found
-
-
 @exposition.PROMETHEUS
-def test_every_recording_rule_yields_a_series(site: exposition.Site, settings: Any) -> None:
+def test_every_recording_rule_yields_a_series(watched: exposition.Site, settings: Any) -> None:
     recorded = {rule["record"] for rule in rules(settings) if "record" in rule}
     assert len(recorded) > 70
-    assert {name for name in recorded if not site.series(name)} == ABSENT_WHILE_WELL.keys()
+    assert {name for name in recorded if not watched.series(name)} == ABSENT_WHILE_WELL.keys()
 
 
 @exposition.PROMETHEUS
-def test_every_selector_finds_a_series_with_its_labels(site: exposition.Site, settings: Any) -> None:
+def test_every_selector_finds_a_series_with_its_labels(watched: exposition.Site, settings: Any) -> None:
     read = {str(selector) for rule in rules(settings) for selector in selectors(rule["expr"])}
     assert len(read) > 50
-    assert {one for one in read if not site.series(one)} == UNFOUND_WHILE_WELL.keys()
+    assert {one for one in read if not watched.series(one)} == UNFOUND_WHILE_WELL.keys()
 
 
 @exposition.PROMETHEUS
-def test_every_rule_is_evaluated_without_an_error(site: exposition.Site, settings: Any) -> None:
-    evaluated = [rule for group in site.ask("rules")["groups"] for rule in group["rules"]]
+def test_every_rule_is_evaluated_without_an_error(watched: exposition.Site, settings: Any) -> None:
+    evaluated = [rule for group in watched.ask("rules")["groups"] for rule in group["rules"]]
     assert len(evaluated) == len(rules(settings))
     assert not {rule["name"]: rule["lastError"] for rule in evaluated if rule["health"] != "ok"}
 
 
 @exposition.PROMETHEUS
-def test_nothing_but_the_watchdog_fires_while_all_is_well(site: exposition.Site) -> None:
-    firing = {one["labels"]["alertname"] for one in site.ask("alerts")["alerts"]}
+def test_nothing_but_the_watchdog_fires_while_all_is_well(watched: exposition.Site) -> None:
+    firing = {one["labels"]["alertname"] for one in watched.ask("alerts")["alerts"]}
     # The recording has one gateway and one replica of each model; more are planned.
     assert firing == {"Watchdog", "GatewaysMissing", "ReplicasMissing"}
 
