@@ -29,7 +29,7 @@ class Prompts:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._render, request)
 
     def _render(self, request: ChatRequest) -> list[int]:
-        messages = [{"role": message.role, "content": message.text()} for message in request.messages]
+        messages = [{"role": message.template_role(), "content": message.text()} for message in request.messages]
         try:
             text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         except TemplateError as error:

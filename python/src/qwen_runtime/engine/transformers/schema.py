@@ -1,6 +1,8 @@
-"""The requests that are understood, field by field. Any other field is refused: nothing is ever ignored.
+"""The requests that are understood, field by field. Any other field is refused: nothing that would change an answer is
+ever ignored.
 
-A field that can do nothing here is listed with the one value that asks for nothing, because clients send it.
+A field that can do nothing here is listed with the values that ask for nothing, because clients send it: labels, hints,
+and the empty fields that SDKs and vLLM write into answers, which agents send back with the history.
 """
 
 from __future__ import annotations
@@ -40,8 +42,16 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+NoList = Annotated[list[Any], Field(max_length=0)] | None
+NoObject = Annotated[dict[str, Any], Field(max_length=0)] | None
+NoText = Literal[""] | None
+Zero = Annotated[float, Field(ge=0, le=0)] | None
+
+
 class StreamOptions(Strict):
-    include_usage: bool = False
+    include_usage: bool | None = False
+    continuous_usage_stats: Literal[False] | None = None
+    include_obfuscation: bool | None = None  # padding against eavesdroppers, which no text is
 
 
 class TextFormat(Strict):
@@ -51,14 +61,51 @@ class TextFormat(Strict):
 class TextPart(Strict):
     type: Literal["text"]
     text: Text
+    cache_control: dict[str, Any] | None = None  # a hint for the cache of another provider
 
 
-class Message(Strict):
-    role: Literal["system", "user", "assistant"]
+def _text(content: str | list[TextPart] | None) -> str:
+    return "\n".join(part.text for part in content) if isinstance(content, list) else content or ""
+
+
+class Said(Strict):
+    """A message of those who ask."""
+
+    role: Literal["system", "developer", "user"]
     content: Text | list[TextPart]
+    name: None = None
+
+    def template_role(self) -> str:
+        """The role for the chat template: OpenAI calls the system's instructions those of the developer now, which the
+        templates of Qwen and Llama do not know."""
+        return "system" if self.role == "developer" else self.role
 
     def text(self) -> str:
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+        return _text(self.content)
+
+
+class Answered(Strict):
+    """An answer that is sent back with the history; what it had no use for is empty."""
+
+    role: Literal["assistant"]
+    content: Text | list[TextPart] | None = None
+    tool_calls: NoList = None
+    function_call: None = None
+    annotations: NoList = None
+    audio: None = None
+    refusal: NoText = None
+    reasoning: NoText = None
+    reasoning_content: NoText = None
+    name: None = None
+
+    def template_role(self) -> str:
+        return self.role
+
+    def text(self) -> str:
+        return _text(self.content)
+
+
+Message = Annotated[Said | Answered, Field(discriminator="role")]
 
 
 class Request(Strict):
@@ -77,9 +124,18 @@ class Request(Strict):
     ignore_eos: bool = False
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    user: Text | None = None  # a label for the caller's own books
+    # Labels for the caller's own books.
+    user: Text | None = None
+    metadata: dict[str, Text] | None = None
+    safety_identifier: Text | None = None
+    prompt_cache_key: Text | None = None
 
     n: Literal[1] | None = 1
+    min_p: Zero = None
+    min_tokens: Annotated[int, Field(ge=0, le=0)] | None = None
+    skip_special_tokens: Literal[True] | None = None
+    store: Literal[False] | None = None
+    service_tier: Literal["auto", "default"] | None = None
     logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
 
     def stops(self) -> tuple[str, ...]:
@@ -88,7 +144,7 @@ class Request(Strict):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
 
     def include_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     def wanted_logprobs(self) -> int | None:
         raise NotImplementedError
@@ -115,6 +171,17 @@ class ChatRequest(Request):
 
     response_format: TextFormat | None = None
     tool_choice: Literal["none"] | None = None
+    tools: NoList = None
+    functions: NoList = None
+    function_call: Literal["none"] | None = None
+    parallel_tool_calls: bool | None = None  # how calls come, where there are some
+    modalities: list[Literal["text"]] | None = None
+    add_generation_prompt: Literal[True] | None = None
+    continue_final_message: Literal[False] | None = None
+    chat_template_kwargs: NoObject = None
+    reasoning_effort: None = None
+    verbosity: None = None
+    prediction: None = None
 
     def wanted_logprobs(self) -> int | None:
         return (self.top_logprobs or 0) if self.logprobs else None
