@@ -64,6 +64,13 @@ def waiting(values: str) -> Series:
     return engine("num_requests_waiting", values)
 
 
+def prompts(instance: str, each_minute: int, cached: int) -> Series:
+    """Counters of a replica's prompt tokens."""
+    labels = f'engine="0",instance="{instance}",job="model-server",model_name="m",server="s"'
+    values = {"prompt_tokens": each_minute, "prompt_tokens_cached": cached}
+    return {f"vllm:{name}_total{{{labels}}}": f"0+{tokens}x{LONG}" for name, tokens in values.items()}
+
+
 ALL_UP = up("gateway", 1) | up("model-server", 1) | up("supervisor", 1) | up("dcgm-exporter", 1)
 ALL_UP |= up("prometheus", 1) | up("alertmanager", 1)
 API = ',envoy_http_conn_manager_prefix="api"'
@@ -170,6 +177,16 @@ SERVING = (
             | engine("request_success_total", "0+90x30", ',finished_reason="stop"'),
             engine("num_preemptions_total", "0+1x30")
             | engine("request_success_total", "0x10 1x30", ',finished_reason="stop"'),
+        ),
+    ),
+    Case(
+        "PrefixCacheMissed",
+        60,
+        (prompts("a", 1000, 900) | prompts("b", 1000, 400),),
+        (
+            prompts("a", 1000, 900) | prompts("b", 1000, 500),
+            prompts("a", 1000, 900) | prompts("b", 300, 0),
+            prompts("a", 1000, 100) | prompts("b", 1000, 0),
         ),
     ),
     Case("QueueGrows", 25, (waiting("1+1x40"),), (waiting("9x40"), waiting("40-1x40"), waiting("0x20 5x20"))),

@@ -10,12 +10,16 @@ from qwen_stack.specs.alert import Alert
 
 # Shares above which a KV cache counts as full, and above which requests lose their place in it.
 FULL, PREEMPTED = 0.95, 0.05
+# A replica's share of cached tokens that is below this part of its best sibling's counts as lost, where the sibling has
+# at least the second share and both have computed for so many tokens.
+LOST, WORTH_IT, ENOUGH_TOKENS = 0.5, 0.2, 10_000
 LOG = "`kubectl -n <namespace> logs <pod> --previous`"
 READY = 'serving:state{state="ready"}'
 
 
 def alerts(settings: Settings) -> list[Alert]:
-    return [*_replicas(settings), *_engines(settings), *_load(), *_levels()]
+    affinity = _affinity() if settings.gateway.affinity.enabled else ()
+    return [*_replicas(settings), *_engines(settings), *_load(), *affinity, *_levels()]
 
 
 def _replicas(settings: Settings) -> Iterable[Alert]:
@@ -153,6 +157,27 @@ def _load() -> Iterable[Alert]:
         needed="a queue that empties",
         remedy="Add replicas, or ask who sends so much: the gateway's log names the client of each request.",
         look="`serving:requests_waiting:requests`, `serving:gateway_answers:total`",
+    )
+
+
+def _affinity() -> Iterable[Alert]:
+    by, window = "sum by (server, model_name, instance)", "[30m]"
+    asked = f"{by} (increase(serving:prompt_tokens:total{window}))"
+    share = f"{by} (increase(serving:cached_prompt_tokens:total{window})) / ({asked} > {ENOUGH_TOKENS})"
+    best = f"(max by (server, model_name) ({share}) > {WORTH_IT})"
+    yield Alert(
+        name="PrefixCacheMissed",
+        expression=f"({share}) < on (server, model_name) group_left {LOST} * {best}",
+        holds="15m",
+        severity="warning",
+        owner="serving",
+        summary="A replica of {{ $labels.server }} computes prompts that its siblings have cached",
+        impact="Its conversations wait longer for their first token, and its GPUs do work that was done.",
+        found="{{ $value | humanizePercentage }} of its prompt tokens came from the cache",
+        needed=f"at least {LOST:.0%} of the share of the best replica",
+        remedy="After a start the cache fills within an hour. Otherwise look whether its engine has the prefix cache "
+        "on, and whether its KV cache is full: then prefixes are thrown out before they are used.",
+        look="`session` and `server` in the gateway's log, `serving:kv_cache_used:ratio`",
     )
 
 
