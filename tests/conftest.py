@@ -23,6 +23,7 @@ TESTS = Path(__file__).parent
 LONG = (
     "engines/test_agreement.py",
     "engines/test_faults.py",
+    "engines/test_keys.py",
     "engines/transformers/test_contract.py",
     "engines/transformers/test_ranks.py",
     "engines/transformers/test_trouble.py",
