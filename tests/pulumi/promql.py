@@ -1,4 +1,4 @@
-"""What an expression of Prometheus reads."""
+"""Series that an expression of Prometheus reads."""
 
 from __future__ import annotations
 

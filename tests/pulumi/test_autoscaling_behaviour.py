@@ -18,7 +18,7 @@ from .planned_stacks import with_entry
 LEAST, MOST, TARGET, START_S = 1, 8, 12, 600
 LOAD = Load(phase_s=900)
 PEAK_S = 2 * LOAD.phase_s
-"""From here on requests arrive at the highest rate."""
+"""Moment from which requests arrive at the highest rate."""
 FIRST_S, TOKEN_S = 2.0, 0.075
 
 

@@ -45,7 +45,7 @@ backend engines
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """What clients ask: its port, and the process whose work counts, which there is none of without a proxy."""
+    """The thing that clients ask: its port, and the process whose work counts; none without a proxy."""
 
     port: int
     pid: int | None = None

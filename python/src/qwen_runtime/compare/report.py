@@ -87,7 +87,7 @@ def _forest(judged: list[dict[str, Any]], keep: float) -> Figure:
 
 
 def _distributions(kind: str, baseline: dict[str, Any], candidate: dict[str, Any]) -> Iterator[str]:
-    """For each time, the share of items that took no longer."""
+    """Share of items that took no longer, for each time."""
     for score in scores.SCORES[kind]:
         pairs = scores.pair(score, results.items(baseline), results.items(candidate))
         if not score.is_time or not len(pairs.baseline):
