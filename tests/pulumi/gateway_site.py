@@ -56,6 +56,8 @@ class Site:
     admin_port: int = field(default_factory=free_port)
     dns_port: int = field(default_factory=free_port)
     tls_check_port: int = field(default_factory=free_port)
+    limits_port: int = field(default_factory=free_port)
+    ends_port: int = field(default_factory=free_port)
     models: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     variants: set[str] = field(default_factory=set)
     """Addresses of the models that are the variant."""
@@ -235,6 +237,9 @@ def running(tmp_path: Path, gateway: Any, upstreams: tuple[Upstream, ...] = TWO_
         tls_check_port=here.tls_check_port,
         engine_key_dir=str(tmp_path / "engine-key"),
         dns=("127.0.0.1", here.dns_port),
+        limits_host="limits.test",
+        limits_port=here.limits_port,
+        ends_port=here.ends_port,
     )
     gateway = gateway.model_copy(update={"timeouts": gateway.timeouts.model_copy(update={"request_seconds": 3})})
     for name, text in gateway_config.files(gateway, route).items():

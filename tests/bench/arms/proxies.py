@@ -6,11 +6,13 @@ import contextlib
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qwen_stack.settings import Gateway
+from qwen_stack.settings import Gateway, GatewayLimits, KeyLimits
+from qwen_stack.specs import limits as limit_specs
 from qwen_stack.specs.gateway_upstreams import buffer_bytes
 from tests.pulumi.gateway_site import KEY, ONE, TWO, accepts, running
 from tests.support.ports import free_port
@@ -113,6 +115,25 @@ def gateway(scratch: Path, engine: int) -> Iterator[Arm]:
 
 
 @contextlib.contextmanager
+def limited(scratch: Path, engine: int) -> Iterator[Arm]:
+    """The gateway and its limiter, whose limits nobody reaches."""
+    limits = GatewayLimits(default=KeyLimits(in_flight=1000, requests_per_minute=10**6, tokens_per_minute=10**9))
+    (scratch / "limits.json").write_text(limit_specs.file(limits, {}))
+    (scratch / "limits").write_text("127.0.0.1")
+    port, ends_port = free_port(), free_port()
+    command = (sys.executable, "-m", "qwen_runtime", "limits", "--file", scratch / "limits.json")
+    settings = SETTINGS.model_copy(update={"limits": limits})
+    ports = {"model_port": engine, "health_port": engine, "limits_port": port, "ends_port": ends_port}
+    with (
+        process(scratch / "log", port, *command, "--host", "127.0.0.1", "--port", port, "--ends-port", ends_port),
+        running(scratch, settings, **ports) as site,
+    ):
+        (site.folder / "models").write_text(f"{ONE}\n{TWO}")
+        wait_until(lambda: site.model_servers() == 2, "two replicas that are ready")
+        yield Arm(site.api_port, site.gateway.pid)
+
+
+@contextlib.contextmanager
 def envoy(scratch: Path, engine: int) -> Iterator[Arm]:
     port = free_port()
     (scratch / "envoy.json").write_text(bare_envoy(port, engine))
@@ -153,6 +174,7 @@ def vllm_router(scratch: Path, engine: int) -> Iterator[Arm]:
 ARMS: dict[str, Callable[[Path, int], contextlib.AbstractContextManager[Arm]]] = {
     "direct": direct,
     "gateway": gateway,
+    "limited": limited,
     "envoy": envoy,
     "haproxy": haproxy,
     "vllm-router": vllm_router,
@@ -161,7 +183,7 @@ ARMS: dict[str, Callable[[Path, int], contextlib.AbstractContextManager[Arm]]] =
 
 def available() -> list[str]:
     """Arms whose program is on PATH."""
-    return [name for name in ARMS if name in ("direct", "gateway") or shutil.which(name)]
+    return [name for name in ARMS if name in ("direct", "gateway", "limited") or shutil.which(name)]
 
 
 HEADERS = {"Authorization": f"Bearer {KEY}"}

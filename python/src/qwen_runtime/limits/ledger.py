@@ -140,7 +140,7 @@ class Ledger:
             ("tokens", account.tokens, limit.tokens_per_minute),
         ):
             if most is not None:
-                yield name, Left(most, max(0, most - window.used(now_s)), window.wait_s(now_s, most, most))
+                yield name, Left(most, max(0, most - window.used(now_s)), window.empty_s(now_s))
 
     def _account(self, key: str) -> Account:
         return self._accounts.setdefault(key, Account())

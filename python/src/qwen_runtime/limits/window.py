@@ -43,6 +43,10 @@ class Window:
             self._sum -= self._spent.popleft().amount
         return self._sum
 
+    def empty_s(self, now_s: float) -> float:
+        """Seconds until nothing counts any more."""
+        return self._spent[-1].at_s + MINUTE_S - now_s if self.used(now_s) else 0.0
+
     def wait_s(self, now_s: float, amount: int, limit: int) -> float:
         """Seconds until `amount` more stays within `limit`, 0 if it does now. An amount above the limit waits for an
         empty window."""
