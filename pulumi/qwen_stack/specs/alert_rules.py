@@ -11,6 +11,7 @@ from qwen_stack.specs import (
     gateway_rules,
     gpu_alerts,
     gpu_rules,
+    limits_alerts,
     monitoring_alerts,
     planned_rules,
     scaling_rules,
@@ -29,6 +30,7 @@ def recording_groups(settings: Settings) -> list[Manifest]:
         {"name": "gpus", "rules": gpu_rules.recording_rules()},
         {"name": "engines", "rules": engine_rules.recording_rules()},
         {"name": "gateway", "rules": gateway_rules.recording_rules()},
+        *([{"name": "limits", "rules": limits_alerts.recording_rules()}] if settings.gateway.limits else []),
         # Rules of a group run one after the other: these read what the groups before have written.
         {"name": "scaling", "rules": scaling_rules.recording_rules(settings)},
         {"name": "service-levels", "rules": slo_rules.recording_rules(objectives)},
@@ -40,6 +42,7 @@ def alerts(settings: Settings) -> list[Alert]:
         *gpu_alerts.alerts(settings.monitoring),
         *serving_alerts.alerts(settings),
         *gateway_alerts.alerts(),
+        *(limits_alerts.alerts() if settings.gateway.limits else []),
         *scaling_rules.alerts(settings),
         *monitoring_alerts.alerts(jobs(settings), REPLICATED),
     ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from qwen_stack.specs import gateway_limits
 from qwen_stack.specs.gateway_config import ADMIN, API
 from qwen_stack.specs.gateway_variants import SHARE
 from qwen_stack.specs.manifest import Manifest
 
 PREFIX, CLASS, CLUSTER = "envoy_http_conn_manager_prefix", "envoy_response_code_class", "envoy_cluster_name"
 CLIENTS = f'{{{PREFIX}="{API}"}}'
-SERVERS = f'{{{CLUSTER}!="{ADMIN}"}}'
+# Every other cluster of Envoy is the replicas of one entry.
+SERVERS = f'{{{CLUSTER}!~"{ADMIN}|{gateway_limits.CLUSTER}|{gateway_limits.ENDS}"}}'
 # What Envoy reports where it holds no certificate.
 NO_CERTIFICATE_DAYS = 4_294_967_295
 

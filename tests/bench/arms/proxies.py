@@ -115,10 +115,11 @@ def gateway(scratch: Path, engine: int) -> Iterator[Arm]:
 
 
 @contextlib.contextmanager
-def limited(scratch: Path, engine: int) -> Iterator[Arm]:
-    """The gateway and its limiter, whose limits nobody reaches."""
-    limits = GatewayLimits(default=KeyLimits(in_flight=1000, requests_per_minute=10**6, tokens_per_minute=10**9))
-    (scratch / "limits.json").write_text(limit_specs.file(limits, {}))
+def limited(scratch: Path, engine: int, slots: int = 1000) -> Iterator[Arm]:
+    """The gateway and its limiter. Its keys reach no limit but that of the engine's slots."""
+    many = KeyLimits(in_flight=1000, requests_per_minute=10**6, tokens_per_minute=10**9)
+    limits = GatewayLimits(default=many, requests_per_replica={MODEL: slots}, queue_requests=1000, queue_seconds=60)
+    (scratch / "limits.json").write_text(limit_specs.file(limits, {MODEL: "127.0.0.1"}))
     (scratch / "limits").write_text("127.0.0.1")
     port, ends_port = free_port(), free_port()
     command = (sys.executable, "-m", "qwen_runtime", "limits", "--file", scratch / "limits.json")
