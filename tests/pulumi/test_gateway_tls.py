@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from qwen_stack.settings import GatewayLimits
+
 from .gateway_site import CHAT, KEY, ONE, Site, accepts, eventually, mount, needs_envoy, running, write_certificate
 
 pytestmark = needs_envoy
@@ -150,3 +152,21 @@ def _status_as(site: Site, name: str | None, key: str = KEY) -> int | None:
         connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key}"})
         return connection.getresponse().status
     return None
+
+
+def test_a_gateway_with_limits_speaks_tls_too(tmp_path: Path, settings: Any) -> None:
+    write_certificate(tmp_path / "tls", "first")
+    limited = {"tls_secret": "gateway-tls", "limits": GatewayLimits()}
+    with running(tmp_path, settings.gateway.model_copy(update=limited)) as site:
+        site.add_model(ONE)
+        connection = connect(site)
+        with contextlib.closing(connection):
+
+            def status() -> int:
+                connection.request("POST", CHAT, b"{}", {"Authorization": f"Bearer {KEY}"})
+                answer = connection.getresponse()
+                answer.read()
+                return answer.status
+
+            # There is no limiter here: the gateway counts alone.
+            eventually(lambda: status() == 200)
