@@ -7,7 +7,14 @@ stack write, so that recording rules are evaluated too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from qwen_stack.specs import alert_rules
+
+from .promtool import checked
 
 Series: TypeAlias = dict[str, str]
 LONG = 160
@@ -21,6 +28,25 @@ class Case:
     quiet: tuple[Series, ...]
     labels: str = ""
     """Further labels of the alert, as PromQL writes them: other series of a case may make it fire too."""
+
+
+def ran(folder: Path, settings: Any, tests: list[dict[str, Any]]) -> None:
+    (folder / "rules.yml").write_text(alert_rules.rules_file(settings))
+    document = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}
+    (folder / "test.yml").write_text(yaml.safe_dump(document, sort_keys=False))
+    checked("promtool", "test", "rules", folder / "test.yml")
+
+
+def counted(case: Case, series: dict[str, str], fires: bool) -> dict[str, Any]:
+    """Test of promtool: a series of ALERTS counts 1 where the alert fires, and is not there where it does not."""
+    selected = f'alertname="{case.alert}",alertstate="firing"' + (f",{case.labels}" if case.labels else "")
+    samples = [{"labels": "{}", "value": 1}] if fires else []
+    count = f"count(ALERTS{{{selected}}}) > bool 0"
+    return {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [{"expr": count, "eval_time": f"{case.minutes}m", "exp_samples": samples}],
+    }
 
 
 def gpu(field: str, values: str, count: int = 1) -> Series:

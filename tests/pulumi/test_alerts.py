@@ -6,36 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from qwen_stack import runbook
 from qwen_stack.specs import alert_rules, notifications
 from qwen_stack.specs.alert import RUNBOOK
 from qwen_stack.specs.monitoring_alerts import WATCHDOG
 
-from .alert_cases import CASES, Case, gpu, waiting
-from .promtool import PROMTOOL, checked
+from .alert_cases import CASES, Case, counted, gpu, ran, waiting
+from .promtool import PROMTOOL
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def ran(folder: Path, settings: Any, tests: list[dict[str, Any]]) -> None:
-    (folder / "rules.yml").write_text(alert_rules.rules_file(settings))
-    document = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}
-    (folder / "test.yml").write_text(yaml.safe_dump(document, sort_keys=False))
-    checked("promtool", "test", "rules", folder / "test.yml")
-
-
-def counted(case: Case, series: dict[str, str], fires: bool) -> dict[str, Any]:
-    """Test of promtool: a series of ALERTS counts 1 where the alert fires, and is not there where it does not."""
-    selected = f'alertname="{case.alert}",alertstate="firing"' + (f",{case.labels}" if case.labels else "")
-    samples = [{"labels": "{}", "value": 1}] if fires else []
-    count = f"count(ALERTS{{{selected}}}) > bool 0"
-    return {
-        "interval": "1m",
-        "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "promql_expr_test": [{"expr": count, "eval_time": f"{case.minutes}m", "exp_samples": samples}],
-    }
 
 
 @PROMTOOL

@@ -10,9 +10,8 @@ import pytest
 from qwen_stack.settings import GatewayLimits
 from qwen_stack.specs import alert_rules
 
-from .alert_cases import Case, gateway
+from .alert_cases import Case, counted, gateway, ran
 from .promtool import PROMTOOL
-from .test_alerts import counted, ran
 
 AWAY = Case(
     "LimiterAway",
