@@ -38,8 +38,8 @@ def run() -> None:
 
     NetworkPolicies("network-policies", namespace.name, network_policy.policies(network_policy.flows(settings)))
 
-    weights = [model_server.weights(model) for model in settings.models]
-    folders = NodeFolders("node-folders", namespace.name, settings.namespace, weights)
+    mounted = [folder for model in settings.models for folder in model_server.folders(model)]
+    folders = NodeFolders("node-folders", namespace.name, settings.namespace, mounted)
 
     engine_keys = EngineKeys("engine-keys", namespace.name, config.engine_keys(settings))
 

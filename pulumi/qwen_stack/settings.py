@@ -108,6 +108,9 @@ class Model(Section):
     """Labels of the hosts that serve it, in addition to the label of every GPU host."""
     path: str = Field(default="/var/lib/qwen/models", pattern=r"^/[^\s:]*[^\s:/]$")
     """Folder on the hosts that holds the directory `<name>` of the weights."""
+    compile_cache: str | None = Field(default=None, pattern=r"^/[^\s:]*[^\s:/]$")
+    """Folder on the hosts that keeps what the engine compiles for its next start, as `weights_compile_cache_dir` in the
+    inventory. Without it every pod compiles anew."""
     verify: Literal["fast", "full"] = "fast"
     """Check of the weights by the init container before the server starts; full includes SHA-256."""
     max_model_len: Annotated[int, FROM_PLAN] = Field(gt=0)

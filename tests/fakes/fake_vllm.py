@@ -3,7 +3,8 @@
 Run as `... serve MODEL_DIR --served-model-name NAME --port PORT [...]`; unknown flags are taken as vLLM's. Its own:
 --fake-exit CODE (ends at once), --fake-words FILE (logs that first), --fake-wait FILE (listens once that is there),
 --fake-silent (never listens), --fake-deaf (ignores SIGTERM), --fake-orphan FILE (starts a process in a session of its
-own and writes its id there).
+own and writes its id there), --fake-compile (compiles a graph unless its cache has one, and says which),
+--fake-allergic (ends at once where its cache has a graph).
 GET /stream?seconds=S answers line by line; POST /die ends it as a crash does; POST /health?status=N changes what
 /health answers; POST /hang stops all tokens; POST /finish ends every stream as if its answer were complete; POST /mute
 lets it accept questions and answer none. With --headless it has no server, as the ranks of vLLM that only compute.
@@ -99,6 +100,17 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def use_graph(graph: Path, allergic: bool) -> None:
+    if graph.exists():
+        print(f"graph found: {graph.read_text()}", flush=True)
+        if allergic:
+            sys.exit(1)
+        return
+    graph.parent.mkdir(parents=True)
+    graph.write_text("compiled")
+    print("graph made", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--port", type=int, required=True)
@@ -110,10 +122,14 @@ def main() -> None:
     parser.add_argument("--fake-silent", action="store_true")
     parser.add_argument("--fake-deaf", action="store_true")
     parser.add_argument("--fake-orphan", type=Path)
+    parser.add_argument("--fake-compile", action="store_true")
+    parser.add_argument("--fake-allergic", action="store_true")
     options, _ = parser.parse_known_args()
     print(f"fake engine with {' '.join(sys.argv[1:])}", flush=True)
     if options.fake_words:
         print(options.fake_words.read_text(), flush=True)
+    if options.fake_compile:
+        use_graph(Path(os.environ["XDG_CACHE_HOME"], "vllm/graph"), options.fake_allergic)
     if options.fake_exit is not None:
         sys.exit(options.fake_exit)
     if options.fake_orphan:

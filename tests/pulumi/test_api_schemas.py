@@ -55,7 +55,16 @@ def stacks(local: Values, example: Values) -> dict[str, Values]:
     sizes = {**TWO_HOSTS, "replicas": 2, "maxModelLen": 4096, "extraArgs": ["--tensor-parallel-size", "16"]}
     everything = {
         **local,
-        "models": [{**by_hand, **sizes, "priority": "batch", "verify": "full", "hosts": {"pool": "large"}}],
+        "models": [
+            {
+                **by_hand,
+                **sizes,
+                "priority": "batch",
+                "verify": "full",
+                "compileCache": "/c",
+                "hosts": {"pool": "large"},
+            }
+        ],
         "gateway": {"tlsSecret": "tls", "service": {"type": "LoadBalancer", "address": "10.20.0.40"}, "limits": {}},
         "monitoring": {
             "alertWebhookUrl": "https://hooks.example.internal/alerts",

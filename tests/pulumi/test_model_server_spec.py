@@ -63,6 +63,24 @@ def test_the_weights_are_read_only_and_the_root_file_system_too(pod: dict[str, A
     assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "512Mi"}} in pod["volumes"]
 
 
+def test_compiled_code_is_kept_on_the_host_for_the_same_image_and_plan_alone(settings: Any) -> None:
+    model = settings.models[0].model_copy(update={"compile_cache": "/var/lib/qwen/compiled"})
+    changed = model.model_copy(update={"env": {**model.env, "VLLM_USE_V2": "1"}})
+    folders = set()
+    for one, image in ((model, "one"), (model, "one"), (model, "other"), (changed, "one")):
+        pod = model_server.deployment(one, image, "nvidia")["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        argv = container["args"][: container["args"].index("--")]
+        [mount] = [mount for mount in container["volumeMounts"] if mount["name"] == "compiled"]
+        [volume] = [volume for volume in pod["volumes"] if volume["name"] == "compiled"]
+        kept, _, folder = argv[argv.index("--compile-cache") + 1].rpartition("/")
+        assert mount == {"name": "compiled", "mountPath": kept}
+        assert volume["persistentVolumeClaim"]["readOnly"] is False
+        folders.add(folder)
+    assert len(folders) == 3
+    assert "compile-cache" not in str(model_server.deployment(settings.models[0], "one", "nvidia"))
+
+
 def test_the_container_has_no_rights_to_give_away(pod: dict[str, Any], container: dict[str, Any]) -> None:
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] == 10001

@@ -27,7 +27,8 @@ def labels(model: Model, replica: int) -> dict[str, str]:
 
 
 def container(model: Model, image: str, replica: int) -> Manifest:
-    group = ["--nodes", str(model.nodes_per_replica), "--node-rank", "$(NODE_RANK)"]
+    group = model_server.compile_cache(model, image)
+    group += ["--nodes", str(model.nodes_per_replica), "--node-rank", "$(NODE_RANK)"]
     group += ["--leader-address", f"{name_of(model, replica)}-0.{name_of(model, replica)}"]
     group += ["--group-port", str(GROUP_PORT), "--rendezvous-port", str(RENDEZVOUS_PORT)]
     group += ["--join-seconds", str(model.startup_seconds)]

@@ -43,6 +43,7 @@ TMP_LIMIT = "20Gi"
 PRIORITY = "qwen-onprem/priority"
 PLAN_DIR = "/etc/qwen-runtime"
 PLAN_FILE = "plan.json"
+COMPILED_DIR = "/var/cache/qwen-runtime"
 STRATEGIES = {
     rollouts.SURGE: {"maxSurge": 1, "maxUnavailable": 0},
     rollouts.IN_PLACE: {"maxSurge": 0, "maxUnavailable": 1},
@@ -94,6 +95,25 @@ def weights(model: Model) -> NodeFolder:
     return NodeFolder("weights", f"{model.path}/{model.name}")
 
 
+def compiled(model: Model) -> NodeFolder | None:
+    """Folder of the hosts that keeps what engines compile; the kubelet makes it writable for the pod's group."""
+    return NodeFolder("compiled", model.compile_cache, read_only=False) if model.compile_cache else None
+
+
+def folders(model: Model) -> list[NodeFolder]:
+    """Folders of the hosts that its pods mount."""
+    return [folder for folder in (weights(model), compiled(model)) if folder]
+
+
+def compile_cache(model: Model, image: str) -> list[str]:
+    """Arguments that keep compiled code, by a name that follows from all that it depends on beside the host itself."""
+    if model.compile_cache is None:
+        return []
+    plan = model.plan.text if model.plan else ""
+    key = checksum(image, plan, *arguments(model), *(f"{name}={value}" for name, value in sorted(model.env.items())))
+    return ["--compile-cache", f"{COMPILED_DIR}/{key[:16]}"]
+
+
 def weights_mount(model: Model) -> Manifest:
     return {"name": "weights", "mountPath": f"/models/{model.name}", "readOnly": True}
 
@@ -122,7 +142,7 @@ def container(model: Model, image: str) -> Manifest:
         "name": "model-server",
         "image": image,
         "command": ["qwen-runtime"],
-        "args": arguments(model),
+        "args": arguments(model, compile_cache(model, image)),
         "env": [{"name": name, "value": value} for name, value in sorted({"HOME": "/tmp/home", **model.env}.items())],
         "ports": [
             {"name": "http", "containerPort": API_PORT},
@@ -147,12 +167,13 @@ def container(model: Model, image: str) -> Manifest:
             {"name": "shm", "mountPath": "/dev/shm"},
             engine_keys.mount(),
             *([{"name": "plan", "mountPath": PLAN_DIR, "readOnly": True}] if model.plan else []),
+            *([{"name": "compiled", "mountPath": COMPILED_DIR}] if model.compile_cache else []),
         ],
     }
 
 
 def pod_template(model: Model, image: str, server: Manifest, runtime_class: str) -> Manifest:
-    plan = plan_file(model)
+    plan, kept = plan_file(model), compiled(model)
     return {
         "metadata": {"labels": {**app(model.server), "qwen-onprem/model": model.name, PRIORITY: model.priority}},
         "spec": {
@@ -169,6 +190,7 @@ def pod_template(model: Model, image: str, server: Manifest, runtime_class: str)
                 {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": model.shared_memory}},
                 engine_keys.volume(),
                 *([{"name": "plan", "configMap": {"name": plan["metadata"]["name"]}}] if plan else []),
+                *([{"name": "compiled", **node_folder.source(kept)}] if kept else []),
             ],
         },
     }

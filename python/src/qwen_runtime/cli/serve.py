@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from qwen_runtime.engine.registry import SERVES_BY_DEFAULT, servers
 
 if TYPE_CHECKING:
     from qwen_runtime.engine.spec import Rank
+    from qwen_runtime.serve.compile_cache import CompileCache
     from qwen_runtime.serve.group import Follower, Leader
 
 
@@ -60,6 +62,12 @@ def add_to(commands: Commands) -> None:
         default=120,
         metavar="S",
         help="longest time without a token while requests run; then the engine is ended (default: %(default)s)",
+    )
+    serve.add_argument(
+        "--compile-cache",
+        type=Path,
+        metavar="DIR",
+        help="keeps what this engine compiles for its next start, one DIR for each image and plan (default: none)",
     )
     group = serve.add_argument_group("group", "a model over several nodes: the same command on each, with its own rank")
     group.add_argument("--nodes", type=positive, metavar="N", help="default: the plan's, or 1")
@@ -130,7 +138,9 @@ def run(options: Options) -> None:
     )
     command, count = engine.command(spec), engine.ranks(spec)
     keys = {door.VARIABLE: str(options.keys.absolute())} if options.keys else {}
-    environment = engine.environment({**settings.environment, **os.environ, **keys})
+    cache = compile_cache(options)
+    kept = cache.environment() if cache else {}
+    environment = engine.environment({**kept, **settings.environment, **os.environ, **keys})
     journal.event(
         "verified",
         f"{manifest.model} {manifest.revision} agrees with its manifest ({options.verify})",
@@ -149,6 +159,7 @@ def run(options: Options) -> None:
         settle_s=options.settle_seconds,
         drain_s=options.drain_seconds,
         find_change=witness.find_change,
+        cache=cache,
         group=group_of(options, rank, f"{manifest.model} {manifest.revision}"),
     ).run()
 
@@ -161,6 +172,18 @@ def listened(options: Options, rank: Rank | None) -> dict[str, int]:
     if rank is not None and rank.leads:
         ports["--group-port"] = options.group_port
     return ports
+
+
+def compile_cache(options: Options) -> CompileCache | None:
+    """The cache, with what was kept in the engine's own folder; None where none is asked for."""
+    from qwen_runtime.serve.compile_cache import CompileCache
+
+    if options.compile_cache is None:
+        return None
+    # The port keeps servers on one host apart.
+    cache = CompileCache(options.compile_cache, Path(tempfile.gettempdir(), f"compiled-{options.port}"))
+    cache.take()
+    return cache
 
 
 def group_of(options: Options, rank: Rank | None, model: str) -> Leader | Follower | None:

@@ -19,6 +19,17 @@ ENVIRONMENT = {
 }
 
 
+# Variables that say where compilers keep their results, and a folder for each. vLLM and, through it, DeepGEMM follow
+# the first; the others are torch's, Triton's, FlashInfer's and CUDA's.
+CACHES = {
+    "XDG_CACHE_HOME": "xdg",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "TRITON_CACHE_DIR": "triton",
+    "FLASHINFER_WORKSPACE_BASE": "flashinfer",
+    "CUDA_CACHE_PATH": "cuda",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Rank:
     """One node's place in a group of nodes that hold one model together."""

@@ -16,6 +16,7 @@ from qwen_runtime import weights
 from qwen_runtime.engine.spec import Progress
 from qwen_runtime.errors import EngineError, Error, WeightsError
 from qwen_runtime.serve import journal, processes
+from qwen_runtime.serve.compile_cache import CompileCache
 from qwen_runtime.serve.engine_process import EngineProcesses
 from qwen_runtime.serve.events import Event, Events, Kind
 from qwen_runtime.serve.group import Follower, Leader
@@ -84,11 +85,12 @@ class Supervisor:
         drain_s: float,
         find_change: Callable[[], str | None],
         group: Leader | Follower | None = None,
+        cache: CompileCache | None = None,
     ) -> None:
         """environments: one for each rank of the engine on this host. port: of the engine's API; None for a follower's
         engine, which has none. find_change: the file that is no longer as it was verified."""
         self._patience = Patience(settle_s, drain_s)
-        self._group = group
+        self._group, self._cache = group, cache
         self._events = Events()
         self._health = Health()
         self._health_server = HealthServer(self._health, health_port)
@@ -102,6 +104,7 @@ class Supervisor:
             stall_s=stall_s,
             find_change=find_change,
             find_missing=group.find_missing if isinstance(group, Leader) else lambda: None,
+            when_ready=cache.keep_in_background if cache else lambda: None,
         )
 
     def run(self) -> None:
@@ -146,6 +149,8 @@ class Supervisor:
         """The error to raise; it also goes to the probes and the log."""
         reason = self._describe_death(event.reason) if event.kind is Kind.EXIT else event.reason
         failure = FAILURES[event.kind]
+        if self._cache and event.kind is Kind.EXIT and self._health.state is State.STARTING:
+            self._cache.blame(reason)
         self._health.move(State.DEAD, reason)
         journal.event(failure.name, reason)
         return failure.error(reason, failure.needed, failure.remedy)

@@ -45,12 +45,15 @@ class Watcher:
         stall_s: float,
         find_change: Callable[[], str | None],
         find_missing: Callable[[], str | None],
+        when_ready: Callable[[], None],
     ) -> None:
         """report: called on the watcher's thread. find_change: the file that is no longer as it was verified.
-        find_missing: the rank without which a group cannot serve. The rest is as the supervisor has it."""
+        find_missing: the rank without which a group cannot serve. when_ready: called once. The rest is as the
+        supervisor has it."""
         self._health, self._report = health, report
         self._port, self._served_model_name, self._read_progress = port, served_model_name, read_progress
         self._find_change, self._find_missing = find_change, find_missing
+        self._when_ready = when_ready
         self._judge = ProgressJudge(stall_s)
 
     def start(self) -> None:
@@ -84,6 +87,7 @@ class Watcher:
         if obstacle is None and self._health.move(State.READY, "the engine answers"):
             seconds = self._health.start_s = round(time.monotonic() - self._started, 1)
             journal.event("ready", f"the engine answered after {seconds} s", start_s=seconds)
+            self._when_ready()
         elif self._health.note(obstacle):
             journal.event("probe", obstacle or "the engine answers again")
         if self._health.state is State.READY:
