@@ -30,6 +30,7 @@ def add_to(commands: Commands) -> None:
     humaneval.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
     tools = add(suites, "tools", run_tools, "what agents rely on in tool calls, streamed and not")
     _add_common(tools)
+    tools.add_argument("--max-tokens", type=positive, default=512, metavar="N", help="default: %(default)s")
     same = add(suites, "determinism", run_determinism, "whether greedy answers repeat, alone and beside others")
     _add_common(same)
     same.add_argument("--problems", type=positive, default=20, metavar="N", help="questions (default: %(default)s)")
@@ -116,7 +117,8 @@ async def _tools(options: Options) -> dict[str, Any]:
 
     endpoint, description = await _described(options)
     started = document.now()
-    findings = await suite.Suite(endpoint, Patience(options.silent_s, options.longest_s), options.users).run()
+    patience = Patience(options.silent_s, options.longest_s)
+    findings = await suite.Suite(endpoint, patience, options.users, options.max_tokens).run()
     failures = [asdict(finding) for finding in findings if finding.holds is False]
     if not any(finding.holds for finding in findings):
         raise HostError(

@@ -23,6 +23,9 @@ class Finding:
 
 def schema(case: Case, answer: Answer, offered: Sequence[Case]) -> Iterator[Finding]:
     """Every call names a tool that was offered, and its arguments are JSON that the tool's schema allows."""
+    if answer.finish_reason == "length":
+        yield Finding("schema", case.name, None, "cut at its length")
+        return
     parameters = {one.name: one.parameters for one in offered}
     for call in answer.calls:
         yield Finding("schema", case.name, *_valid(call, parameters))
@@ -60,8 +63,8 @@ def same(case: str, whole: Answer, streamed: Answer) -> Iterator[Finding]:
 
 
 def finish(case: str, answer: Answer) -> Iterator[Finding]:
-    """The reason of the end is `tool_calls` with calls, and `stop` or `length` without."""
-    allowed = {"tool_calls"} if answer.calls else {"stop", "length"}
+    """The reason of the end is `tool_calls` with calls, `stop` without, and `length` where the length ended it."""
+    allowed = {"tool_calls" if answer.calls else "stop", "length"}
     holds = answer.finish_reason in allowed
     yield Finding("finish_reason", case, holds, f"{answer.finish_reason!r} with {len(answer.calls)} calls")
 

@@ -17,14 +17,13 @@ from qwen_runtime.evaluate.tools.cases import CASES, Case
 from qwen_runtime.evaluate.tools.checks import Finding
 
 CHECKS = ("schema", "form", "streamed", "finish_reason", "tool_choice", "usage", "replay", "cut_off")
-MAX_TOKENS = 512
 CUT_TOKENS = 6
 """Too few for any call of the cases: its name alone is longer."""
 
 
 class Suite:
-    def __init__(self, endpoint: Endpoint, patience: Patience, users: int) -> None:
-        self._endpoint, self._patience, self._users = endpoint, patience, users
+    def __init__(self, endpoint: Endpoint, patience: Patience, users: int, max_tokens: int) -> None:
+        self._endpoint, self._patience, self._users, self._max_tokens = endpoint, patience, users, max_tokens
 
     async def run(self) -> list[Finding]:
         async with new_session(self._endpoint, self._patience) as http:
@@ -94,7 +93,7 @@ class Suite:
             "tools": [case.tool for case in offered],
             "temperature": 0,
             "seed": 0,
-            "max_tokens": MAX_TOKENS,
+            "max_tokens": self._max_tokens,
             **extra,
         }
 
