@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from qwen_runtime.plan import build, make, plan
 from qwen_runtime.plan.roofline import Roofline
 from qwen_runtime.sizing import catalogue, gpus
 from qwen_runtime.sizing.layout import Layout
@@ -51,3 +52,16 @@ def test_replicas_multiply_the_rate_of_one() -> None:
     four = Roofline(shape, H100, Layout(1, replicas=4)).predict(16, 1000, 1000, 64)
     assert four.output_tokens_per_s == pytest.approx(4 * alone.output_tokens_per_s)
     assert four.output_tokens_per_s_per_gpu == pytest.approx(alone.output_tokens_per_s_per_gpu)
+
+
+def test_drafts_help_one_user_more_than_many_and_are_told_with_their_source() -> None:
+    wishes = {"model": "Qwen3-Coder-480B-A35B-Instruct-FP8", "gpu": "h100-80gb", "gpus_per_node": 8}
+    plain, drafted = (plan(make(**wishes, speculative=method)) for method in (None, "eagle3"))  # type: ignore[arg-type]
+    gains = [
+        before.inter_token_s / after.inter_token_s
+        for before, after in zip(plain.predicted, drafted.predicted, strict=True)
+        if before.concurrency in (1, 32)
+    ]
+    assert gains == pytest.approx([1.37, 1.10])
+    assert drafted.launch == plain.launch
+    assert any("eagle3" in text and "https://" in text for text in build(drafted)["warnings"])

@@ -12,6 +12,7 @@ from qwen_runtime.cli.common import Commands, Options, above_zero, add, natural,
 from qwen_runtime.engine.registry import ENGINES, SERVES_BY_DEFAULT
 from qwen_runtime.errors import PlanError, UsageError
 from qwen_runtime.extras import EVALUATION, require
+from qwen_runtime.plan.speculation import METHODS
 from qwen_runtime.plan.workload import PROFILES, USUAL_PROFILE
 from qwen_runtime.units import GIGA, TERA, gib
 
@@ -64,6 +65,7 @@ def add_to(commands: Commands) -> None:
         metavar="GIB",
         help="memory of a host for what the KV cache pushes out",
     )
+    plan.add_argument("--speculative", choices=list(METHODS), help="predict with drafts by this method")
     plan.add_argument("--engine", choices=list(ENGINES), default=SERVES_BY_DEFAULT)
     plan.add_argument("--context", type=positive, metavar="TOKENS", help="longest prompt plus answer (default: 65536)")
     plan.add_argument("--input-tokens", type=positive, metavar="N", help="length of a usual prompt (default: 1000)")
@@ -147,6 +149,7 @@ def run(options: Options) -> None:
         layout=options.layout,
         kv_cache_dtype=options.kv_cache_dtype,
         offload_gib=options.kv_offload_gib,
+        speculative=options.speculative,
         cached_share=options.cached_share,
         developers=options.developers,
         profile=options.profile,

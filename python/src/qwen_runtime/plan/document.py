@@ -10,7 +10,7 @@ from typing import Any
 
 from qwen_runtime.engine.registry import ENGINES
 from qwen_runtime.errors import one_line
-from qwen_runtime.plan import cache, kubernetes, nearest, planner, team
+from qwen_runtime.plan import cache, kubernetes, nearest, planner, speculation, team
 from qwen_runtime.plan.nearest import Alternative
 from qwen_runtime.plan.people import Sized
 from qwen_runtime.plan.planner import Candidate, Plan
@@ -223,6 +223,8 @@ def _of_the_wishes(plan: Plan) -> Iterator[str]:
         yield f"{wishes.concurrency} requests in flight are wished for; {held} run, the rest wait"
     if cache.in_fp8(request):
         yield cache.FP8_COST
+    if request.speculative:
+        yield speculation.warning(request.speculative)
     if warning := ENGINES[request.engine].planned.warning(shape):
         yield warning
 

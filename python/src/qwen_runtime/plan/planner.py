@@ -10,6 +10,7 @@ from qwen_runtime.engine.registry import ENGINES
 from qwen_runtime.plan import cache
 from qwen_runtime.plan.request import Request, Wishes
 from qwen_runtime.plan.roofline import Prediction, Roofline
+from qwen_runtime.plan.speculation import METHODS
 from qwen_runtime.sizing.gpus import Gpu
 from qwen_runtime.sizing.layout import Layout, Site, candidates, misfit
 from qwen_runtime.sizing.memory import MAX_SEQUENCES, Memory, account
@@ -150,7 +151,9 @@ def _rates(request: Request, layout: Layout, memory: Memory, engine: str) -> tup
 
 
 def roofline(request: Request, layout: Layout, engine: str) -> Roofline:
-    return Roofline(request.shape, request.gpu, layout, stages_overlap=ENGINES[engine].planned.stages_overlap)
+    overlap = ENGINES[engine].planned.stages_overlap
+    speculation = METHODS[request.speculative] if request.speculative else None
+    return Roofline(request.shape, request.gpu, layout, stages_overlap=overlap, speculation=speculation)
 
 
 def _best(request: Request, considered: tuple[Candidate, ...]) -> Candidate | None:

@@ -73,6 +73,8 @@ class Request:
     """Name of the layout to take, whatever its speed."""
     offload_gib: int = 0
     """Memory of each host in which engines keep what their KV cache pushes out."""
+    speculative: str | None = None
+    """Method of speculative decoding that predictions count on, a key of speculation.METHODS."""
     workload: Workload | None = None
     """The team whose busy hour decides how many hosts there are, and the other wishes."""
 
@@ -102,6 +104,7 @@ class Request:
             "--memory-gib": self.memory_gib,
             "--kv-cache-dtype": "fp8" if self.shape.kv_number_bytes == FP8_BYTES else None,
             "--kv-offload-gib": self.offload_gib or None,
+            "--speculative": self.speculative,
             "--spare": self.spare or None,
             "--layout": self.layout,
         }
@@ -141,6 +144,7 @@ def make(
     layout: str | None = None,
     kv_cache_dtype: str = "auto",
     offload_gib: int = 0,
+    speculative: str | None = None,
     cached_share: float | None = None,
     developers: int | None = None,
     profile: str | None = None,
@@ -191,7 +195,19 @@ def make(
     )
     _check_lengths(shape, wishes)
     request = Request(
-        model, shape, chosen, site, wishes, engine, utilization, memory_gib, spare, None, offload_gib, workload
+        model,
+        shape,
+        chosen,
+        site,
+        wishes,
+        engine,
+        utilization,
+        memory_gib,
+        spare,
+        None,
+        offload_gib,
+        speculative,
+        workload,
     )
     return replace(request, layout=_layout(request, layout)) if layout else request
 

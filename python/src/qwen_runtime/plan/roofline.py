@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from qwen_runtime.plan.speculation import Speculation
 from qwen_runtime.sizing.gpus import Gpu
 from qwen_runtime.sizing.layout import Layout
 from qwen_runtime.sizing.memory import BATCHED_TOKENS, kv_share, share
@@ -121,7 +122,9 @@ class Roofline:
         efficiency: Efficiency = EFFICIENCY,
         *,
         stages_overlap: bool = True,
+        speculation: Speculation | None = None,
     ) -> None:
+        self._speculation = speculation
         self._shape, self._gpu, self._layout, self._efficiency = shape, gpu, layout, efficiency
         self._batches = layout.pipeline_parallel if stages_overlap else 1  # computed at the same time
         ranks = Layout(layout.tensor_parallel, 1, layout.expert_parallel, layout.attention_groups)
@@ -230,6 +233,7 @@ class Roofline:
         context = input_tokens + output_tokens / 2
         decode_s = self.step_s(batch, context)
         inter_token_s = self._inter_token_s(decode_s, batch, context, input_tokens, output_tokens, cached_tokens)
+        inter_token_s /= self._speculation.factor(batch) if self._speculation else 1.0
         ttft_s = self._efficiency.request_s + self.prefill_s(input_tokens, batch - 1, context, cached_tokens)
         ttft_s += decode_s / 2 if running > 1 else 0.0
         per_engine = running * output_tokens / (ttft_s + (output_tokens - 1) * inter_token_s)
