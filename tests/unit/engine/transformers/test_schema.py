@@ -1,4 +1,4 @@
-"""What agents send and what changes no answer is taken; what would change one is refused by its field."""
+"""Fields that agents send and that change no answer are taken; a field that would change one is refused by name."""
 
 from __future__ import annotations
 
