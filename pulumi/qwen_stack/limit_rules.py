@@ -47,6 +47,20 @@ def limits_fit_the_gateways(settings: Settings) -> Iterator[Problem]:
             )
 
 
+def limits_let_replicas_follow(settings: Settings) -> Iterator[Problem]:
+    """The autoscaler sees what is at the gateways' way out, and nothing of what waits at the limiter."""
+    limits = settings.gateway.limits
+    for position, model in enumerate(settings.models):
+        each = limits.requests_per_replica.get(model.served_name) if limits else None
+        if each is not None and model.autoscaling and each <= model.autoscaling.target:
+            yield Problem(
+                (f"gateway.limits.requestsPerReplica.{model.served_name}", f"models[{position}].autoscaling.target"),
+                f"{each} with a target of {model.autoscaling.target}",
+                "more than the target: full replicas must show more work than their number is meant for",
+                "raise requestsPerReplica or lower the target",
+            )
+
+
 def _in_flight(settings: Settings) -> Iterator[tuple[str, int]]:
     """Requests at once that the limits promise, by their keys."""
     limits = settings.gateway.limits
@@ -58,11 +72,13 @@ def _in_flight(settings: Settings) -> Iterator[tuple[str, int]]:
     for model in settings.models:
         if model.served_name in limits.requests_per_replica:
             each = limits.requests_per_replica[model.served_name]
-            yield f"requestsPerReplica.{model.served_name}", each * model.replicas
+            replicas = model.autoscaling.max if model.autoscaling else model.replicas
+            yield f"requestsPerReplica.{model.served_name}", each * replicas
 
 
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     limits_name_known_keys,
     limits_name_served_models,
     limits_fit_the_gateways,
+    limits_let_replicas_follow,
 )

@@ -99,3 +99,17 @@ def test_prometheus_answers_keda_and_no_other_stranger(local: Values) -> None:
 def test_a_gateway_learns_of_a_new_replica_before_the_only_old_one_ends(local: Values) -> None:
     followed = first(scaled(local, {"min": 1}, spareReplicas=1))
     assert model_server.settling_seconds(followed) == model_server.LEARN_S
+
+
+def test_requests_that_wait_at_the_limiter_may_not_hide_the_need_of_a_replica(local: Values) -> None:
+    served = local["models"][0]["name"]
+    for each, refused in ((4, True), (5, False)):
+        values = scaled(local, {"target": 4})
+        values["gateway"] = {**values["gateway"], "limits": {"requestsPerReplica": {served: each}}}
+        if not refused:
+            config.parse(values)
+            continue
+        with pytest.raises(config.ConfigError) as caught:
+            config.parse(values)
+        [problem] = caught.value.problems
+        assert problem.keys == (f"gateway.limits.requestsPerReplica.{served}", "models[0].autoscaling.target")
