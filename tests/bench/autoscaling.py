@@ -34,7 +34,12 @@ def spec(start_s: int) -> Any:
     stack = {key.partition(":")[2]: value for key, value in yaml.safe_load(STACK.read_text())["config"].items()}
     images = {name: f"{stack['registry']}/{name}:1" for name in ("runtime", "gateway", "prometheus", "alertmanager")}
     changes = {"spareReplicas": 0, "acceptOutage": True, "startupSeconds": start_s, "autoscaling": {"target": TARGET}}
-    values = {**stack, "images": {**stack["images"], **images}, "apiKeys": {"bench": "k" * 32}}
+    values = {
+        **stack,
+        "images": {**stack["images"], **images},
+        "apiKeys": {"bench": "k" * 32},
+        "engineKeys": ["e" * 32],
+    }
     values["models"] = [{**stack["models"][0], **changes}]
     return autoscaling.scaled_object(config.parse(values).models[0], "http://prometheus:9090")["spec"]
 
