@@ -84,7 +84,14 @@ def two_models(site: gateway_site.Site) -> gateway_site.Site:
 
 
 @pytest.fixture(scope="session")
-def watched(tmp_path_factory: pytest.TempPathFactory, settings: Any) -> Iterator[exposition.Site]:
+def limited() -> Any:
+    """Settings of the same stack with limits, so that nothing that could be read is left out."""
+    values = completed()
+    return config.parse({**values, "gateway": {**values["gateway"], "limits": {"default": {"inFlight": 8}}}})
+
+
+@pytest.fixture(scope="session")
+def watched(tmp_path_factory: pytest.TempPathFactory, limited: Any) -> Iterator[exposition.Site]:
     """A real Prometheus that has evaluated the stack's rules over what its parts were recorded to write."""
-    with exposition.scraped(tmp_path_factory.mktemp("prometheus"), settings) as site:
+    with exposition.scraped(tmp_path_factory.mktemp("prometheus"), limited) as site:
         yield site

@@ -21,17 +21,21 @@ from typing import Any
 
 import pytest
 import yaml
+from qwen_runtime.limits.bill import Bill
+from qwen_runtime.limits.lease import Usage
 from qwen_runtime.serve.health import Health, State
 
 from qwen_stack.settings import Settings
-from qwen_stack.specs import alert_rules, dcgm_exporter, gateway, gpu_rules, prometheus, scrape_jobs
+from qwen_stack.specs import alert_rules, dcgm_exporter, gateway, gpu_rules, limits, prometheus, scrape_jobs
 from tests.support.ports import free_port
 
 RECORDED = Path(__file__).resolve().parents[1] / "recorded"
 PROMETHEUS = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="prometheus is not on PATH: apt-get install prometheus"
 )
-PATIENCE_S = 40
+PATIENCE_S = 60
+# Targets and the last group of rules were read several times, so that every series has a rate.
+SETTLED = "min(count_over_time(up[1m])) >= 5 and min(count_over_time(serving:slo_budget_left:ratio[1m])) >= 4"
 
 
 def dcgm(gpus: int = 8) -> str:
@@ -47,6 +51,14 @@ def supervisor() -> str:
     return health.metrics()
 
 
+def bill() -> str:
+    """Exposition of the limiter after an answer and a refusal."""
+    written = Bill()
+    written.used("team", "m", Usage(100, 40, 20), "counted")
+    written.refused("team", "requests")
+    return written.text({"team": 1}, {"team": 0})
+
+
 def recorded(name: str) -> str:
     return (RECORDED / f"{name}_metrics.txt").read_text()
 
@@ -60,6 +72,7 @@ def written() -> dict[str, str]:
         f"/{scrape_jobs.SUPERVISORS}/vllm": supervisor(),
         f"/{scrape_jobs.SUPERVISORS}/transformers": supervisor(),
         f"/{dcgm_exporter.NAME}": dcgm(),
+        f"/{limits.NAME}": bill(),
         "/prometheus": recorded("prometheus"),
         "/alertmanager": recorded("alertmanager"),
     }
@@ -128,7 +141,7 @@ def _settled(site: Site, process: subprocess.Popen[bytes], log: Path) -> Site:
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
-            if site.series("serving:slo_budget_left:ratio") and site.series("rate(serving:gateway_answers:total[1m])"):
+            if site.series(SETTLED):
                 return site
         except OSError:
             pass

@@ -1,16 +1,12 @@
-"""The dashboards: the fleet, one model, the service levels, and one GPU host."""
+"""The dashboards: the fleet, one model, the service levels, one GPU host, and the use of each key."""
 
 from __future__ import annotations
 
-from qwen_stack.dashboards.panels import RATE, Page, Panel, Row, quantiles
+from qwen_stack.dashboards.keys import KEYS
+from qwen_stack.dashboards.panels import PER_MODEL, RATE, Page, Panel, Row, quantiles, total
 
 MODEL, NODE = '{model_name=~"$model_name"}', '{node=~"$node"}'
 FIRING = 'ALERTS{alertstate="firing",severity!="none"}'
-PER_MODEL = "sum by (model_name)"
-
-
-def total(series: str, by: str = PER_MODEL, selector: str = "") -> str:
-    return f"{by} (rate({series}{selector}[{RATE}]))"
 
 
 FLEET = Page(
@@ -262,4 +258,4 @@ GPU_HOST = Page(
     ),
     ("node", "serving:gpu_temperature:celsius"),
 )
-PAGES = (FLEET, ONE_MODEL, LEVELS, GPU_HOST)
+PAGES = (FLEET, ONE_MODEL, LEVELS, GPU_HOST, KEYS)

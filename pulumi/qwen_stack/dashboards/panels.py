@@ -12,6 +12,7 @@ from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableRefre
 SOURCE = DataSourceRef(type_val="prometheus", uid="qwen-onprem")
 HEIGHT, COLUMNS = 8, 24
 RATE = "$__rate_interval"
+PER_MODEL = "sum by (model_name)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ def quantiles(histogram: str, selector: str) -> tuple[tuple[str, str], ...]:
     """The median and two high quantiles of a histogram."""
     summed = f"sum by (le) (rate({histogram}_bucket{selector}[{RATE}]))"
     return tuple((f"histogram_quantile({share}, {summed})", f"P{share * 100:g}") for share in (0.5, 0.95, 0.99))
+
+
+def total(series: str, by: str = PER_MODEL, selector: str = "") -> str:
+    """Rate of a counter, summed."""
+    return f"{by} (rate({series}{selector}[{RATE}]))"
 
 
 def _variable(label: str, series: str) -> dashboard.QueryVariable:

@@ -11,6 +11,7 @@ from qwen_stack.specs import (
     gateway_rules,
     gpu_alerts,
     gpu_rules,
+    key_rules,
     limits_alerts,
     monitoring_alerts,
     planned_rules,
@@ -30,11 +31,16 @@ def recording_groups(settings: Settings) -> list[Manifest]:
         {"name": "gpus", "rules": gpu_rules.recording_rules()},
         {"name": "engines", "rules": engine_rules.recording_rules()},
         {"name": "gateway", "rules": gateway_rules.recording_rules()},
-        *([{"name": "limits", "rules": limits_alerts.recording_rules()}] if settings.gateway.limits else []),
+        *(_of_limits() if settings.gateway.limits else []),
         # Rules of a group run one after the other: these read what the groups before have written.
         {"name": "scaling", "rules": scaling_rules.recording_rules(settings)},
         {"name": "service-levels", "rules": slo_rules.recording_rules(objectives)},
     ]
+
+
+def _of_limits() -> list[Manifest]:
+    rules = [*limits_alerts.recording_rules(), *key_rules.recording_rules()]
+    return [{"name": "limits", "rules": rules}]
 
 
 def alerts(settings: Settings) -> list[Alert]:
