@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import catalogue, families, gpus, shards
 from qwen_runtime.sizing.configs import from_config
@@ -14,6 +16,7 @@ from qwen_runtime.sizing.layout import Layout, misfit
 from qwen_runtime.sizing.memory import account
 from qwen_runtime.units import GIB
 
+OTHER_FORMULAS = ("Qwen3-Coder-Next", "GLM-4.6", "DeepSeek-V3", "gpt-oss-120b", "MiniMax-M2", "Devstral-Small-2507")
 PAGE = (Path(__file__).parents[3] / "docs/planner.md").read_text()
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192}
 
@@ -139,12 +142,32 @@ def test_layouts_follow_the_widths_of_each_family(name: str, layout: Layout, rea
         ({"linear_num_key_heads": None}, "has no linear_num_key_heads"),
         ({"layer_types": ["full_attention"]}, "a list of 48 types of layers"),
         ({"layer_types": ["sliding_attention"] * 48, "sliding_window": 128}, "null, or layers without windows"),
+        ({"full_attention_interval": 100}, "at least one layer with full attention"),
+        ({"layer_types": ["linear_attention"] * 48}, "at least one layer with full attention"),
         ({"quantization_config": {"quant_method": "mxfp4"}}, "quant_method 'mxfp4'"),
     ],
 )
 def test_a_configuration_of_a_new_family_that_cannot_be_used_is_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         from_config("m", {**catalogue.config("Qwen3-Coder-Next"), **change}, "config.json")
+
+
+VALUES = st.none() | st.booleans() | st.integers(-2, 5000) | st.floats() | st.text(max_size=3) | st.lists(st.integers())
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(st.sampled_from(OTHER_FORMULAS), st.data())
+def test_any_configuration_of_a_new_family_gives_a_shape_or_a_refusal(name: str, data: st.DataObject) -> None:
+    config = catalogue.config(name)
+    keys = st.sampled_from(sorted({*config, "layer_types", "full_attention_interval"} - {"model_type"}))
+    try:
+        shape = from_config("m", {**config, **data.draw(st.dictionaries(keys, VALUES, max_size=3))}, "config.json")
+    except UsageError:
+        return
+    assert shape.size_bytes > 0
+    assert shape.kv_bytes_per_token > 0
+    assert shape.state_bytes + shape.window_bytes >= 0
+    assert account(shape, gpus.get("h200-141gb"), Layout(1)).weights_bytes > 0
 
 
 @pytest.mark.parametrize("ahead", ["mtp.layers.0.mlp.weight", "model.layers.61.mlp.weight"])

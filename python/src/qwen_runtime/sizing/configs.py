@@ -60,6 +60,8 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
         windows=_windows(reader, family, layers),
         **(_mixture(reader, family, layers) if traits.mixture else {}),
     )
+    if shape.growing_layers < 1:
+        raise reader.wrong("layer_types", config.get("layer_types"), "at least one layer with full attention")
     reader.divides("num_key_value_heads", shape.kv_heads, "num_attention_heads", shape.heads)
     if shape.experts_per_token > shape.experts:
         raise reader.wrong("num_experts_per_tok", shape.experts_per_token, f"at most num_experts, {shape.experts}")
