@@ -1,6 +1,7 @@
 """A stand-in for one serving pod: the engine's API and the supervisor's health. Standard library only.
 
-`python openai_backend.py --address A --port P --health-port H --keys FILE [--delay S] [--tokens N] [--token-delay S]`
+`python openai_backend.py --address A --port P --health-port H --keys FILE [--delay S] [--tokens N]
+[--token-delay S] [--token-bytes B]`
 FILE has the SHA-256 of each key; a POST must have one of them. It is answered with this address and what was received.
 A body with `"stream": true` gets N tokens as server-sent events, one every token-delay, and its usage where it asks for
 it; one with `"refuse": true` gets a 400; one with `"poison": true` ends the process.
@@ -96,7 +97,10 @@ class Api(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         for number in range(self.options.tokens):
-            event = {"choices": [{"delta": {"content": f"{number} "}}], "sent_s": time.time()}
+            event = {
+                "choices": [{"delta": {"content": f"{number} ".ljust(self.options.token_bytes)}}],
+                "sent_s": time.time(),
+            }
             self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
             self.wfile.flush()
             time.sleep(self.options.token_delay)
@@ -135,6 +139,7 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--tokens", type=int, default=5)
     parser.add_argument("--token-delay", type=float, default=0.3)
+    parser.add_argument("--token-bytes", type=int, default=0)
     Api.options = parser.parse_args()
     health = ThreadingHTTPServer((Api.options.address, Api.options.health_port), Health)
     threading.Thread(target=health.serve_forever, daemon=True).start()
