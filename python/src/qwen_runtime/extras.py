@@ -16,5 +16,5 @@ def require(extra: str, *modules: str) -> None:
         raise HostError(
             f"without {', '.join(absent)}",
             f"the packages of qwen-runtime[{extra}]",
-            f"Install them: pip install 'qwen-runtime[{extra}]', with locks/{extra}.txt as constraints.",
+            f"Install them: pip install 'qwen-runtime[{extra}]'; the tested versions are in locks/{extra}.txt.",
         )
