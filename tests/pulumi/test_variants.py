@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from qwen_stack import config
-from qwen_stack.specs import scrape_jobs
+from qwen_stack.specs import gateway_config, scrape_jobs
+from qwen_stack.specs.gateway_routes import route
 
 from .recorded_stack import run_program
 
@@ -117,6 +118,14 @@ def test_engines_and_their_supervisors_do_not_start_anew_for_a_weight(shared: Va
     differ = {name.rpartition("-")[0] for name in before.keys() ^ after.keys()}
     differ |= {name for name in before.keys() & after.keys() if before[name].inputs != after[name].inputs}
     assert differ == {"ConfigMap/gateway-config", "Deployment/gateway"}
+
+
+def test_repetitions_have_the_same_budget_at_every_cluster_of_a_name(shared: Values) -> None:
+    settings = config.parse(shared)
+    clusters = gateway_config.config(settings.gateway, route(settings))["static_resources"]["clusters"]
+    budgets = [cluster["circuit_breakers"] for cluster in clusters if "model-server" in cluster["name"]]
+    assert len(budgets) == 4
+    assert all(budget == budgets[0] for budget in budgets)
 
 
 def test_series_of_gateways_and_engines_carry_the_variant(shared: Values) -> None:

@@ -20,7 +20,7 @@ from qwen_stack.specs import (
 from qwen_stack.specs.envoy import Part, error, http_filter, manager, router, typed
 from qwen_stack.specs.gateway_affinity import SESSION_FILE
 from qwen_stack.specs.gateway_routes import HEALTH, Route, own_answers, routes
-from qwen_stack.specs.gateway_upstreams import buffer_bytes, cluster
+from qwen_stack.specs.gateway_upstreams import budget, buffer_bytes, cluster
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 CONFIG_FILE, KEYS_FILE, MODEL_FILE = "envoy.json", "keys.lua", "model.lua"
@@ -106,7 +106,7 @@ def config(gateway: Gateway, to: Route) -> Part:
             "listeners": [*at_once, operations_listener(gateway, to), *gateway_tls.listeners(gateway, to)],
             "clusters": [
                 *(cluster(gateway, to, upstream) for upstream in to.upstreams),
-                *(part for group in gateway_variants.groups(to.upstreams) for part in gateway_variants.clusters(group)),
+                *gateway_variants.clusters(to.upstreams, budget()),
                 *gateway_limits.clusters(gateway, to),
                 *gateway_tls.clusters(gateway, to),
                 admin,

@@ -53,7 +53,7 @@ def cluster(gateway: Gateway, to: Route, upstream: Upstream) -> Part:
         "ignore_health_on_host_removal": True,
         "health_checks": [_readiness()],
         "outlier_detection": _ejection(),
-        "circuit_breakers": {"thresholds": [_budget()]},
+        "circuit_breakers": {"thresholds": [budget()]},
         # A replica whose host vanished sends no reset: keep-alive probes end its streams after 25 s.
         "upstream_connection_options": {
             "tcp_keepalive": {"keepalive_time": 10, "keepalive_interval": 5, "keepalive_probes": 3}
@@ -107,7 +107,8 @@ def _ejection() -> Part:
     }
 
 
-def _budget() -> Part:
+def budget() -> Part:
+    """Threshold of a cluster that bounds its repetitions and nothing else."""
     return {
         "max_connections": UNBOUNDED,
         "max_pending_requests": UNBOUNDED,

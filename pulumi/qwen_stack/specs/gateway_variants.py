@@ -16,6 +16,12 @@ HEADER = "x-qwen-variant"
 # requests in flight at the entry.
 SHARE = "share-of-"
 OF_HOST = "%UPSTREAM_METADATA(gateway:variant)%"
+# A repetition goes to another entry of the name: all of one may be broken, or it has a single replica.
+OTHER_ENTRY = typed(
+    "envoy.retry_priorities.previous_priorities",
+    "extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+    update_frequency=1,
+)
 Group = Sequence["Upstream"]
 
 
@@ -50,6 +56,7 @@ def routes(group: Group, asked: Part, forward: Callable[[Part], Part]) -> list[P
     ]
     weights = {"clusters": [{"name": _split(upstream), "weight": upstream.weight} for upstream in group]}
     shared = {"match": asked, "route": forward({"weighted_clusters": {**weights, "use_hash_policy": True}})}
+    shared["route"]["retry_policy"]["retry_priority"] = OTHER_ENTRY
     tell = {"header": {"key": HEADER, "value": OF_HOST}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     told = [{**route, "response_headers_to_add": [tell]} for route in (*named, shared)]
     words = ", ".join(str(upstream.variant) for upstream in group)
@@ -57,21 +64,25 @@ def routes(group: Group, asked: Part, forward: Callable[[Part], Part]) -> list[P
     return [*told[:-1], answer(with_header(present_match=True), 400, unknown), told[-1]]
 
 
-def clusters(group: Group) -> list[Part]:
-    """Clusters for the shares of a name: an entry, and while no replica of it is ready, the others with a weight."""
-    if len(group) == 1:
-        return []
+def clusters(upstreams: Group, budget: Part) -> list[Part]:
+    """Clusters for the shares of a name: an entry, and while no replica of it is ready, the others with a weight.
+
+    Envoy bounds repetitions there, and not at the entries.
+    """
     return [
         {
             "name": _split(upstream),
             "connect_timeout": "1s",
             "lb_policy": "CLUSTER_PROVIDED",
+            "circuit_breakers": {"thresholds": [budget]},
             "cluster_type": typed(
                 "envoy.clusters.aggregate",
                 "extensions.clusters.aggregate.v3.ClusterConfig",
                 clusters=[upstream.server, *(other.server for other in _others(group, upstream))],
             ),
         }
+        for group in groups(upstreams)
+        if len(group) > 1
         for upstream in group
     ]
 
