@@ -118,6 +118,16 @@ def test_an_end_that_overtakes_its_request_ends_it() -> None:
     assert accounts.places.in_flight["team"] == 0
 
 
+def test_ended_requests_are_not_remembered_for_ever() -> None:
+    accounts = ledger(Limit(in_flight=1))
+    request = ask()
+    accounts.settle(request.id, Usage(), 0)
+    accounts.settle("other", Usage(), 50)
+    accounts.sweep(61)
+    assert goes(accounts.admit(request, 61))
+    assert accounts.places.in_flight["team"] == 1
+
+
 def test_a_lost_request_keeps_its_reservation_since_nobody_knows_what_it_used() -> None:
     accounts = ledger(Limit(tokens_per_minute=1000))
     accounts.admit(ask(answer_tokens=900), 0)

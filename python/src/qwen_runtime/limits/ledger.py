@@ -122,8 +122,8 @@ class Ledger:
         """Ends what nobody will: the requests of gateways that are gone, and those that are too old."""
         for host in [host for host, heard_s in self._heard.items() if now_s - heard_s > GONE_S]:
             del self._heard[host]
-        for request in [request for request, ended_s in self._ended.items() if now_s - ended_s > ENDED_KEPT_S]:
-            del self._ended[request]
+        while self._ended and now_s - next(iter(self._ended.values())) > ENDED_KEPT_S:
+            del self._ended[next(iter(self._ended))]
         for lease in list(self._leases.values()):
             if lease.ask.host not in self._heard or now_s - lease.since_s > LONGEST_LEASE_S:
                 self._lose(lease, now_s)
