@@ -1,4 +1,4 @@
-"""What one start has compiled is there for the next one, and no start depends on it."""
+"""A start finds what an earlier one has compiled, and no start depends on it."""
 
 from __future__ import annotations
 
