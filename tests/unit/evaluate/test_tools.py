@@ -9,6 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 from qwen_runtime.cli import main
+from qwen_runtime.evaluate.tools import checks
+from qwen_runtime.evaluate.tools.answers import Answer, Call
 from qwen_runtime.evaluate.tools.cases import CASES, Case
 from qwen_runtime.evaluate.tools.suite import CHECKS
 
@@ -57,6 +59,14 @@ def test_a_model_that_makes_no_call_under_auto_is_no_failure_of_the_endpoint(tmp
     figures = result("never calls", tmp_path)["figures"]
     assert figures["schema"]["fails"] == 0
     assert figures["schema"]["not_seen"] > 0
+
+
+def test_a_call_that_its_length_cut_is_neither_wrong_nor_unlike_its_stream() -> None:
+    case = CASES[0]
+    whole = Answer(200, [Call(case.name, "{}", "call_1")], finish_reason="length")
+    streamed = Answer(200, [Call(case.name, '{"pa', "call_1")], finish_reason="length")
+    found = [*checks.same(case.name, whole, streamed), *checks.schema(case, whole, CASES)]
+    assert [finding.holds for finding in found] == [None, None]
 
 
 def test_an_endpoint_that_takes_no_tools_leaves_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,9 @@ def form(case: str, answer: Answer) -> Iterator[Finding]:
 
 def same(case: str, whole: Answer, streamed: Answer) -> Iterator[Finding]:
     """The streamed calls are those of the unstreamed answer to the same greedy request."""
+    if "length" in (whole.finish_reason, streamed.finish_reason):
+        yield Finding("streamed", case, None, "cut at its length")
+        return
     if not (whole.calls or streamed.calls):
         yield Finding("streamed", case, None, "no call")
         return
