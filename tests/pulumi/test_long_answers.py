@@ -41,8 +41,7 @@ def test_a_pod_ends_after_the_longest_answer_that_it_may_have(settings: Any) -> 
 
 def test_the_gateway_takes_no_answer_for_lost_that_is_not_streamed(settings: Any) -> None:
     [model] = settings.models
-    envoy = gateway_config.config(settings.gateway, route(settings))
-    [clients] = [one for one in envoy["static_resources"]["listeners"] if one["name"] == gateway_config.API]
+    clients = gateway_config.api_listener(settings.gateway, route(settings))
     manager = clients["filter_chains"][0]["filters"][0]["typed_config"]
     routes = [r["route"] for r in manager["route_config"]["virtual_hosts"][0]["routes"] if "route" in r]
     silences = [manager["stream_idle_timeout"], *(r["idle_timeout"] for r in routes)]
