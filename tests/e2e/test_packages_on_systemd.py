@@ -27,7 +27,10 @@ def host() -> Iterator[str]:
         put("/etc/apt/sources.list.d/site.sources", SOURCES)
         put("/etc/apt/keyrings/site.asc", APT_KEY.read_text())
         put("/opt/packages.txt", "\n".join(services.ENABLED))
-        subprocess.run(["podman", "cp", REPO / "lab", f"{PREFIX}{HOST}:/opt/lab"], check=True, capture_output=True)
+        # The lab's paths name the controller's environment by its locks.
+        for folder in ("lab", "locks"):
+            copy = ["podman", "cp", REPO / folder, f"{PREFIX}{HOST}:/opt/{folder}"]
+            subprocess.run(copy, check=True, capture_output=True)
         yield HOST
     finally:
         subprocess.run([*scratch, "down", HOST], cwd=REPO, check=True, capture_output=True)
