@@ -67,13 +67,14 @@ def ask_vllm(arguments: Sequence[str], config: dict[str, Any] | None = None) -> 
 
 def ask_transformers(arguments: Sequence[str]) -> dict[str, Any]:
     """The owner that knows each keyword; the configuration is made with its values, so that it checks them."""
-    from transformers import ContinuousBatchingConfig, PreTrainedModel
+    from transformers import ContinuousBatchingConfig, DistributedConfig, PreTrainedModel
 
     given = {name: int(value) if value.isdigit() else value for name, value in keywords(arguments).items()}
     owners: dict[str, str | None] = dict.fromkeys(given)
-    taken = {n: value for n, value in given.items() if n in inspect.signature(ContinuousBatchingConfig).parameters}
-    ContinuousBatchingConfig(**taken)
-    owners |= dict.fromkeys(taken, "ContinuousBatchingConfig")
+    for configuration in (ContinuousBatchingConfig, DistributedConfig):
+        taken = {n: value for n, value in given.items() if n in inspect.signature(configuration).parameters}
+        configuration(**taken)
+        owners |= dict.fromkeys(taken, configuration.__name__)
     popped = set(inspect.getsource(PreTrainedModel).split('"'))  # from_pretrained takes these out of its **kwargs
     return owners | dict.fromkeys({"dtype", "attn_implementation"} & popped & given.keys(), "from_pretrained")
 
