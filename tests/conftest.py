@@ -28,6 +28,7 @@ LONG = (
     "engines/transformers/test_ranks.py",
     "engines/transformers/test_trouble.py",
     "engines/vllm/",
+    "faults/test_alerts_fire.py",
     "faults/test_group_of_pods.py",
     "faults/test_rolling_change.py",
 )
