@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from lab.paths import REPO
@@ -31,14 +30,21 @@ def containers() -> dict[str, dict[str, Any]]:
 
 
 def alive(container: str) -> bool:
-    """Whether the container's first process really exists. After a power cut podman may still say that it runs."""
-    done = attempt("podman", "inspect", "--format", "{{.State.Running}} {{.State.Pid}}", container)
-    running, _, pid = done.stdout.strip().partition(" ")
-    return running == "true" and pid != "0" and Path("/proc", pid).exists()
+    """Whether the container's first process really exists.
+
+    podman says that a container still runs whose processes were all killed, as in a power cut. It knows the number of
+    the first process only, which another process may have by now. runc compares the time of the start as well.
+    """
+    identity = attempt("podman", "inspect", "--format", "{{.Id}}", container).stdout.strip()
+    state = attempt("runc", "state", identity)
+    return state.returncode == 0 and json.loads(state.stdout)["status"] == "running"
 
 
 def remove(container: str) -> None:
-    output("podman", "rm", "--force", "--volumes", "--time", "0", container)
+    argv = ("podman", "rm", "--force", "--volumes", "--time", "0", container)
+    # Where another process has the number of the container's, the first attempt only finds out that it ended.
+    if attempt(*argv).returncode:
+        output(*argv)
 
 
 def image_exists(image: str) -> bool:
