@@ -130,6 +130,11 @@ class Api(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
+class Server(ThreadingHTTPServer):
+    # As uvicorn listens. Python's five drop connections that come at once, which Envoy then gives up.
+    request_queue_size = 2048
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--address", required=True)
@@ -143,7 +148,7 @@ def main() -> None:
     Api.options = parser.parse_args()
     health = ThreadingHTTPServer((Api.options.address, Api.options.health_port), Health)
     threading.Thread(target=health.serve_forever, daemon=True).start()
-    ThreadingHTTPServer((Api.options.address, Api.options.port), Api).serve_forever()
+    Server((Api.options.address, Api.options.port), Api).serve_forever()
 
 
 if __name__ == "__main__":
