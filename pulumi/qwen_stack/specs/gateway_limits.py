@@ -8,7 +8,7 @@ from qwen_stack.settings import Gateway
 from qwen_stack.specs import envoy
 from qwen_stack.specs.envoy import Part, error, http_filter, typed
 from qwen_stack.specs.gateway_routes import Route
-from qwen_stack.specs.gateway_upstreams import UNBOUNDED, resolver
+from qwen_stack.specs.gateway_upstreams import UNBOUNDED, by_name
 
 LIMITS_FILE = "limits.lua"
 CLUSTER, ENDS = "limits", "limits-ends"
@@ -69,14 +69,7 @@ def clusters(gateway: Gateway, to: Route) -> list[Part]:
 def _cluster(name: str, to: Route, port: int) -> Part:
     return {
         "name": name,
-        "cluster_type": typed(
-            "envoy.cluster.dns",
-            "extensions.clusters.dns.v3.DnsCluster",
-            dns_refresh_rate="1s",
-            dns_failure_refresh_rate={"base_interval": "1s", "max_interval": "2s"},
-            dns_lookup_family="V4_ONLY",
-            typed_dns_resolver_config=resolver(to),
-        ),
+        "cluster_type": by_name(to),
         "load_assignment": envoy.endpoints(name, to.limits_host, port),
         "connect_timeout": "0.5s",
         "ignore_health_on_host_removal": True,

@@ -32,14 +32,7 @@ def cluster(gateway: Gateway, to: Route, upstream: Upstream) -> Part:
     assignment["endpoints"][0]["lb_endpoints"][0].update(gateway_variants.metadata(upstream))
     return {
         "name": upstream.server,
-        "cluster_type": typed(
-            "envoy.cluster.dns",
-            "extensions.clusters.dns.v3.DnsCluster",
-            dns_refresh_rate="1s",
-            dns_failure_refresh_rate={"base_interval": "1s", "max_interval": "2s"},
-            dns_lookup_family="V4_ONLY",
-            typed_dns_resolver_config=resolver(to),
-        ),
+        "cluster_type": by_name(to),
         # Another entry of the same name gets requests only when no replica of this one is ready.
         "load_assignment": {**assignment, "policy": {"overprovisioning_factor": ONE_IS_ENOUGH_PERCENT}},
         "connect_timeout": f"{gateway.timeouts.connect_seconds}s",
@@ -63,7 +56,19 @@ def cluster(gateway: Gateway, to: Route, upstream: Upstream) -> Part:
     }
 
 
-def resolver(to: Route) -> Part:
+def by_name(to: Route) -> Part:
+    """Kind of a cluster whose addresses are those of a name, asked for again each second."""
+    return typed(
+        "envoy.cluster.dns",
+        "extensions.clusters.dns.v3.DnsCluster",
+        dns_refresh_rate="1s",
+        dns_failure_refresh_rate={"base_interval": "1s", "max_interval": "2s"},
+        dns_lookup_family="V4_ONLY",
+        typed_dns_resolver_config=_resolver(to),
+    )
+
+
+def _resolver(to: Route) -> Part:
     """Resolver for names that are whole: the pod's search list would ask for each of them four times."""
     servers = {"resolvers": [envoy.address(*to.dns)]} if to.dns else {}
     return typed(
