@@ -1,13 +1,10 @@
-"""Folders of the hosts that pods mount, as local volumes: a namespace of the level baseline forbids hostPath.
-
-A volume of the kind `local` is the folder at the same path on whichever GPU host the pod runs. The kubelet refuses to
-start a pod where the folder is missing, and says so in the pod's events.
-"""
+"""Folders at the same path on every GPU host, which pods mount as local volumes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qwen_stack.specs.local_volume import local_volume, volume_name
 from qwen_stack.specs.manifest import GPU_NODES, Manifest, checksum, metadata
 
 # Kubernetes asks for a size. It limits nothing: the volume is a folder of a disk.
@@ -33,22 +30,10 @@ class NodeFolder:
 
 
 def persistent_volume(folder: NodeFolder, namespace: str) -> Manifest:
-    """Volume for the claim in this namespace alone. A volume's name is one for the whole cluster."""
-    expressions = [{"key": key, "operator": "In", "values": [value]} for key, value in GPU_NODES.items()]
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": metadata(f"{namespace}-{folder.claim_name}"),
-        "spec": {
-            "capacity": {"storage": NOMINAL_SIZE},
-            "accessModes": [folder.mode],
-            "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": "",
-            "local": {"path": folder.path},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": expressions}]}},
-            "claimRef": {"namespace": namespace, "name": folder.claim_name},
-        },
-    }
+    """Volume of the folder on whichever GPU host the pod runs."""
+    hosts = [{"key": key, "operator": "In", "values": [value]} for key, value in GPU_NODES.items()]
+    size = NOMINAL_SIZE
+    return local_volume(folder.claim_name, namespace, path=folder.path, size=size, mode=folder.mode, hosts=hosts)
 
 
 def claim(folder: NodeFolder, namespace: str) -> Manifest:
@@ -60,7 +45,7 @@ def claim(folder: NodeFolder, namespace: str) -> Manifest:
         "spec": {
             "accessModes": [folder.mode],
             "storageClassName": "",
-            "volumeName": f"{namespace}-{folder.claim_name}",
+            "volumeName": volume_name(folder.claim_name, namespace),
             "resources": {"requests": {"storage": NOMINAL_SIZE}},
         },
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qwen_stack.monitoring_settings import Storage
+from qwen_stack.specs.local_volume import local_volume, volume_name
 from qwen_stack.specs.manifest import Manifest, metadata
 
 HOST_NAME = "kubernetes.io/hostname"
@@ -25,24 +26,6 @@ def host_folder(name: str, namespace: str, size: str, storage: Storage) -> Manif
     """Volume in a folder of the host, for this claim alone; None where a class makes volumes. Its data outlive it."""
     if storage.host is None:
         return None
-    on_host = {"matchExpressions": [{"key": HOST_NAME, "operator": "In", "values": [storage.host]}]}
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": metadata(volume_name(name, namespace)),
-        "spec": {
-            "capacity": {"storage": size},
-            "accessModes": ["ReadWriteOnce"],
-            "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": "",
-            "claimRef": {"namespace": namespace, "name": name},
-            # Not hostPath: a folder that is missing stops the pod, and its event names the folder.
-            "local": {"path": f"{storage.path}/{name}"},
-            "nodeAffinity": {"required": {"nodeSelectorTerms": [on_host]}},
-        },
-    }
-
-
-def volume_name(name: str, namespace: str) -> str:
-    """Name of the volume; volumes belong to no namespace."""
-    return f"{namespace}-{name}"
+    on_host = {"key": HOST_NAME, "operator": "In", "values": [storage.host]}
+    path = f"{storage.path}/{name}"
+    return local_volume(name, namespace, path=path, size=size, mode="ReadWriteOnce", hosts=[on_host])
