@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import http.server
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ import yaml
 
 from lab.cluster.stack import NAMESPACE
 from lab.hosts import network
+from tests.support.web import webhook
 
 Kubectl: TypeAlias = Callable[..., str]
 FILE, NAME = "alertmanager.yml", "webhook-of-a-test"
@@ -43,7 +42,7 @@ class Receiver:
 def told(kubectl: Kubectl, folder: Path) -> Iterator[Receiver]:
     """The receiver, while Alertmanager sends to it; afterwards its own configuration is back. `folder` is empty."""
     receiver = Receiver()
-    with _listening(receiver) as port:
+    with webhook(receiver.take, network.GATEWAY) as port:
         index, site_secret = _configured(kubectl)
         redirected = _redirected(_read(kubectl, site_secret), f"http://{network.GATEWAY}:{port}/")
         for name, made in (("policy", _open(port)), ("secret", _secret(redirected))):
@@ -103,25 +102,3 @@ def _configure(kubectl: Kubectl, index: int, secret: str) -> None:
     patch = json.dumps([{"op": "replace", "path": path, "value": secret}])
     kubectl("--namespace", NAMESPACE, "patch", "deployment/alertmanager", "--type=json", "--patch", patch)
     kubectl("--namespace", NAMESPACE, "rollout", "status", "deployment/alertmanager", "--timeout=120s")
-
-
-@contextmanager
-def _listening(receiver: Receiver) -> Iterator[int]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            receiver.take(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *arguments: object) -> None:
-            """Nothing is logged."""
-
-    server = http.server.ThreadingHTTPServer((network.GATEWAY, 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -6,11 +6,9 @@ the labels that its documentation names.
 
 from __future__ import annotations
 
-import http.server
 import json
 import shutil
 import subprocess
-import threading
 import time
 import urllib.parse
 import urllib.request
@@ -28,6 +26,7 @@ from qwen_runtime.serve.health import Health, State
 from qwen_stack.settings import Settings
 from qwen_stack.specs import alert_rules, dcgm_exporter, gateway, gpu_rules, limits, prometheus, scrape_jobs
 from tests.support.ports import free_port
+from tests.support.web import Quiet, served
 
 RECORDED = Path(__file__).resolve().parents[1] / "recorded"
 PROMETHEUS = pytest.mark.skipif(
@@ -151,7 +150,7 @@ def _settled(site: Site, process: subprocess.Popen[bytes], log: Path) -> Site:
 
 @contextmanager
 def _exporters(texts: Mapping[str, str]) -> Iterator[int]:
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             body = texts[urllib.parse.urlsplit(self.path).path].encode()
             self.send_response(200)
@@ -160,15 +159,5 @@ def _exporters(texts: Mapping[str, str]) -> Iterator[int]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *arguments: object) -> None:
-            """Nothing is logged."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(Handler) as port:
+        yield port

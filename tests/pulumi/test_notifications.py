@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import json
 import queue
 import shutil
 import subprocess
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ import pytest
 from qwen_stack.specs import alertmanager
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
+from tests.support.web import webhook
 
 PROGRAM = "prometheus-alertmanager"
 ALERTMANAGER = pytest.mark.skipif(
@@ -43,24 +42,12 @@ class Hook:
 def hook() -> Iterator[Hook]:
     sent: Sent = queue.Queue()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            for alert in body["alerts"]:
-                sent.put((alert["status"], alert["labels"]["alertname"]))
-            self.send_response(200)
-            self.end_headers()
+    def take(body: dict[str, Any]) -> None:
+        for alert in body["alerts"]:
+            sent.put((alert["status"], alert["labels"]["alertname"]))
 
-        def log_message(self, *arguments: object) -> None:
-            """Nothing is logged."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield Hook(f"http://127.0.0.1:{server.server_port}/", sent)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with webhook(take) as port:
+        yield Hook(f"http://127.0.0.1:{port}/", sent)
 
 
 @contextlib.contextmanager

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,12 @@ import pytest
 from qwen_runtime.cli import main
 
 from tests.support.ports import free_port
+from tests.support.web import Quiet, served
 
 KEY = "sk-good"
 
 
-class Endpoint(BaseHTTPRequestHandler):
+class Endpoint(Quiet):
     """Answers with the number of messages that it was sent; a question that says `break` gets half an answer."""
 
     questions: list[dict[str, Any]]
@@ -44,18 +43,13 @@ class Endpoint(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps(content).encode())
 
-    def log_message(self, *_: object) -> None: ...
-
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     Endpoint.questions = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
+    with served(Endpoint) as port:
+        yield f"http://127.0.0.1:{port}/v1"
 
 
 def test_one_question_is_asked_of_the_first_model(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:

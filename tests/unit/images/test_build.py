@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import threading
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from images.builder import Builder
 from images.catalog import Image, ImageError, choose, load
 from images.registry import Registry
 from images.storage import opened
+from tests.support.web import Quiet, served
 
 CONFIG = json.dumps({"config": {"Labels": {"made-from": "abc"}}}).encode()
 LAYER = b"layer"
@@ -53,7 +52,7 @@ def logins() -> list[str]:
 
 @pytest.fixture
 def registry(contents: dict[str, bytes], logins: list[str]) -> Iterator[Registry]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             body = contents.get(self.path)
             self.send_response(404 if body is None else 200)
@@ -65,16 +64,8 @@ def registry(contents: dict[str, bytes], logins: list[str]) -> Iterator[Registry
 
         do_HEAD = do_GET
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield Registry(f"127.0.0.1:{server.server_port}", plain_http=True)
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(Handler) as port:
+        yield Registry(f"127.0.0.1:{port}", plain_http=True)
 
 
 def test_a_registry_is_asked_with_the_login_that_buildah_keeps_for_it(
