@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 
 from qwen_stack import config, rollouts
+from qwen_stack.components import promotion
 from qwen_stack.components.engine_keys import EngineKeys
 from qwen_stack.components.gateway import Gateway, GatewayArgs
 from qwen_stack.components.judged import Judged
@@ -22,6 +23,7 @@ from qwen_stack.specs.gateway_routes import route
 
 def run() -> None:
     settings = config.load(pulumi.Config())
+    serving = promotion.judged(settings, config.PROGRAM)
     # Not register_resource_transform: pulumi's mocks know no transforms, and no test would see labels and login.
     pulumi.runtime.register_stack_transformation(label_everything)
 
@@ -82,6 +84,7 @@ def run() -> None:
 
     pulumi.export("namespace", namespace.name)
     pulumi.export("models", [model.served_name for model in settings.models])
+    pulumi.export(promotion.OUTPUT, serving)
     pulumi.export("rollouts", {model.server: str(rollouts.choose(model)) for model in settings.models})
     pulumi.export("modelServices", [servers[model.server].service_name for model in settings.models])
     pulumi.export("gatewayService", gateway.service_name)

@@ -21,6 +21,7 @@ from qwen_runtime.engine.registry import SERVES_BY_DEFAULT, servers
 
 from qwen_stack.monitoring_settings import Monitoring
 from qwen_stack.plans import Plan
+from qwen_stack.promotion_settings import Evidence, Override, Promotion
 from qwen_stack.section import (
     CpuQuantity,
     DnsLabel,
@@ -152,6 +153,8 @@ class Model(Section):
     """Time for requests to end after SIGTERM."""
     startup_seconds: Annotated[int, FROM_PLAN] = Field(default=600, ge=10)
     """Time that loading may take."""
+    evidence: Evidence | None = None
+    override: Override | None = None
 
     @property
     def fewest_replicas(self) -> int:
@@ -281,6 +284,7 @@ class Settings(Section):
     the first."""
     gateway: Gateway = Gateway()
     monitoring: Monitoring = Monitoring()
+    promotion: Promotion = Promotion()
     api_keys: dict[KeyName, SecretStr] = Field(min_length=1)
     """Keys of the clients by name. The name goes to logs and metrics; the cluster holds only digests of the keys."""
     engine_keys: tuple[SecretStr, ...] = Field(min_length=1)

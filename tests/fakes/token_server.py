@@ -36,6 +36,8 @@ class Pace:
     """Bodies of requests, in the order of arrival."""
     answer: Callable[[dict[str, Any]], str] | None = None
     """The text of an answer, whole in one event, in place of tokens at a pace."""
+    variants: tuple[str, ...] = ()
+    """Entries that share the model's name, as at the gateway: an answer tells the one that its request names."""
     keep: bool = True
     """Whether bodies are kept."""
 
@@ -53,6 +55,7 @@ class TokenServer:
         application.router.add_get("/health", self._version)
         application.router.add_post("/v1/chat/completions", self._answer)
         application.router.add_post("/v1/completions", self._answer)
+        application.on_response_prepare.append(self._tell_variant)
         return application
 
     async def _models(self, _: web.Request) -> web.Response:
@@ -74,6 +77,10 @@ class TokenServer:
             return await self._say(request, "messages" in body, self.pace.answer(body))
         async with self._slots:
             return await self._stream(request, body, fault)
+
+    async def _tell_variant(self, request: web.Request, answer: web.StreamResponse) -> None:
+        if (named := request.headers.get("x-qwen-variant")) in self.pace.variants:
+            answer.headers["x-qwen-variant"] = str(named)
 
     async def _stream(self, request: web.Request, body: dict[str, Any], fault: str) -> web.StreamResponse:
         chat = "messages" in body

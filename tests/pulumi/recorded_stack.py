@@ -20,20 +20,24 @@ Objects = dict[str, pulumi.runtime.MockResourceArgs]
 
 
 class Recorder(pulumi.runtime.Mocks):
-    def __init__(self) -> None:
+    def __init__(self, outputs: dict[str, Any]) -> None:
+        self.outputs = outputs
         self.resources: list[pulumi.runtime.MockResourceArgs] = []
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.append(args)
         return f"{args.name}-id", args.inputs
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], None]:
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        if args.token == "pulumi:pulumi:readStackOutputs":
+            return {"outputs": self.outputs}, []
         raise AssertionError(f"the program calls {args.token}, which needs a cluster")
 
 
-def run_program(values: dict[str, Any], plain: Collection[str] = ()) -> Objects:
-    """Objects of Kubernetes by kind and name. Every key that holds a secret is encrypted, except those in `plain`."""
-    recorder = Recorder()
+def run_program(values: dict[str, Any], plain: Collection[str] = (), outputs: dict[str, Any] | None = None) -> Objects:
+    """Objects of Kubernetes by kind and name. Every key that holds a secret is encrypted, except those in `plain`.
+    `outputs` are those of the stack's last run."""
+    recorder = Recorder(outputs or {})
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="any")
     texts = {f"{PROJECT}:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
     encrypted = {path.partition(".")[0] for path in config.SECRETS} - set(plain)

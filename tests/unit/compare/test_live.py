@@ -48,7 +48,7 @@ def test_a_candidate_that_fails_is_stopped_before_all_sessions_are_asked(
 @pytest.mark.parametrize(
     ("arms", "message"),
     [
-        (["http://a/v1", "http://a/v1"], "the same endpoint and model twice"),
+        (["http://a/v1", "http://a/v1"], "the same endpoint, model and variant twice"),
         (["http://a/v1", "result.json"], "an endpoint and a file"),
     ],
 )

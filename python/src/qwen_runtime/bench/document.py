@@ -40,6 +40,7 @@ def subject(url: str, description: Description, hardware: str, gpus: int | None)
     return {
         "endpoint": url,
         "model": description.model,
+        "variant": description.variant,
         "engine_version": description.engine_version,
         "context_tokens": description.context_tokens,
         "hardware": hardware,

@@ -28,6 +28,7 @@ class Job:
     url: str
     api_key: str
     model: str | None
+    variant: str | None
     load_name: str
     load: Load
     scale: float
@@ -89,8 +90,8 @@ async def saturate(job: Job) -> dict[str, Any]:
 
 
 async def _prepare(job: Job) -> tuple[Asking, address.Description]:
-    description = await address.describe(job.url, job.api_key, job.model)
-    endpoint = Endpoint(job.url.rstrip("/"), job.api_key, description.model)
+    description = await address.describe(job.url, job.api_key, job.model, job.variant)
+    endpoint = Endpoint(job.url.rstrip("/"), job.api_key, description.model, job.variant)
     return Asking(endpoint, job.patience, {"ignore_eos": True} if job.ignore_eos else {}), description
 
 

@@ -116,6 +116,7 @@ def _job(options: Options) -> Job:
         url=options.endpoint,
         api_key=api_key(options.api_key_file),
         model=options.model,
+        variant=options.variant,
         load_name=options.load,
         load=fixed(LOADS[options.load], options.input_tokens, options.output_tokens),
         scale=options.scale,

@@ -41,6 +41,8 @@ def add_to(commands: Commands) -> None:
     live.add_argument("--api-key-file", type=Path, metavar="FILE", help="default: the key in OPENAI_API_KEY")
     live.add_argument("--baseline-model", metavar="NAME", help="default: the first that the endpoint lists")
     live.add_argument("--candidate-model", metavar="NAME", help="default: the first that the endpoint lists")
+    for arm in ("baseline", "candidate"):
+        live.add_argument(f"--{arm}-variant", metavar="NAME", help="where entries of the gateway share the name")
     live.add_argument("--users", type=positive, default=4, metavar="N", help="sessions at once (default: %(default)s)")
     live.add_argument("--hardware", default="", metavar="TEXT", help="what serves both")
     add_load(live)
@@ -77,11 +79,14 @@ def run(options: Options) -> None:
 def _live(options: Options) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     from qwen_runtime.compare import live
 
-    if (options.baseline, options.baseline_model) == (options.candidate, options.candidate_model):
+    job = _job(options)
+    if job.baseline == job.candidate:
         raise UsageError(
-            "the same endpoint and model twice", "two that differ", "Give --baseline-model and --candidate-model."
+            "the same endpoint, model and variant twice",
+            "two that differ",
+            "Give --baseline-model and --candidate-model, or --baseline-variant and --candidate-variant.",
         )
-    return asyncio.run(live.compare(_job(options)))
+    return asyncio.run(live.compare(job))
 
 
 def _job(options: Options) -> Job:
@@ -91,8 +96,8 @@ def _job(options: Options) -> Job:
     from qwen_runtime.endpoint.exchange import Patience
 
     return Job(
-        baseline=Arm(options.baseline, options.baseline_model),
-        candidate=Arm(options.candidate, options.candidate_model),
+        baseline=Arm(options.baseline, options.baseline_model, options.baseline_variant),
+        candidate=Arm(options.candidate, options.candidate_model, options.candidate_variant),
         api_key=api_key(options.api_key_file),
         load_name=options.load,
         load=fixed(LOADS[options.load], options.input_tokens, options.output_tokens),

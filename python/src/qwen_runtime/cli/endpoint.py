@@ -18,6 +18,7 @@ def add_endpoint(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--api-key-file", type=Path, metavar="FILE", help="default: the key in OPENAI_API_KEY")
     parser.add_argument("--model", metavar="NAME", help="default: the first that the endpoint lists")
+    parser.add_argument("--variant", metavar="NAME", help="the entry that is to answer, where several share the name")
 
 
 def api_key(file: Path | None) -> str:

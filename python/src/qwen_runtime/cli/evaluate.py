@@ -170,8 +170,8 @@ async def _described(options: Options) -> tuple[Endpoint, Description]:
     from qwen_runtime.endpoint import address
 
     key = api_key(options.api_key_file)
-    description = await address.describe(options.endpoint, key, options.model)
-    return address.Endpoint(options.endpoint.rstrip("/"), key, description.model), description
+    description = await address.describe(options.endpoint, key, options.model, options.variant)
+    return address.Endpoint(options.endpoint.rstrip("/"), key, description.model, options.variant), description
 
 
 def _head(kind: str, started: str, options: Options, description: Description) -> dict[str, Any]:

@@ -25,6 +25,7 @@ NAMED = ("model", "hardware")
 class Arm:
     url: str
     model: str | None
+    variant: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,9 @@ async def compare(job: Job) -> tuple[dict[str, Any], dict[str, Any], dict[str, A
 
 
 async def _prepare(job: Job, arm: Arm) -> tuple[Asking, Description]:
-    described = await address.describe(arm.url, job.api_key, arm.model)
-    return Asking(Endpoint(arm.url.rstrip("/"), job.api_key, described.model), job.patience, job.extra), described
+    described = await address.describe(arm.url, job.api_key, arm.model, arm.variant)
+    endpoint = Endpoint(arm.url.rstrip("/"), job.api_key, described.model, arm.variant)
+    return Asking(endpoint, job.patience, job.extra), described
 
 
 def _result(job: Job, run: Run, url: str, described: Description, started: str) -> dict[str, Any]:

@@ -62,12 +62,12 @@ def _age(name: str, result: dict[str, Any], fresh: timedelta, now: datetime) -> 
 
 
 def _subject(name: str, result: dict[str, Any], candidate: dict[str, Any]) -> Iterator[Fault]:
-    for key in ("model", "hardware", "engine_version"):
-        if result["subject"][key] != candidate["subject"][key]:
+    for key in ("model", "variant", "hardware", "engine_version"):
+        if result["subject"].get(key) != candidate["subject"].get(key):
             yield Fault(
                 name,
-                f"{key} {result['subject'][key]!r}",
-                f"the candidate's, {candidate['subject'][key]!r}",
+                f"{key} {result['subject'].get(key)!r}",
+                f"the candidate's, {candidate['subject'].get(key)!r}",
                 "Measure the candidate itself.",
             )
 
