@@ -21,7 +21,7 @@ def versions() -> dict[str, Any]:
 
 
 def written() -> Path:
-    """Write the same as a file in the form of versions.yml, for images.build and images.packages."""
+    """Write the same as a file in the form of versions.yml, for images.build and qwen-mirror."""
     file = LAB / "versions.yml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump({"versions": versions()}, sort_keys=False))

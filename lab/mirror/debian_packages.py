@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tarfile
 from pathlib import Path
@@ -23,18 +24,12 @@ FOR_SCENARIOS = ("docker.io",)
 
 def names() -> list[str]:
     """Names of Debian's packages. A name with a version is of Kubernetes or NVIDIA, whose packages are made here."""
-    hosts = output(
-        *(sys.executable, "ansible/packages.py", "--inventory", "inventory/local"),
-        *("--group", "cluster", "--system", "Debian-12"),
+    listed = output(
+        *(sys.executable, "mirror/qwen-mirror", "list", "inventory/local", "--kind", "apt", "--format", "json"),
+        *("--variant", "cpu", f"--versions={versions.written()}", *(f"--catalog={path}" for path in CATALOGUES)),
         cwd=REPO,
-    ).split()
-    images = output(
-        *(sys.executable, "-m", "images.packages", "--variant", "cpu"),
-        *("--base", versions.versions()["images"]["base"], "--versions", versions.written()),
-        *(f"--catalog={path}" for path in CATALOGUES),
-        cwd=REPO,
-    ).split()
-    return sorted({name for name in (*hosts, *images, *FOR_SCENARIOS) if "=" not in name})
+    )
+    return sorted({*(item["name"] for item in json.loads(listed) if not item["version"]), *FOR_SCENARIOS})
 
 
 def obtain(base_tar: Path) -> tuple[Path, bool]:

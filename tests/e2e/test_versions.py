@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 
-from images import upstream
 from lab.paths import BIN
 from lab.versions import versions
+from mirror import upstream
 
 
 def test_the_table_of_sources_has_the_images_that_kubeadm_takes() -> None:
@@ -17,4 +17,4 @@ def test_the_table_of_sources_has_the_images_that_kubeadm_takes() -> None:
         capture_output=True,
         text=True,
     ).stdout.split()
-    assert {source for source in upstream.load() if source.startswith("registry.k8s.io/")} == set(listed)
+    assert set(upstream.images("kubeadm").values()) == set(listed)

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from images import packages, render
-from images.catalog import ROOT, Image, choose, load
+from images import render
+from images.catalog import ROOT, Image, load
 
 IMAGES = load()
 LAB_IMAGES = load(ROOT / "lab/gpu/programs/images.yml")
@@ -103,12 +103,3 @@ def test_python_packages_are_locked_with_hashes(image: Image) -> None:
     assert image.lock is not None
     assert "--hash=sha256:" in (ROOT / image.lock).read_text()
     assert any("--require-hashes" in run and "--no-index" in run for run in of(image, "RUN"))
-
-
-def test_packages_of_an_image_are_listed_under_the_base_that_it_ends_on() -> None:
-    listed = packages.by_base(choose(IMAGES, "cuda"))
-    assert "prometheus" in listed["debian:bookworm-slim"]
-    assert "python3" in listed[next(i.base for i in IMAGES if i.variant == "cuda" and i.base)]
-    assert {name for names in listed.values() for name in names} == {
-        name for image in choose(IMAGES, "cuda") for name in image.packages
-    }

@@ -21,13 +21,14 @@ TOP_LEVEL = {
         "inventory",
         "lab",
         "locks",
+        "mirror",
         "molecule",
         "pulumi",
         "python",
         "tests",
     ),
 }
-PRODUCTION = ("ansible/", "images/", "pulumi/", "python/")
+PRODUCTION = ("ansible/", "images/", "mirror/", "pulumi/", "python/")
 GENERATED = ("locks/", "go.mod", "go.sum", "docs/operate/runbook.md")
 LONGEST_LINES = {"tests/": 400, "": 300}
 LARGEST_BYTES = 1_000_000

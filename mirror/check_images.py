@@ -1,0 +1,73 @@
+"""Whether the site's registry gives every image to those who log in as the hosts do."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from qwen_runtime.errors import Fault
+
+from .item import Item
+
+AT_ONCE = 4
+ASK = (
+    *("skopeo", "--command-timeout=60s", "--override-os=linux", "--override-arch=amd64"),
+    *("inspect", "--no-tags", "--format={{.Digest}}"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    user: str
+    password: str
+
+
+def missing(items: Sequence[Item], login: Login, authority: Path | None) -> Iterator[Fault]:
+    """Faults of images of which the registry lacks the manifest for these hosts, or its configuration."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
+        ask = [*ASK, *_trust(Path(folder), login, authority, items)]
+        yield from filter(None, pool.map(lambda item: _fault(item, ask), items))
+
+
+def _trust(folder: Path, login: Login, authority: Path | None, items: Sequence[Item]) -> Iterator[str]:
+    """Options that name the authority and the login; a password on the command line would be seen by all."""
+    if authority:
+        shutil.copyfile(authority, folder / "ca.crt")
+        yield f"--cert-dir={folder}"
+    entry = {"auth": base64.b64encode(f"{login.user}:{login.password}".encode()).decode()} if login.user else {}
+    file = folder / "login.json"
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({"auths": {item.at.partition("/")[0]: entry for item in items if entry}}))
+    yield f"--authfile={file}"
+
+
+def _fault(item: Item, ask: Sequence[str]) -> Fault | None:
+    reference = _reference(item)
+    if not reference:
+        found, needed = "no digest of it", "its digest in the stack file, which images/build.py prints"
+        return Fault(item.label, found, needed, "Build the images, and write their digests into the stack file.")
+    ended = subprocess.run([*ask, f"docker://{reference}"], check=False, capture_output=True, text=True)
+    if ended.returncode == 0:
+        return None
+    return Fault(item.label, _reason(ended.stderr), reference, f"Copy it there from: {item.source or 'its builder'}.")
+
+
+def _reference(item: Item) -> str:
+    """The image by its digest where that is known, otherwise by its tag; empty where it has neither."""
+    folder, _, last = item.at.rpartition("/")
+    if item.digest:
+        return f"{folder}/{last.partition(':')[0]}@{item.digest}"
+    return item.at if ":" in last else ""
+
+
+def _reason(text: str) -> str:
+    """The last cause that skopeo names."""
+    lines = text.strip().splitlines() or ["no answer"]
+    return lines[-1].rpartition('msg="')[2].rstrip('"').replace('\\"', "'")

@@ -1,0 +1,22 @@
+"""The systems that hosts, images and the controller run, as Ansible calls them."""
+
+from __future__ import annotations
+
+from qwen_runtime.errors import UsageError
+
+RELEASES = {"Debian-12": "bookworm", "Ubuntu-22.04": "jammy", "Ubuntu-24.04": "noble"}
+PYTHONS = {"Debian-12": "3.11", "Ubuntu-24.04": "3.12"}
+"""Python of the systems that a controller may run; 22.04's is too old for the lock."""
+GLIBC = {"Debian-12": 36, "Ubuntu-24.04": 39}
+"""Minor version of glibc 2, which decides which wheels a system takes."""
+
+
+def of_base(reference: str) -> str:
+    """The system in an image that others are made from, by its tag. Raises UsageError."""
+    tag = reference.rpartition(":")[2]
+    for system, release in RELEASES.items():
+        if release in tag or system.lower().replace("-", "") in tag:
+            return system
+    raise UsageError(
+        f"base image {reference}", f"a tag that names one of {', '.join(RELEASES)}", "Correct it in versions.yml."
+    )

@@ -1,0 +1,188 @@
+"""`qwen-mirror check`: whatever a mirror lacks is named, by asking the mirror alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mirror import needs
+from mirror.command import main
+from mirror.item import KINDS, Item
+from mirror.site import Site
+from tests.fakes import site_mirror
+from tests.fakes.site_mirror import SiteMirror
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "inventory/example"
+MODEL = "qwen3-coder-480b-a35b-instruct-fp8"
+OWN = ("runtime", "prometheus", "alertmanager")
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteMirror]:
+    with site_mirror.serve(tmp_path_factory.mktemp("mirror")) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def settings(mirror: SiteMirror, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Files that make the example's site one whose mirror this is: its stack file, and values over the inventory's."""
+    folder = tmp_path_factory.mktemp("site")
+    address = f"127.0.0.1:{mirror.port}"
+    names = {name: f"qwen-onprem/{name}" for name in OWN} | {"gateway": "envoyproxy/envoy"}
+    images = {name: f"{address}/{path}@{mirror.add_image(path)}" for name, path in names.items()}
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"config": {"qwen-onprem:images": images}}))
+    manifest = _model(mirror.folder / "models" / MODEL)
+    values = {
+        "site_registry": address,
+        "site_mirror_url": f"https://{address}",
+        "site_ca_file": str(mirror.authority),
+        "base_apt_key_file": str(mirror.key),
+        "site_gpu_images": [images["runtime"]],
+        "site_model_manifests": {MODEL: manifest},
+        "vault_registry_password": site_mirror.PASSWORD,
+    }
+    (folder / "values.yml").write_text(yaml.safe_dump(values))
+    return {"stack": folder / "Pulumi.yaml", "extra_vars": [folder / "values.yml"]}
+
+
+def _model(folder: Path) -> str:
+    """A model of two files; returns the digest of its manifest."""
+    folder.mkdir(parents=True)
+    for name in ("config.json", "model-00001-of-00001.safetensors"):
+        (folder / name).write_text(name)
+    files = [{"path": file.name, "size": file.stat().st_size} for file in sorted(folder.iterdir())]
+    (folder / "manifest.json").write_text(json.dumps({"files": files}))
+    return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def listed(settings: dict[str, Any]) -> list[Item]:
+    return needs.items(Site(EXAMPLE, **settings))
+
+
+def fill(mirror: SiteMirror, items: list[Item]) -> None:
+    """Give the mirror exactly these items; the images that the stack names by digest stay."""
+    mirror.write_apt(item for item in items if item.kind == "apt")
+    for name in [name for name in mirror.manifests if "qwen-onprem" not in name]:
+        del mirror.manifests[name]
+    for item in items:
+        if item.kind == "image" and "qwen-onprem" not in item.name:
+            mirror.add_image(item.name) if not item.digest else mirror.add_image(item.name.partition(":")[0])
+    wheels = (f"{re.sub('[-.]', '_', i.name)}-{i.version}-py3-none-any.whl" for i in items if i.kind == "wheel")
+    for folder, names in {"wheels": wheels, "tools": (i.name for i in items if i.kind == "tool")}.items():
+        (mirror.folder / folder).mkdir(exist_ok=True)
+        for file in (mirror.folder / folder).iterdir():
+            file.unlink()
+        for name in names:
+            (mirror.folder / folder / name).write_text("content")
+
+
+def check(settings: dict[str, Any], *arguments: str) -> int:
+    options = ["--stack", settings["stack"], "--extra-vars", settings["extra_vars"][0]]
+    return main(["check", str(EXAMPLE), *map(str, options), *arguments])
+
+
+def test_a_mirror_with_everything_lacks_nothing(
+    mirror: SiteMirror, settings: dict[str, Any], listed: list[Item], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(mirror, listed)
+    assert check(settings) == 0, capsys.readouterr().out
+    assert f"missing: 0; asked for: {len(listed)}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("key", "model")])
+def test_whatever_is_taken_away_is_named(
+    mirror: SiteMirror, settings: dict[str, Any], listed: list[Item], capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    gone = random.choice([item for item in listed if item.kind == kind and "qwen-onprem" not in item.name])
+    fill(mirror, [item for item in listed if (item.kind, item.name) != (kind, gone.name)])
+    assert check(settings, "--kind", kind) == 1, gone
+    out = capsys.readouterr().out
+    assert gone.name in out
+    named = {line.split()[-1].partition("=")[0] for line in out.splitlines() if line.startswith(kind)}
+    assert named == {gone.name}, "nothing else is missing"
+    assert re.search(r"^  found:  .+\n  needed: .+\n  remedy: .+", out, re.MULTILINE)
+
+
+def test_a_model_that_lacks_one_file_is_named_with_the_file(
+    mirror: SiteMirror, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = mirror.folder / "models" / MODEL / "model-00001-of-00001.safetensors"
+    content = shard.read_text()
+    shard.unlink()
+    assert check(settings, "--kind", "model") == 1
+    assert f"model {MODEL} {shard.name}" in capsys.readouterr().out
+    shard.write_text(content[:-1])
+    assert check(settings, "--kind", "model") == 1
+    assert f"found:  {len(content) - 1} bytes" in capsys.readouterr().out
+    shard.write_text(content)
+    assert check(settings, "--kind", "model") == 0
+
+
+def test_a_manifest_that_the_site_does_not_vouch_for_is_named(
+    mirror: SiteMirror, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = mirror.folder / "models" / MODEL / "manifest.json"
+    good = manifest.read_text()
+    manifest.write_text(good + "\n")
+    assert check(settings, "--kind", "model") == 1
+    manifest.write_text(good)
+    assert "a manifest with sha256:" in capsys.readouterr().out
+
+
+def test_lists_signed_by_another_key_are_refused(
+    mirror: SiteMirror, settings: dict[str, Any], listed: list[Item], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(mirror, listed)
+    release = mirror.folder / "apt/dists/jammy/InRelease"
+    release.write_text(release.read_text().replace("Suite: jammy", "Suite: jammx"))
+    assert check(settings, "--kind", "apt") == 1
+    out = capsys.readouterr().out
+    assert "apt jammy\n" in out
+    assert "missing: 1;" in out
+
+
+def test_dependencies_are_looked_for_where_a_hosts_status_is_given(
+    mirror: SiteMirror, settings: dict[str, Any], listed: list[Item], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(mirror, listed)
+    status = tmp_path / "status"
+    status.write_text("")
+    arguments = ("--kind", "apt", "--status", f"noble={status}")
+    assert check(settings, *arguments) == 1
+    out = capsys.readouterr().out
+    assert "apt noble kubeadm=1.34.4-1.1" in out
+    assert "dependency-of-kubeadm" in out
+    status.write_text(
+        "Package: dependency-of-kubeadm\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n"
+        "Maintainer: nobody <nobody@example.internal>\nDescription: on every host\n"
+    )
+    assert check(settings, *arguments) == 0
+
+
+def test_a_login_that_the_registry_does_not_take_is_named(
+    settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text("vault_registry_password: wrong\n")
+    assert check(settings, "--kind", "image", "--extra-vars", str(wrong)) == 1
+    assert "unauthorized" in capsys.readouterr().out
+
+
+def test_a_registry_password_in_a_closed_vault_is_refused(
+    settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = yaml.safe_load(settings["extra_vars"][0].read_text())
+    del values["vault_registry_password"]
+    (tmp_path / "values.yml").write_text(yaml.safe_dump(values))
+    assert check({**settings, "extra_vars": [tmp_path / "values.yml"]}, "--kind", "image") == 2
+    assert "give the vault's password" in capsys.readouterr().err

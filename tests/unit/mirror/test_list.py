@@ -1,0 +1,172 @@
+"""`qwen-mirror list`: everything that a site needs is named, from what the site says of itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mirror import needs
+from mirror.command import main
+from mirror.item import Item
+from mirror.site import Site
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "inventory/example"
+STACK = ROOT / "pulumi/Pulumi.example.yaml"
+
+
+@pytest.fixture(scope="module")
+def listed() -> list[Item]:
+    return needs.items(Site(EXAMPLE))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A copy of the example that a test may change."""
+    copy = tmp_path / "inventory/own"
+    shutil.copytree(EXAMPLE, copy)
+    shutil.copy(ROOT / "versions.yml", tmp_path)
+    return copy
+
+
+def names(items: list[Item], kind: str, group: str = "") -> set[str]:
+    return {item.name for item in items if item.kind == kind and item.group.startswith(group)}
+
+
+def images(folder: Path, stack: Path | None) -> list[Item]:
+    return needs.items(Site(folder, stack=stack), kinds=["image"])
+
+
+def test_each_release_has_the_packages_of_those_who_run_it(listed: list[Item]) -> None:
+    assert {"mdadm", "linux-headers-nvidia", "nvidia-dkms-580-open"} <= names(listed, "apt", "jammy")
+    assert {"haproxy", "python3-dev", "skopeo"} <= names(listed, "apt", "noble")
+    assert names(listed, "apt", "bookworm") == {"prometheus", "prometheus-alertmanager"}
+
+
+def test_whoever_pins_a_package_has_it_listed_once_with_the_version(listed: list[Item]) -> None:
+    [kubectl] = [item for item in listed if item.name == "kubectl" and item.group == "noble"]
+    assert kubectl.version == "1.34.4-1.1"
+    assert {"control_plane", "controller"} <= set(kubectl.used_by.split(", "))
+
+
+def test_pinned_packages_come_from_the_projects_that_make_them_and_no_others(listed: list[Item]) -> None:
+    own = [
+        item for item in listed if item.kind == "apt" and "ubuntu.com" not in item.source and item.group != "bookworm"
+    ]
+    assert {item.version != "" for item in own} == {True}
+    assert all(item in own for item in listed if item.kind == "apt" and item.version)
+
+
+def test_a_key_with_its_fingerprint_is_listed_for_each_source_of_packages(listed: list[Item]) -> None:
+    keys = {item.name for item in listed if item.kind == "key" and item.digest.startswith("gpg:")}
+    assert keys == {
+        *("kubernetes", "nvidia-container-toolkit", "cuda-ubuntu2204", "ubuntu-22.04", "ubuntu-24.04", "debian-12"),
+    }
+
+
+def test_every_image_of_inventory_and_stack_is_listed_once_by_its_digest(listed: list[Item]) -> None:
+    named = yaml.safe_load(STACK.read_text())["config"]["qwen-onprem:images"].values()
+    digests = [item.digest for item in listed if item.kind == "image" and item.digest]
+    assert sorted(digests) == sorted(reference.partition("@")[2] for reference in named)
+    assert len(names(listed, "image")) == len([item for item in listed if item.kind == "image"])
+
+
+def test_images_are_called_at_the_site_as_kubeadm_and_the_roles_ask_for_them(listed: list[Item]) -> None:
+    at = {item.source: item.at for item in listed if item.kind == "image"}
+    assert at["registry.k8s.io/coredns/coredns:v1.12.1"] == "registry.example.internal/kubernetes/coredns:v1.12.1"
+    assert at["nvcr.io/nvidia/k8s-device-plugin:v0.17.4"].startswith("registry.example.internal/nvidia/")
+
+
+def test_an_image_that_the_site_does_not_use_is_not_listed(site: Path) -> None:
+    (site / "group_vars/cluster/pod_network.yml").write_text("pod_network_policy_image: ''\n")
+    text = (site / "group_vars/all/site.yml").read_text()
+    (site / "group_vars/all/site.yml").write_text(text.replace('  - "{{ site_network_policy_image }}"\n', ""))
+    used = {item.used_by for item in images(site, STACK) if "kube-router" in item.name}
+    assert used == {"hosts"}, "the site still names it in site_network_policy_image"
+    (site / "group_vars/all/site.yml").write_text(
+        text.replace('  - "{{ site_network_policy_image }}"\n', "").replace("site_network_policy_image:", "site_other:")
+    )
+    assert not [item for item in images(site, STACK) if "kube-router" in item.name]
+
+
+def test_keda_is_listed_once_a_model_follows_its_requests(tmp_path: Path) -> None:
+    settings = yaml.safe_load(STACK.read_text())
+    settings["config"]["qwen-onprem:models"][0]["autoscaling"] = {"min": 1, "max": 2}
+    (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump(settings))
+    assert not [item for item in images(EXAMPLE, STACK) if "keda" in item.name]
+    scaled = needs.items(Site(EXAMPLE, stack=tmp_path / "Pulumi.yaml"), kinds=["image", "tool"])
+    assert len([item for item in scaled if "keda" in item.name]) == 4
+
+
+def test_without_a_stack_file_no_image_is_left_out(site: Path) -> None:
+    without = {item.name.partition(":")[0] for item in images(site, None)}
+    assert without >= {item.name.partition(":")[0] for item in images(EXAMPLE, STACK)}
+
+
+def test_the_lists_of_another_release_are_by_its_versions(tmp_path: Path) -> None:
+    text = (ROOT / "versions.yml").read_text().replace("1.34.4", "1.34.3")
+    (tmp_path / "versions.yml").write_text(text)
+    before = needs.items(Site(EXAMPLE, versions=tmp_path / "versions.yml"), versions=tmp_path / "versions.yml")
+    assert "kubernetes/kube-apiserver:v1.34.3" in names(before, "image")
+    assert {item.version for item in before if item.name == "kubelet"} == {"1.34.3-1.1"}
+
+
+def test_wheels_are_those_of_the_python_that_installs_them(listed: list[Item]) -> None:
+    """The controller's lock is for several Pythons; Ubuntu 24.04 has 3.12."""
+    controller = {item.name: item.version for item in listed if item.group.startswith("locks/controller.txt")}
+    assert controller["atheris"] == "3.1.0"
+    assert "colorama" not in controller, "for Windows"
+    assert {item.group.rpartition(" ")[2] for item in listed if item.kind == "wheel"} == {"3.12"}
+    assert all(item.digests for item in listed if item.kind == "wheel")
+
+
+def test_a_model_has_its_size_and_the_manifest_that_the_site_vouches_for(listed: list[Item]) -> None:
+    [model] = [item for item in listed if item.kind == "model"]
+    assert model.source.endswith("/Qwen/Qwen3-Coder-480B-A35B-Instruct-FP8")
+    assert (model.size_bytes, model.digest) == (482_200_351_744, f"sha256:{'6' * 64}")
+
+
+def test_a_controller_that_the_mirror_does_not_serve_is_left_out(site: Path) -> None:
+    text = (site / "group_vars/all/site.yml").read_text()
+    (site / "group_vars/all/site.yml").write_text(text.replace("site_controller_system: Ubuntu-24.04", ""))
+    items = needs.items(Site(site, stack=STACK))
+    assert not [item for item in items if "controller" in item.used_by.split(", ")]
+
+
+@pytest.mark.parametrize("written", ["CentOS-7", ""])
+def test_hosts_whose_system_is_not_known_are_refused_by_name(
+    site: Path, written: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (site / "group_vars/gpu/site.yml").write_text(f"site_system: '{written}'\n")
+    assert main(["list", str(site)]) == 2
+    found, needed, remedy = capsys.readouterr().err.splitlines()
+    assert found == f"found:  site_system of dgx1: {written or 'nothing'}"
+    assert "Ubuntu-22.04" in needed
+    assert remedy.startswith("remedy: ")
+
+
+def test_a_folder_that_is_no_inventory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", str(tmp_path / "none")]) == 2
+    assert main(["list", str(tmp_path)]) == 2
+    assert "no host in" in capsys.readouterr().err
+
+
+def test_programs_get_every_field(capsys: pytest.CaptureFixture[str], listed: list[Item]) -> None:
+    assert main(["list", str(EXAMPLE), "--format", "json", "--kind", "model"]) == 0
+    [model] = json.loads(capsys.readouterr().out)
+    assert model["name"] == "qwen3-coder-480b-a35b-instruct-fp8"
+    assert set(model) >= {"kind", "at", "source", "size_bytes", "digest", "version"}
+
+
+def test_copies_keep_their_digests_and_their_names_at_the_site(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", str(EXAMPLE), "--format", "skopeo"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        "skopeo copy --preserve-digests docker://registry.k8s.io/pause:3.10.1 "
+        "docker://registry.example.internal/kubernetes/pause:3.10.1"
+    ) in lines
+    assert not [line for line in lines if "qwen-onprem/" in line], "these are built, not copied"
