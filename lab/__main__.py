@@ -14,6 +14,7 @@ from lab.paths import CACHE, CONTROLLER_ENV, ENVOY_PROGRAM, REPO
 
 def main() -> int:
     arguments = _parse()
+    bootstrap.keep_bytecode()
     try:
         return int(arguments.do(arguments))
     except LabError as problem:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,17 @@ from lab.shell import attempt, logged, output
 LOCK, UV_LOCK = CONTROLLER_LOCKS
 PACKAGES = REPO / "lab/machine/packages.txt"
 ENVOY_LOCK = REPO / "locks/envoy.txt"
+BYTECODE = CACHE / "bytecode"
+
+
+def keep_bytecode() -> None:
+    """Let Python programs that start from here keep what they compile, outside the clone and their packages.
+
+    A shell may forbid it (PYTHONDONTWRITEBYTECODE). Pulumi's program would then compile its libraries at each start,
+    which takes longer than all the rest of it.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(BYTECODE)
 
 
 @contextlib.contextmanager

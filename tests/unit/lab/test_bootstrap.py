@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,15 @@ def test_a_clone_with_another_lock_has_another_environment(tmp_path: Path) -> No
     with (tmp_path / "locks/controller.txt").open("a") as lock:
         lock.write("one-more==1\n")
     assert environment().strip() != str(CONTROLLER_ENV)
+
+
+def test_programs_keep_their_bytecode_outside_the_clone_also_where_the_shell_forbids_it() -> None:
+    ask = "import sys; print(sys.dont_write_bytecode, sys.pycache_prefix)"
+    answer = subprocess.run(
+        [sys.executable, "-m", "lab", "run", "python", "-c", ask],
+        cwd=REPO, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert answer.split() == ["False", str(bootstrap.BYTECODE)]
 
 
 def test_envoy_is_installed_anew_when_its_lock_changes_and_linked_for_image_builds(
