@@ -153,11 +153,11 @@ class Site:
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
 
     @contextlib.contextmanager
-    def stream(self, timeout_s: float = 120) -> Iterator[http.client.HTTPResponse]:
+    def stream(self, timeout_s: float = 120, **body: Any) -> Iterator[http.client.HTTPResponse]:
         """Ask for a streamed completion; yields its answer, none of whose body is read yet."""
         connection = http.client.HTTPConnection("127.0.0.1", self.api_port, timeout=timeout_s)
         with contextlib.closing(connection):
-            connection.request("POST", CHAT, json.dumps({"stream": True}), {"Authorization": f"Bearer {KEY}"})
+            connection.request("POST", CHAT, json.dumps({"stream": True, **body}), {"Authorization": f"Bearer {KEY}"})
             yield connection.getresponse()
 
     def send(self, request: bytes) -> bytes:

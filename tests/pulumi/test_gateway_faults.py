@@ -57,7 +57,7 @@ def test_a_client_that_leaves_before_its_answer_frees_the_model_server(site: Sit
         client = begin(site, body)
         time.sleep(0.5)
         client.close()
-        eventually(lambda before=before: site.left(ONE) == before + 1, within_s=3)  # type: ignore[misc]
+        eventually(lambda before=before: site.left(ONE) == before + 1)  # type: ignore[misc]
 
 
 def test_a_request_that_kills_its_model_server_kills_one_more_at_most(site: Site) -> None:
