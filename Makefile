@@ -11,7 +11,7 @@ PORT ?=
 export QUESTION
 
 .DEFAULT_GOAL := help
-.PHONY: help serve chat up down status check _unit _lint _static molecule vm contract fuzz bench test lock picture clean-cache
+.PHONY: help serve chat up down status check _unit _lint _static molecule vm contract faults fuzz bench test lock picture clean-cache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,9 @@ vm: ## try on an emulated machine what needs its own kernel: RAID, reboot (slow;
 contract: ## compare plans, answers and refusals with the engines themselves; installs their environment (3 GB) once
 	@$(LAB) serving
 	@$(RUN) pytest -q tests/contract tests/engines
+
+faults: ## lose hosts, pods, groups and rollouts of a lab that is up: what is too long for `make test`
+	@$(RUN) pytest -q -m long tests/faults
 
 fuzz: ## search for about a minute for inputs that break the parsers of a mirror's files
 	@$(WITH_RUNTIME) python -m tests.fuzz.safetensors_header

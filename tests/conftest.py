@@ -30,9 +30,11 @@ LONG = (
     "engines/vllm/",
     "faults/test_alerts_fire.py",
     "faults/test_group_of_pods.py",
+    "faults/test_host_comes_and_goes.py",
+    "faults/test_host_dies_mid_join.py",
     "faults/test_rolling_change.py",
 )
-"""`make test` leaves these out, `make contract` does not."""
+"""`make test` leaves these out; `make contract` and `make faults` do not."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
