@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qwen_runtime.engine import vllm
 
 from tests.support.tool_calls import CALLS, TOOLS, call
 
@@ -54,13 +55,22 @@ LIMITS: dict[str, tuple[str, str, View, View]] = {
 }
 
 
+DEMANDED: dict[str, object] = {
+    "required": "required",
+    "named": {"type": "function", "function": {"name": "edit"}},
+}
+
+
 @pytest.fixture(scope="module")
-def answers(ask: Callable[[Path, Any], Any]) -> dict[str, Any]:
-    texts = {name: (text, "stop") for name, (text, _) in CALLS.items()}
+def answers(ask: Callable[[Path, Any], dict[str, Any]]) -> dict[str, Any]:
+    texts: dict[str, tuple[object, ...]] = {name: (text, "stop") for name, (text, _) in CALLS.items()}
     texts |= {name: (text, finish) for name, (text, finish, *_) in LIMITS.items()}
     texts |= {"plain": (PLAIN, "stop"), "before": ("I will edit.\n\n" + call(path="a"), "stop")}
     texts |= {"after": (call(path="a") + "\nDone.", "stop"), "between": (SPLIT, "stop")}
-    return ask(SCRIPT, {"tools": TOOLS, "texts": texts})
+    texts |= {f"tool_choice {name}": (call(path="a"), "stop", choice) for name, choice in DEMANDED.items()}
+    texts |= {f"tool_choice {choice}": (call(path="a"), "stop", choice) for choice in ("none", None)}
+    texts |= {"tool_choice none, text": (PLAIN, "stop", "none")}
+    return ask(SCRIPT, {"plugin": Path(vllm.TOOL_PARSER).read_text(), "tools": TOOLS, "texts": texts})
 
 
 def streams(answer: Any) -> list[View]:
@@ -86,6 +96,31 @@ def test_text_that_only_looks_like_a_call_stays_text(answers: dict[str, Any]) ->
 def test_text_before_a_call_is_kept(answers: dict[str, Any]) -> None:
     assert answers["before"]["whole"]["content"] == "I will edit."
     assert [each["content"] for each in streams(answers["before"])] == ["I will edit.\n\n"]
+
+
+@pytest.mark.parametrize("name", DEMANDED)
+def test_a_call_arrives_whatever_tool_choice_demanded_it(answers: dict[str, Any], name: str) -> None:
+    answer = answers[f"tool_choice {name}"]
+    for view in (answer["whole"], *streams(answer)):
+        assert (view["content"], view["calls"]) == (None, [["edit", '{"path": "a"}']])
+        # OpenAI's API ends an answer in the one call that was named by "stop" too.
+        assert view["finish"] in ({"tool_calls", "stop"} if name == "named" else {"tool_calls"})
+
+
+def test_tool_choice_none_leaves_text_and_hands_no_call_on(answers: dict[str, Any]) -> None:
+    text = answers["tool_choice none, text"]
+    assert [text["whole"], *streams(text)] == [{"content": PLAIN, "calls": [], "finish": "stop"}] * 2
+    call_in_spite = answers["tool_choice none"]
+    for view in (call_in_spite["whole"], *streams(call_in_spite)):
+        assert view["calls"] == []
+        assert view["finish"] == "stop"
+
+
+def test_known_limit_a_tool_choice_of_null_drops_calls_unless_streamed(answers: dict[str, Any]) -> None:
+    """The package's middleware takes it out of requests (engine/leniency.py)."""
+    answer = answers["tool_choice None"]
+    assert answer["whole"]["calls"] == []
+    assert [view["calls"] for view in streams(answer)] == [[["edit", '{"path": "a"}']]]
 
 
 @pytest.mark.parametrize("name", LIMITS)

@@ -2,11 +2,12 @@
 
     python tool_call_questions.py QUESTIONS
 
-QUESTIONS is JSON: {"tools": [...], "texts": {name: [text, finish reason of the engine]}}. vLLM's own code makes answers
-of each text, with its tool parser qwen3_coder: one that is not streamed, and streamed ones with the text cut at every
-border between two tokens, and once at all of them. A token here is one byte, so that no tokenizer hides a border. The
-answer, the last line of stdout, is JSON: {name: {"whole": view, "streamed": [[view, [borders]], ...]}}, equal views of
-streams taken together. A view is what a client holds at the end: {"content", "calls": [[name, arguments]], "finish"}.
+QUESTIONS is JSON: {"plugin": text of the plug-in that vLLM is started with, "tools": [...], "texts": {name: [text,
+finish reason of the engine, tool_choice]}}. vLLM's own code makes answers of each text, with the tool parser
+qwen3_coder: one that is not streamed, and streamed ones with the text cut at every border between two tokens, and
+once at all of them. A token here is one byte, so that no tokenizer hides a border. The answer, the last line of
+stdout, is JSON: {name: {"whole": view, "streamed": [[view, [borders]], ...]}}, equal views of streams taken together.
+A view is what a client holds at the end: {"content", "calls": [[name, arguments]], "finish"}.
 """
 
 from __future__ import annotations
@@ -67,9 +68,9 @@ class Server:
             ),
         }
 
-    def whole(self, text: str, finish: str) -> View:
+    def whole(self, text: str, finish: str, choice: object) -> View:
         ids = self._tokenizer.encode(text, add_special_tokens=False)
-        request, common = self._request(stream=False)
+        request, common = self._request(choice, stream=False)
         outputs = self._outputs([(text, ids)], finish)
         parser = self._chat._make_parser(request, self._tokenizer, None)
         answer = asyncio.run(self._chat.chat_completion_full_generator(request, outputs, *common, parser=parser))
@@ -79,7 +80,7 @@ class Server:
             choice["message"].get("content"), [[c["name"], c["arguments"]] for c in calls], choice["finish_reason"]
         )
 
-    def streamed(self, text: str, finish: str, borders: Iterable[int]) -> View:
+    def streamed(self, text: str, finish: str, choice: object, borders: Iterable[int]) -> View:
         from tokenizers.decoders import DecodeStream
 
         ids = self._tokenizer.encode(text, add_special_tokens=False)
@@ -87,19 +88,20 @@ class Server:
         texts = [decoder.step(self._tokenizer._tokenizer, token) or "" for token in ids]
         edges = [0, *borders, len(ids)]
         parts = [("".join(texts[a:b]), ids[a:b]) for a, b in itertools.pairwise(edges)]
-        request, common = self._request(stream=True)
+        request, common = self._request(choice, stream=True)
         stream = self._chat.chat_completion_stream_generator(request, self._outputs(parts, finish), *common)
         return asyncio.run(accumulate(stream))
 
     def borders(self, text: str) -> range:
         return range(1, len(self._tokenizer.encode(text, add_special_tokens=False)))
 
-    def _request(self, stream: bool) -> tuple[Any, tuple[Any, ...]]:
+    def _request(self, choice: object, *, stream: bool) -> tuple[Any, tuple[Any, ...]]:
         from vllm.entrypoints.generate.base.protocol import RequestResponseMetadata
         from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 
         messages = [{"role": "user", "content": "x"}]
-        request = ChatCompletionRequest(model=MODEL, messages=messages, tools=self._tools, stream=stream)
+        asked = {"model": MODEL, "messages": messages, "tools": self._tools, "tool_choice": choice, "stream": stream}
+        request = ChatCompletionRequest.model_validate(asked)
         return request, ("r", MODEL, [], self._tokenizer, RequestResponseMetadata(request_id="r"))
 
     @staticmethod
@@ -136,22 +138,23 @@ def view(content: str | None, calls: list[list[str]], finish: str | None) -> Vie
     return {"content": content or None, "calls": calls, "finish": finish}
 
 
-def answers(server: Server, text: str, finish: str) -> dict[str, Any]:
+def answers(server: Server, text: str, finish: str, choice: object = "auto") -> dict[str, Any]:
     seen: list[tuple[View, list[int]]] = []
     cuts = [[border] for border in server.borders(text)]
     for borders in [*cuts, list(server.borders(text))]:
-        events = server.streamed(text, finish, borders)
+        events = server.streamed(text, finish, choice, borders)
         same = next((places for other, places in seen if other == events), None)
         if same is None:
             seen.append((events, same := []))
         same.append(borders[0] if len(borders) == 1 else 0)
-    return {"whole": server.whole(text, finish), "streamed": seen}
+    return {"whole": server.whole(text, finish, choice), "streamed": seen}
 
 
 def main() -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     questions = json.loads(sys.argv[1])
+    exec(compile(questions["plugin"], "plugin", "exec"), {"__name__": "plugin"})
     server = Server(questions["tools"])
     print(json.dumps({name: answers(server, *question) for name, question in questions["texts"].items()}))
 

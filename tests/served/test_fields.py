@@ -52,3 +52,19 @@ def test_an_echo_has_a_logprob_for_each_token_of_the_prompt_but_the_first(served
     assert first is None
     assert others
     assert all(value <= 0 for value in others)
+
+
+def test_what_lm_eval_asks_gets_the_logprob_of_every_token_of_its_prompts(served: Client) -> None:
+    """Its loglikelihood requests: prompts as tokens, echoed, and one token more that nobody reads."""
+    prompts = [served.ask("/tokenize", {"prompt": text})[1]["tokens"] for text in ("def add(a, b):", "To be, or not")]
+    status, answer = served.ask(
+        COMPLETIONS,
+        {"prompt": prompts, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True, "seed": 1234},
+    )
+    assert status == 200, answer
+    for prompt, choice in zip(prompts, answer["choices"], strict=True):
+        first, *others = choice["logprobs"]["token_logprobs"]
+        assert first is None
+        assert len(others) == len(prompt), "the rest of the prompt, and one token more"
+        assert all(value <= 0 for value in others)
+        assert len(choice["logprobs"]["top_logprobs"]) == len(prompt) + 1, "tells whether a token was the likeliest"

@@ -20,6 +20,7 @@ SAID = (
     "no parameters",
     "two calls",
     "letters of several bytes",
+    "values of types behind references",
 )
 
 

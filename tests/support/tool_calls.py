@@ -14,12 +14,32 @@ TYPES = {
     "options": "object",
     "note": ["string", "null"],
 }
+# Schemas as pydantic writes them for optional and nested values, and so most servers of the Model Context Protocol.
+SCHEMAS: dict[str, Any] = {
+    "count": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+    "ratio_or_name": {"oneOf": [{"type": "number"}, {"type": "string"}]},
+    "level": {"enum": [1, 2, 3]},
+    "spot": {"$ref": "#/$defs/Spot"},
+    "other_spot": {"anyOf": [{"$ref": "#/$defs/Spot"}, {"type": "null"}]},
+    "spots": {"type": "array", "items": {"$ref": "#/$defs/Spot"}},
+    "mode": {"$ref": "#/$defs/Mode"},
+    "tree": {"$ref": "#/$defs/Tree"},
+}
+DEFINITIONS: dict[str, Any] = {
+    "Spot": {"type": "object", "properties": {"line": {"type": "integer"}, "text": {"type": "string"}}},
+    "Mode": {"type": "string", "enum": ["fast", "safe"]},
+    "Tree": {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}}},
+}
 TOOLS = [
     {
         "type": "function",
         "function": {
             "name": "edit",
-            "parameters": {"type": "object", "properties": {name: {"type": kind} for name, kind in TYPES.items()}},
+            "parameters": {
+                "type": "object",
+                "properties": {**{name: {"type": kind} for name, kind in TYPES.items()}, **SCHEMAS},
+                "$defs": DEFINITIONS,
+            },
         },
     }
 ]
@@ -59,6 +79,34 @@ CALLS: dict[str, tuple[str, list[tuple[str, Any]]]] = {
                 "options": {"a": "b"},
                 "note": None,
             }
+        ),
+    ),
+    "values of types that may be one or the other": (
+        call(count="3", ratio_or_name="0.5", level="2") + "\n" + call(count="null", ratio_or_name="half", level="9"),
+        edits(
+            {"count": 3, "ratio_or_name": 0.5, "level": 2},
+            {"count": None, "ratio_or_name": "half", "level": 9},
+        ),
+    ),
+    "values of types behind references": (
+        call(
+            spot='{"line": 3, "text": "4"}',
+            other_spot='{"line": 5}',
+            spots='[{"line": 6}]',
+            mode="fast",
+            tree='{"children": [{"children": []}]}',
+        )
+        + "\n"
+        + call(other_spot="null", spot="{oops"),
+        edits(
+            {
+                "spot": {"line": 3, "text": "4"},
+                "other_spot": {"line": 5},
+                "spots": [{"line": 6}],
+                "mode": "fast",
+                "tree": {"children": [{"children": []}]},
+            },
+            {"other_spot": None, "spot": "{oops"},
         ),
     ),
     "values that are not of that type": (

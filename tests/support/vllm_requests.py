@@ -25,6 +25,9 @@ REFUSED: list[tuple[str, Json]] = [
 ]
 NO_REQUEST = [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"prompt": ' + b"[" * 100_000, b"9" * 5000]
 TAKEN: list[tuple[str, Json]] = [
+    # Agents send these; the package's middleware makes them what vLLM takes.
+    (CHAT, {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": None}, USER]}),
+    (CHAT, {"messages": [{**USER, "name": None}], "tools": [], "tool_choice": "auto"}),
     (CHAT, {"messages": [{"role": "alien", "content": "x"}]}),
     (CHAT, {"messages": [{**USER, "content": "".join(map(chr, range(32))) + "\x7f\u2028\ufeff\U0010ffff"}]}),
     (COMPLETIONS, {"prompt": "".join(map(chr, range(32))) + "\x7f\u2028\ufeff\U0010ffff"}),

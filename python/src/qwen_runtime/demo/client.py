@@ -47,12 +47,13 @@ class Client:
     def _read_events(self, answer: http.client.HTTPResponse) -> Iterator[str]:
         try:
             for line in answer:
-                data = line.decode(errors="replace").strip().removeprefix("data:").strip()
+                if not line.startswith(b"data:"):
+                    continue  # an empty line, or a comment that keeps the connection alive
+                data = line.decode(errors="replace").removeprefix("data:").strip()
                 if data == "[DONE]":
                     return
-                if data:
-                    event = json.loads(data)
-                    yield from (choice["delta"].get("content") or "" for choice in event["choices"])
+                event = json.loads(data)
+                yield from (choice["delta"].get("content") or "" for choice in event["choices"])
         except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
             raise self._broken_off(repr(error)) from error
         raise self._broken_off("it closed the connection")

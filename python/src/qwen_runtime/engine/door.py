@@ -12,10 +12,9 @@ import json
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any, TypeAlias
 
+from qwen_runtime.engine.asgi import App, Message, Receive, Send
 from qwen_runtime.errors import UsageError
 
 VARIABLE = "QWEN_RUNTIME_KEYS"
@@ -35,11 +34,6 @@ _REFUSAL = json.dumps(
         }
     }
 ).encode()
-
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 def read(file: Path) -> frozenset[str]:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qwen_runtime.engine import buckets, counters, door, tool_calls
+from qwen_runtime.engine import buckets, counters, door, keep_alive, leniency, tool_calls
 from qwen_runtime.engine.record import Decision, PlannedEngine
 from qwen_runtime.engine.series import Errors, Exported
 from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress, Rank, flags
@@ -40,6 +40,8 @@ PARALLEL_SIZES = (
     ("--prefill-context-parallel-size", "-pcp"),
 )
 OVERRIDES = "--hf-overrides"
+TOOL_PARSER = str(Path(__file__).with_name("vllm_tool_parser.py"))
+"""A plug-in that vLLM loads by its path; it alone can import it."""
 _FINISHED = "vllm:request_success_total"
 _ANSWERS = "http_requests_total"
 """Counter of answers over HTTP by handler and class of status; it has no prefix."""
@@ -106,9 +108,16 @@ def command(spec: EngineSpec) -> list[str]:
         "/health,/metrics,/v1/models",
         *_stretched_context(spec),
         *(_rank(spec.rank) if spec.rank else ()),
-        *(("--middleware", door.MIDDLEWARE) if spec.asks_for_key else ()),
+        *("--tool-parser-plugin", TOOL_PARSER),
+        *_middleware(asks_for_key=spec.asks_for_key),
         *spec.extra,
     ]
+
+
+def _middleware(*, asks_for_key: bool) -> list[str]:
+    """Arguments that put the package's middleware before vLLM's server. The last one is the first that is asked."""
+    names = [keep_alive.MIDDLEWARE, leniency.MIDDLEWARE, *([door.MIDDLEWARE] if asks_for_key else [])]
+    return [word for name in names for word in ("--middleware", name)]
 
 
 def _stretched_context(spec: EngineSpec) -> list[str]:
@@ -157,7 +166,8 @@ def _hyphenated(argv: Sequence[str]) -> list[str]:
 
 def own_flags() -> frozenset[str]:
     spec = EngineSpec(Path("model"), "model", 1, 1, "auto", rank=Rank(2, 1, "leader", 1))
-    return flags(command(spec)) | {"--model"}
+    # vLLM takes any number of --middleware, and a parser of the site's own in place of ours.
+    return flags(command(spec)) - {"--middleware", "--tool-parser-plugin"} | {"--model"}
 
 
 def _rank(rank: Rank) -> list[str]:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
 
+from qwen_runtime.engine.asgi import App, Message, Receive, Send, TooLarge, handing_on, read_body
 from qwen_runtime.engine.transformers import refusals
 
 MAX_BODY_BYTES = 16 << 20
 """Far more than the longest context of any planned model takes as text."""
-
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class BodyLimit:
@@ -25,25 +19,15 @@ class BodyLimit:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "POST":
-            return await self._app(scope, receive, send)
-        parts, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return None  # the client has gone
-            part = message.get("body", b"")
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BODY_BYTES:
-                return await _refuse(send)
-            if not message.get("more_body"):
-                break
-        whole = [{"type": "http.request", "body": b"".join(parts), "more_body": False}]
-
-        async def receive_whole() -> Message:
-            return whole.pop() if whole else await receive()
-
-        return await self._app(scope, receive_whole, send)
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await read_body(receive, MAX_BODY_BYTES)
+        except TooLarge:
+            await _refuse(send)
+            return
+        if body is not None:
+            await self._app(scope, handing_on(body, receive), send)
 
 
 async def _refuse(send: Send) -> None:

@@ -170,7 +170,7 @@ class ChatRequest(Request):
     top_logprobs: int | None = Field(None, ge=0, le=MAX_LOGPROBS)
 
     response_format: TextFormat | None = None
-    tool_choice: Literal["none"] | None = None
+    tool_choice: Literal["none", "auto"] | None = None  # there are no tools to choose from
     tools: NoList = None
     functions: NoList = None
     function_call: Literal["none"] | None = None

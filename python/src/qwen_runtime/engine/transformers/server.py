@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from qwen_runtime.engine import door
+from qwen_runtime.engine.keep_alive import KeepAlive
 from qwen_runtime.engine.transformers import refusals
 from qwen_runtime.engine.transformers.admission import Limits
 from qwen_runtime.engine.transformers.answer import Answer, Wanted
@@ -51,6 +52,7 @@ class Server:
     def app(self) -> FastAPI:
         app = FastAPI(title="qwen-runtime, engine transformers", lifespan=self._lifespan, docs_url=None, redoc_url=None)
         app.add_middleware(BodyLimit)
+        app.add_middleware(KeepAlive)
         if door.VARIABLE in os.environ:
             app.add_middleware(door.Door)
         app.add_api_route("/health", self._health, methods=["GET"])
