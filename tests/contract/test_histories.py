@@ -1,4 +1,4 @@
-"""What coding agents send is taken, and means what they say: the pinned vLLM's own code reads it for a chat template.
+"""Requests of coding agents are taken, and mean what they say: the pinned vLLM reads them for a chat template.
 
 A request goes through the package's middleware first (engine/leniency.py), as it does in front of the server. Each mend
 of it is needed: vLLM refuses the same request without it, and where a version takes it, that mend goes.

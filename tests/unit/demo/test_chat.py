@@ -34,6 +34,7 @@ class Endpoint(Quiet):
         self.send_response(200)
         self.end_headers()
         for piece in (f"{len(question['messages'])}", " messages"):
+            self.wfile.write(b": a comment keeps the connection alive\n\n")
             self.wfile.write(f"data: {json.dumps({'choices': [{'delta': {'content': piece}}]})}\n\n".encode())
         if question["messages"][-1]["content"] != "break":
             self.wfile.write(b'data: {"choices": []}\n\ndata: [DONE]\n\n')

@@ -84,7 +84,7 @@ def test_all_else_stays_byte_by_byte(body: bytes) -> None:
 
 
 def asked(path: str, *parts: bytes) -> tuple[Any, list[bytes]]:
-    """What the server behind the middleware is asked: headers and the parts of the body."""
+    """Headers, and the parts of the body, that the server behind the middleware gets."""
     seen: list[Any] = []
 
     async def server(scope: Any, receive: Any, send: Any) -> None:

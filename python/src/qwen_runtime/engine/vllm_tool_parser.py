@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionToolsParam
 from vllm.tool_parsers import ToolParserManager
 from vllm.tool_parsers.qwen3_engine_tool_parser import Qwen3EngineToolParser
 
@@ -40,13 +41,10 @@ def _find(reference: str, root: Mapping[str, Any]) -> Any:
 
 def with_types(tool: Any) -> Any:
     """A copy of a tool of a chat request, with its references resolved; other kinds of tool stay as they are."""
-    function = getattr(tool, "function", None)
-    parameters = getattr(function, "parameters", None)
-    if not isinstance(parameters, dict):
+    if not isinstance(tool, ChatCompletionToolsParam) or not tool.function.parameters:
         return tool
-    return tool.model_copy(
-        update={"function": function.model_copy(update={"parameters": resolved(parameters, parameters)})}
-    )
+    parameters = resolved(tool.function.parameters, tool.function.parameters)
+    return tool.model_copy(update={"function": tool.function.model_copy(update={"parameters": parameters})})
 
 
 class CoderToolParser(Qwen3EngineToolParser):  # type: ignore[misc]
