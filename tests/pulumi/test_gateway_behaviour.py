@@ -9,6 +9,8 @@ import threading
 import time
 from typing import Any
 
+import pytest
+
 from qwen_stack.specs import gateway as specs
 
 from .gateway_site import CHAT, ENGINE_KEY, KEY, ONE, TWO, Answer, Site, accepts, eventually, needs_envoy
@@ -76,6 +78,18 @@ def test_a_variant_is_asked_for_by_its_name_and_listed(site: Site) -> None:
         assert site.ask(CHAT, body).json["backend"] == ONE, body
     listed = {model["id"]: model["max_model_len"] for model in site.ask("/v1/models").json["data"]}
     assert listed == {"tiny": 2048, "tiny-second": 1024}
+
+
+@pytest.mark.parametrize("filler", ["x", '"', "\\"])
+def test_a_name_is_read_wherever_a_long_body_is_cut(site: Site, filler: str) -> None:
+    site.variants.add(TWO)
+    site.add_model(ONE)
+    site.add_model(TWO)
+    eventually(lambda: site.ask(CHAT, {"model": "tiny-second"}).status == 200)
+    for length in range(65_440, 65_540):
+        content = filler * (length // (len(json.dumps(filler)) - 2)) + "x" * (length % 2)
+        body = {"messages": [{"role": "user", "content": content}], "model": "tiny-second", "stop": [content]}
+        assert site.ask(CHAT, body).json["backend"] == TWO, length
 
 
 def test_oversized_headers_and_late_bodies_get_the_same_shape(two_models: Site) -> None:

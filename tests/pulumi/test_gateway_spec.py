@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qwen_stack import config as stack_config
-from qwen_stack.specs import gateway, gateway_config, gateway_routes, model_server
+from qwen_stack.specs import gateway, gateway_affinity, gateway_body, gateway_config, gateway_routes, model_server
 
 MIB = 2**20
 
@@ -60,7 +60,7 @@ def test_the_upstream_is_the_model_servers_discovery_service(settings: Any, conf
 def test_every_error_body_is_json_in_the_shape_of_openai(config: dict[str, Any]) -> None:
     texts = [text for text in values(config, "inline_string") if '"error"' in text]
     errors = [json.loads(text.replace("%%", "%"))["error"] for text in texts]
-    errors += [json.loads(text)["error"] for text in (gateway_config.UNKNOWN_KEY, gateway_config.UNCLEAR_MODEL)]
+    errors += [json.loads(text)["error"] for text in (gateway_config.UNKNOWN_KEY, gateway_body.UNCLEAR_MODEL)]
     assert len(errors) > 8
     assert all(set(error) == {"message", "type", "param", "code"} for error in errors)
 
@@ -84,11 +84,10 @@ def test_a_request_that_kills_its_engine_is_tried_once_more_unless_the_site_want
 def test_without_affinity_the_replica_with_the_fewest_requests_answers(settings: Any) -> None:
     for enabled, policy in ((True, "MAGLEV"), (False, "LEAST_REQUEST")):
         affinity = settings.gateway.affinity.model_copy(update={"enabled": enabled})
-        config = gateway_config.config(
-            settings.gateway.model_copy(update={"affinity": affinity}), gateway_routes.route(settings)
-        )
-        assert set(values(config, "lb_policy")) == {policy}
-        assert ("session.lua" in json.dumps(config)) == enabled
+        changed = settings.gateway.model_copy(update={"affinity": affinity})
+        files = gateway_config.files(changed, gateway_routes.route(settings))
+        assert set(values(json.loads(files[gateway_config.CONFIG_FILE]), "lb_policy")) == {policy}
+        assert (gateway_affinity.HEADER in files[gateway_body.BODY_FILE]) == enabled
 
 
 def test_neither_a_clients_fault_nor_a_500_ejects_a_replica(config: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from qwen_stack.settings import GatewayAffinity
 from qwen_stack.specs.envoy import Part
 
-SESSION_FILE = "session.lua"
 # Header whose hash chooses the replica. It goes to the engine too, since Envoy reads it again for each attempt.
 HEADER = "x-qwen-session"
 # Headers by which agents, their libraries and other gateways name a session, the most explicit first.
@@ -13,13 +12,11 @@ CLIENT_HEADERS = ("x-session-affinity", "x-session-id", "session-id", "session_i
 
 
 def constants() -> dict[str, object]:
-    """Values for session.lua. Sizes are bytes."""
+    """Values for session.lua.j2. Sizes are bytes."""
     return {
         "header": HEADER,
         "client_headers": CLIENT_HEADERS,
-        "head_bytes": 262_144,
-        "tail_bytes": 16_384,
-        "edge_bytes": 4096,
+        "edge_bytes": 1024,
         "prompt_bytes": 2048,
     }
 

@@ -11,19 +11,18 @@ from qwen_stack.settings import Gateway
 from qwen_stack.specs import (
     engine_keys,
     envoy,
-    gateway_affinity,
+    gateway_body,
     gateway_cors,
     gateway_limits,
     gateway_tls,
     gateway_variants,
 )
 from qwen_stack.specs.envoy import Part, error, http_filter, manager, router, typed
-from qwen_stack.specs.gateway_affinity import SESSION_FILE
 from qwen_stack.specs.gateway_routes import HEALTH, Route, own_answers, routes
 from qwen_stack.specs.gateway_upstreams import budget, buffer_bytes, cluster
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
-CONFIG_FILE, KEYS_FILE, MODEL_FILE = "envoy.json", "keys.lua", "model.lua"
+CONFIG_FILE, KEYS_FILE = "envoy.json", "keys.lua"
 LISTENERS_FILE, LISTENER = "listeners.json", f"{envoy.TYPES}config.listener.v3.Listener"
 API, OPERATIONS, ADMIN = "api", "operations", "admin"
 MIB = 2**20
@@ -37,11 +36,6 @@ UNKNOWN_KEY = error(
     "The API key is missing or not known. Send the header Authorization: Bearer <key> with a key of this site.",
     "invalid_request_error",
     "invalid_api_key",
-)
-UNCLEAR_MODEL = error(
-    "The body names its model twice, or writes the name with escapes. Send one key `model` with a plain name.",
-    "invalid_request_error",
-    "unclear_model",
 )
 # Neither the key nor the query, which a confused client may put a key into, is logged.
 LOG = {
@@ -75,12 +69,8 @@ def files(gateway: Gateway, to: Route) -> dict[str, str]:
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     keys = templates.get_template(f"{KEYS_FILE}.j2").render(to=to, unknown_key=UNKNOWN_KEY)
-    model = templates.get_template(f"{MODEL_FILE}.j2").render(unclear_model=UNCLEAR_MODEL)
-    session = templates.get_template(f"{SESSION_FILE}.j2").render(gateway_affinity.constants())
-    programs = {KEYS_FILE: keys, MODEL_FILE: model, SESSION_FILE: session}
-    if gateway.limits:
-        template = templates.get_template(f"{gateway_limits.LIMITS_FILE}.j2")
-        programs[gateway_limits.LIMITS_FILE] = gateway_limits.program(gateway, to, template)
+    body = gateway_body.program(gateway, to, templates.get_template(f"{gateway_body.BODY_FILE}.j2"))
+    programs = {KEYS_FILE: keys, **({gateway_body.BODY_FILE: body} if gateway_body.filters(gateway, to) else {})}
     parts = {CONFIG_FILE: config(gateway, to)}
     if gateway.limits:
         parts[LISTENERS_FILE] = {"resources": [{"@type": LISTENER, **api_listener(gateway, to)}]}
@@ -154,19 +144,13 @@ def api_listener(gateway: Gateway, to: Route) -> Part:
 
 
 def request_filters(gateway: Gateway, to: Route) -> list[Part]:
-    """Steps of a request before it is forwarded: who asks, all of its body, and which model."""
-    lua = "lua.v3.Lua"
-    steps = [
+    """Steps of a request before it is forwarded: who asks, all of its body, and what follows from the body."""
+    return [
         *gateway_cors.filters(gateway),
-        http_filter("keys", lua, default_source_code={"filename": f"{to.config_dir}/{KEYS_FILE}"}),
-        http_filter("body", "buffer.v3.Buffer", max_request_bytes=gateway.max_body_bytes),
+        http_filter("keys", "lua.v3.Lua", default_source_code={"filename": f"{to.config_dir}/{KEYS_FILE}"}),
+        http_filter("whole", "buffer.v3.Buffer", max_request_bytes=gateway.max_body_bytes),
+        *gateway_body.filters(gateway, to),
     ]
-    if len(to.upstreams) > 1:
-        steps.append(http_filter("model", lua, default_source_code={"filename": f"{to.config_dir}/{MODEL_FILE}"}))
-    steps += gateway_limits.filters(gateway, to)
-    if gateway.affinity.enabled or gateway_variants.are_there(to.upstreams):
-        steps.append(http_filter("session", lua, default_source_code={"filename": f"{to.config_dir}/{SESSION_FILE}"}))
-    return steps
 
 
 def access_log(gateway: Gateway) -> Part:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import jinja2
-
 from qwen_stack.settings import Gateway
 from qwen_stack.specs import envoy
-from qwen_stack.specs.envoy import Part, error, http_filter, typed
+from qwen_stack.specs.envoy import Part, error, typed
 from qwen_stack.specs.gateway_routes import Route
 from qwen_stack.specs.gateway_upstreams import UNBOUNDED, by_name
 
-LIMITS_FILE = "limits.lua"
 CLUSTER, ENDS = "limits", "limits-ends"
 # Longest wait for the limiter's answer, which it gives after two seconds at the latest.
 PATIENCE_S = 4
@@ -25,22 +22,15 @@ ALONE = error(
 )
 
 
-def filters(gateway: Gateway, to: Route) -> list[Part]:
-    """Step of a request between the choice of the model and the forwarding, where the stack has limits."""
-    if gateway.limits is None:
-        return []
-    code = {"filename": f"{to.config_dir}/{LIMITS_FILE}"}
-    return [http_filter("limits", "lua.v3.Lua", default_source_code=code)]
-
-
-def program(gateway: Gateway, to: Route, template: jinja2.Template) -> str:
-    return template.render(
-        served=[upstream.served_as for upstream in to.upstreams],
-        shares=gateway.replicas * gateway.threads,
-        away_per_minute=AWAY_PER_MINUTE,
-        patience_ms=PATIENCE_S * 1000,
-        alone=ALONE,
-    )
+def constants(gateway: Gateway, to: Route) -> dict[str, object]:
+    """Values for limits.lua.j2."""
+    return {
+        "served": [upstream.served_as for upstream in to.upstreams],
+        "shares": gateway.replicas * gateway.threads,
+        "away_per_minute": AWAY_PER_MINUTE,
+        "patience_ms": PATIENCE_S * 1000,
+        "alone": ALONE,
+    }
 
 
 def clusters(gateway: Gateway, to: Route) -> list[Part]:

@@ -162,7 +162,7 @@ def _models(gateway: Gateway, to: Route, served: str) -> list[Part]:
 
 
 def _named(upstream: Upstream) -> Part:
-    """Match of the name that model.lua has read from the body."""
+    """Match of the name that body.lua has read from the body."""
     return {"filter": "gateway", "path": [{"key": "model"}], "value": {"string_match": {"exact": upstream.served_as}}}
 
 
