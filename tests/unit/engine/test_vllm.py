@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -22,9 +23,15 @@ SPEC = EngineSpec(Path("/models/m"), "m", 8080, 4096, "bfloat16", extra=("--enfo
 def test_the_command_is_vllms_own_server_on_the_local_directory() -> None:
     command = vllm.command(SPEC)
     assert command[:5] == [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", "/models/m"]
-    flags = dict(zip(command[5:-3:2], command[6:-3:2], strict=True))
+    flags = dict(zip(command[5:-4:2], command[6:-4:2], strict=True))
     expected = {"--served-model-name": "m", "--port": "8080", "--max-model-len": "4096", "--dtype": "bfloat16"}
     assert expected.items() <= flags.items()
+
+
+def test_answers_tell_how_much_of_a_prompt_was_still_known_unless_the_operator_says_no() -> None:
+    refused = dataclasses.replace(SPEC, extra=("--no-enable-prompt-tokens-details",))
+    assert "--enable-prompt-tokens-details" in vllm.command(SPEC)
+    assert [word for word in vllm.command(refused) if "prompt-tokens" in word][-1].startswith("--no-")
 
 
 def test_the_engines_own_arguments_come_last_so_that_they_win() -> None:

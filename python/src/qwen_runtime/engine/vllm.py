@@ -106,6 +106,8 @@ def command(spec: EngineSpec) -> list[str]:
         # Probes and scrapes come every few seconds and would drown the lines about requests.
         "--disable-access-log-for-endpoints",
         "/health,/metrics,/v1/models",
+        # The usage of each answer tells how many tokens of the prompt were still known: clients and the bill read it.
+        "--enable-prompt-tokens-details",
         *_stretched_context(spec),
         *(_rank(spec.rank) if spec.rank else ()),
         *("--tool-parser-plugin", TOOL_PARSER),
