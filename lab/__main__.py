@@ -59,6 +59,8 @@ def _parse() -> argparse.Namespace:
     drive.set_defaults(do=_drive)
     serving = commands.add_parser("serving", help="install the serving environment on this machine, for contract tests")
     serving.set_defaults(do=_serving)
+    clients = commands.add_parser("clients", help="install the clients that tests try at the gateway")
+    clients.set_defaults(do=_clients)
     serve = commands.add_parser("serve", help="the small model on this machine, without a cluster")
     serve.set_defaults(do=_serve)
     chat = commands.add_parser("chat", help="talk to the model that `serve` serves")
@@ -132,6 +134,16 @@ def _serving(_: argparse.Namespace) -> int:
     from lab.commands import serving
 
     print(serving.ensure() or f"{serving.ENVIRONMENT} is current")
+    return 0
+
+
+def _clients(_: argparse.Namespace) -> int:
+    if not _inside_environment():
+        bootstrap.packages()
+        _enter_environment()
+    from lab.commands import clients
+
+    print(clients.ensure() or f"{clients.HOME} is current")
     return 0
 
 
