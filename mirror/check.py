@@ -18,11 +18,11 @@ def missing(site: Site, items: Sequence[Item], statuses: Mapping[str, Path]) -> 
 
     `statuses`: dpkg's status file of a host as it comes, by suite; apt then resolves dependencies against it.
     """
-    web = check_files.Web(_authority(site))
+    web = check_files.Web(authority(site))
     checks: dict[str, Callable[[list[Item]], Iterable[Fault]]] = {
-        "apt": lambda found: check_apt.missing(found, _apt_key(site), _authority(site), statuses),
+        "apt": lambda found: check_apt.missing(found, _apt_key(site), authority(site), statuses),
         "key": lambda found: _keys(found),
-        "image": lambda found: check_images.missing(found, check_images.Login(*_login(site)), _authority(site)),
+        "image": lambda found: check_images.missing(found, check_images.Login(*_login(site)), authority(site)),
         "wheel": lambda found: check_files.wheels(found, web),
         "tool": lambda found: check_files.tools(found, web),
         "model": lambda found: check_files.models(found, web),
@@ -49,7 +49,7 @@ def _apt_key(site: Site) -> Path:
     return Path(site.value("base_apt_key_file"))
 
 
-def _authority(site: Site) -> Path | None:
+def authority(site: Site) -> Path | None:
     """Certificate of the authority that signed the mirror's certificates; None where systems trust it already."""
     file = site.value("base_ca_file", default="")
     return Path(file) if file else None

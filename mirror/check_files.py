@@ -172,9 +172,7 @@ def _read(name: str) -> tuple[str, Version, frozenset[Tag] | None] | None:
 
 def _tags(python: str) -> set[Tag]:
     """Tags of the wheels that this Python takes on its system."""
-    [glibc] = [systems.GLIBC[system] for system, version in systems.PYTHONS.items() if version == python]
-    platforms = [f"manylinux_2_{minor}_x86_64" for minor in range(glibc, 4, -1)]
-    platforms += ["manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "linux_x86_64"]
+    platforms = systems.platforms(python)
     numbers = tuple(map(int, python.split(".")))
     interpreter = f"cp{''.join(map(str, numbers))}"
     return {

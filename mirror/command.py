@@ -9,24 +9,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ansible.errors import AnsibleError
-from qwen_runtime.errors import Error, message
+from qwen_runtime.errors import Error, Fault, message
 
 from images.catalog import CATALOG, VERSIONS, ImageError
 
-from . import check, formats, needs
+from . import bring, bundle, check, difference, fill, formats, needs
 from .item import KINDS, Item
 from .site import Site
 
-MISSING, BAD_INPUT = 1, 2
+FAULTY, BAD_INPUT = 1, 2
 FORMATS = {"table": formats.table, "json": formats.as_json, "skopeo": formats.skopeo}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0, 1 where something is missing, 2 for input that is refused."""
+    """Exit code: 0, 1 where something is missing, wrong or cannot be fetched, 2 for input that is refused."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (Error, ImageError) as problem:
+    except Error as problem:
+        print(problem, file=sys.stderr)
+        return problem.exit_code
+    except ImageError as problem:
         print(problem, file=sys.stderr)
         return BAD_INPUT
     except AnsibleError as problem:
@@ -41,16 +44,49 @@ def _parser() -> argparse.ArgumentParser:
     _describe_site(listing)
     listing.add_argument("--format", choices=tuple(FORMATS), default="table", help="default: table")
     listing.set_defaults(run=_list)
+    filling = commands.add_parser(
+        "fill", help="fetch it into a folder that is carried to the site; a further run goes on"
+    )
+    _describe_site(filling)
+    _describe_statuses(filling)
+    filling.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to fill")
+    filling.set_defaults(run=_fill)
+    packing = commands.add_parser(
+        "pack", help="put apart what a site does not have yet, by the list of an earlier folder"
+    )
+    packing.add_argument(
+        "--since", type=Path, required=True, metavar="OLD", help="the earlier folder, or its bundle.json"
+    )
+    packing.add_argument("--to", type=Path, required=True, metavar="NEW", help="folder for what is new")
+    packing.set_defaults(run=_pack)
+    signing = commands.add_parser("sign", help="sign the list of a filled folder")
+    signing.add_argument("--key", type=Path, required=True, metavar="FILE", help="private Ed25519 key, as PEM")
+    signing.set_defaults(run=_sign)
+    verifying = commands.add_parser("verify", help="compare a folder with its signed list; needs no network")
+    verifying.add_argument("--key", type=Path, required=True, metavar="FILE", help="public Ed25519 key, as PEM")
+    verifying.set_defaults(run=_verify)
+    importing = commands.add_parser("import", help="verify a folder, and bring what is new into the site's mirror")
+    _describe_site(importing)
+    importing.add_argument("--key", type=Path, required=True, metavar="FILE", help="public Ed25519 key, as PEM")
+    importing.add_argument("--to", type=Path, required=True, metavar="ROOT", help="folder that the web server serves")
+    importing.add_argument("--apt-key", required=True, metavar="NAME", help="gpg's key that signs the repository")
+    importing.set_defaults(run=_import)
+    for parser_of_folder in (packing, signing, verifying, importing):
+        parser_of_folder.add_argument("folder", type=Path, metavar="DIR", help="folder that was filled")
     checking = commands.add_parser(
         "check", help="ask the site's mirror, and nothing else, for everything that is listed"
     )
     _describe_site(checking)
-    checking.add_argument(
-        "--status", action="append", default=[], type=_status, metavar="SUITE=FILE",
-        help="/var/lib/dpkg/status of a host as it comes, to look for dependencies too; once for each suite",
-    )  # fmt: skip
+    _describe_statuses(checking)
     checking.set_defaults(run=_check)
     return parser
+
+
+def _describe_statuses(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--status", action="append", default=[], type=_status, metavar="SUITE=FILE",
+        help="/var/lib/dpkg/status of a host as it comes, for dependencies that it has; once for each suite",
+    )  # fmt: skip
 
 
 def _status(text: str) -> tuple[str, Path]:
@@ -117,10 +153,66 @@ def _check(options: argparse.Namespace) -> int:
     items = _items(site, options)
     statuses = dict(options.status)
     faults = check.missing(site, items, statuses)
-    for fault in faults:
-        print(f"{fault.subject}\n" + textwrap.indent(message(fault.found, fault.needed, fault.remedy), "  "))
+    _show(faults)
     lacking = [suite for suite in {item.group for item in items if item.kind == "apt"} if suite not in statuses]
     if lacking:
         print(f"dependencies were not looked for in {', '.join(sorted(lacking))}: see --status", file=sys.stderr)
     print(f"missing: {len(faults)}; asked for: {len(items)}")
-    return MISSING if faults else 0
+    return FAULTY if faults else 0
+
+
+def _fill(options: argparse.Namespace) -> int:
+    site = _site(options)
+    kinds = [kind for kind in options.kind or fill.KINDS if kind in fill.KINDS]
+    options.kind = kinds
+    fill.fill(
+        _items(site, options),
+        site.value("site_registry"),
+        options.out,
+        options.versions or VERSIONS,
+        dict(options.status),
+    )
+    filled = bundle.read(options.out)
+    print(f"filled {options.out}: {len(filled.files)} files, {filled.size_bytes / 1e9:.1f} GB")
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    new = difference.plan(options.folder, options.since)
+    whole = bundle.read(options.folder).size_bytes
+    size = sum(file.size for file in new)
+    print(f"new: {len(new)} files, {size / 1e9:.3f} GB, {size / max(whole, 1):.1%} of the whole", flush=True)
+    difference.write(options.folder, new, options.to)
+    return 0
+
+
+def _sign(options: argparse.Namespace) -> int:
+    bundle.sign(options.folder, options.key)
+    print(f"signed {options.folder / bundle.NAME}")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    faults = list(bundle.verify(options.folder, options.key))
+    _show(faults)
+    files = bundle.read(options.folder).files
+    print(f"faults: {len(faults)}; files: {len(files)}")
+    return FAULTY if faults else 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    site = _site(options)
+    items = _items(site, options)
+    if _verify(options):
+        return FAULTY
+    authority = check.authority(site)
+    new = bring.bring(options.folder, site.value("site_registry"), items, options.to, options.apt_key, authority)
+    images = [name for name in new if ":" in name]
+    print(f"new files: {len(new) - len(images)}; images in the registry: {len(images)}")
+    print(f"next: qwen-mirror check {options.site}")
+    return 0
+
+
+def _show(faults: Sequence[Fault]) -> None:
+    for fault in faults:
+        print(f"{fault.subject}\n" + textwrap.indent(message(fault.found, fault.needed, fault.remedy), "  "))

@@ -32,7 +32,7 @@ def as_json(items: Sequence[Item]) -> str:
 
 def skopeo(items: Sequence[Item]) -> str:
     """Commands that copy the images of other projects into the site's registry."""
-    copied = [item for item in items if item.kind == "image" and ":" in item.source and " " not in item.source]
+    copied = [item for item in items if item.is_copied]
     return "\n".join(f"skopeo copy --preserve-digests docker://{i.source} docker://{i.at}" for i in copied)
 
 

@@ -31,6 +31,11 @@ class Item:
     """Those who need it: groups of hosts, images, the controller."""
 
     @property
+    def is_copied(self) -> bool:
+        """Whether it is an image of another project, by a reference that can be copied."""
+        return self.kind == "image" and ":" in self.source and " " not in self.source
+
+    @property
     def label(self) -> str:
         """Kind and name, as messages call it."""
         version = f"={self.version}" if self.kind == "apt" and self.version else ""

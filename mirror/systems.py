@@ -20,3 +20,10 @@ def of_base(reference: str) -> str:
     raise UsageError(
         f"base image {reference}", f"a tag that names one of {', '.join(RELEASES)}", "Correct it in versions.yml."
     )
+
+
+def platforms(python: str) -> list[str]:
+    """Platforms of the wheels that the system of this Python takes, the newest first."""
+    [glibc] = [GLIBC[system] for system, version in PYTHONS.items() if version == python]
+    newer = [f"manylinux_2_{minor}_x86_64" for minor in range(glibc, 4, -1)]
+    return [*newer, "manylinux2014_x86_64", "manylinux2010_x86_64", "manylinux1_x86_64", "linux_x86_64"]

@@ -29,6 +29,11 @@ class Repository:
     components: Sequence[str] = ()
     packages: Sequence[str] = ("*",)
 
+    @property
+    def is_system(self) -> bool:
+        """Whether it is a system's own, which packages of other projects need, too."""
+        return self.packages == ("*",)
+
     def has(self, package: str, system: str) -> bool:
         serves = not self.systems or system in self.systems
         return serves and any(fnmatchcase(package, pattern) for pattern in self.packages)

@@ -1,0 +1,61 @@
+"""apt with a folder of its own: it knows the given sources and nothing of this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from .item import Item
+
+FOLDERS = ("etc/apt/apt.conf.d", "etc/apt/preferences.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial")
+
+
+class Apt:
+    """An apt of one release. `status`: dpkg's status file that dependencies are resolved against; without it nothing
+    is installed yet."""
+
+    def __init__(self, folder: Path, sources: Sequence[str], authority: Path | None, status: Path | None) -> None:
+        self.folder = folder
+        for name in FOLDERS:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        installed = folder / "status"
+        installed.write_bytes(status.read_bytes() if status else b"")
+        (folder / "etc/apt/sources.list").write_text("".join(f"{source}\n" for source in sources))
+        settings = {
+            "Dir": folder,
+            "Dir::State::status": installed,
+            "APT::Architecture": "amd64",
+            "APT::Architectures": "amd64",
+            "APT::Install-Recommends": "false",
+            "APT::Sandbox::User": "root",
+            "APT::Update::Error-Mode": "any",
+            "Acquire::EnableSrvRecords": "false",
+            "Acquire::Languages": "none",
+            "Debug::NoLocking": "true",
+        } | ({"Acquire::https::CAInfo": authority} if authority else {})
+        (folder / "apt.conf").write_text("".join(f'{name} "{value}";\n' for name, value in settings.items()))
+
+    def update(self) -> subprocess.CompletedProcess[str]:
+        return self.run("apt-get", "update", "--quiet")
+
+    def install(self, items: Sequence[Item], *options: str) -> subprocess.CompletedProcess[str]:
+        """Resolve the items' dependencies; what is done with the packages is up to the options."""
+        forced = ("--allow-downgrades", "--allow-change-held-packages")
+        return self.run("apt-get", "install", "--quiet", "--yes", *forced, *options, *map(request, items))
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C.UTF-8"}
+        return subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+
+
+def request(item: Item) -> str:
+    return f"{item.name}={item.version}" if item.version else item.name
+
+
+def reason(ended: subprocess.CompletedProcess[str]) -> str:
+    """Apt's own words on what is wrong, in one line. It writes missing dependencies to stdout, errors to stderr."""
+    lines = [line.strip() for line in (*ended.stdout.splitlines(), *ended.stderr.splitlines())]
+    wrong = [line for line in lines if line.startswith(("E:", "Err:")) or " but it is not " in line]
+    return "; ".join(dict.fromkeys(wrong)) or f"apt ended with {ended.returncode}"

@@ -1,0 +1,75 @@
+"""Brings a carried folder into the site's mirror: files, the apt repository and the registry."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from qwen_runtime.errors import UsageError
+
+from . import bring_apt, bring_images, bundle
+from .bundle import File
+from .item import Item
+
+FILES = ("wheels", "tools")
+
+
+def bring(
+    folder: Path, site: str, items: Sequence[Item], root: Path, apt_key: str, authority: Path | None
+) -> list[str]:
+    """Bring in what is new, file by file; returns what that was. The folder is verified by the caller.
+
+    `root`: the folder that the site's web server serves. `apt_key`: gpg's name of the key that signs its repository.
+    `authority`: of the registry's certificate. Raises Error for another site's folder, for a full disk, and where a
+    program fails.
+    """
+    carried = bundle.read(folder)
+    if carried.site != site:
+        raise UsageError(
+            f"a folder for {carried.site}", f"one for {site}", "Take the folder that was filled for this site."
+        )
+    places = {file: _place(file) for file in carried.files}
+    new = {file: place for file, place in places.items() if place and not _has(root / place, file)}
+    _refuse_full_disk(root, sum(file.size for file in new))
+    for file, place in new.items():
+        _copy(folder / file.path, root / place)
+        print(f"  {place}", file=sys.stderr, flush=True)
+    suites = sorted({file.path.split("/")[1] for file in carried.files if file.path.startswith("apt/")})
+    for suite in suites:
+        if any(file.path.startswith(f"apt/{suite}/") for file in new) or not (root / "apt/dists" / suite).is_dir():
+            bring_apt.publish(root / "apt", suite, apt_key)
+    return [*new.values(), *bring_images.push(folder, items, authority)]
+
+
+def _place(file: File) -> str:
+    """The place of a carried file below the web server's folder; none for those of images, which the registry holds."""
+    kind, _, rest = file.path.partition("/")
+    return f"apt/pool/{rest}" if kind == "apt" else file.path if kind in FILES else ""
+
+
+def _has(path: Path, file: File) -> bool:
+    """Whether the same file is there; the size says it first, since nearly always it decides."""
+    return path.is_file() and path.stat().st_size == file.size and bundle.sha256(path) == file.sha256
+
+
+def _refuse_full_disk(root: Path, needed: int) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise UsageError(
+            f"{free / 1e9:.1f} GB free at {root}", f"{needed / 1e9:.1f} GB", "Make room there; nothing was changed."
+        )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file so that it is there as a whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.copyfile(source, partial)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.chmod(0o644)
+    partial.replace(target)

@@ -1,0 +1,53 @@
+"""The lists of the site's apt repository, by apt-ftparchive, signed by the site's key."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+from pathlib import Path
+
+from .tools import ToolError
+
+COMPONENT = "main"
+
+
+def publish(repository: Path, suite: str, key: str) -> None:
+    """Write and sign the lists of all packages in pool/<suite>, older versions too. Raises ToolError.
+
+    They take the place of the old ones when they are whole.
+    """
+    partial = repository / "dists" / f".{suite}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    lists = partial / COMPONENT / "binary-amd64"
+    lists.mkdir(parents=True)
+    packages = _output(repository, "apt-ftparchive", "packages", f"pool/{suite}")
+    (lists / "Packages").write_bytes(packages)
+    (lists / "Packages.gz").write_bytes(gzip.compress(packages, mtime=0))
+    facts = {"Origin": "site", "Label": "site", "Suite": suite, "Codename": suite}
+    facts |= {"Architectures": "amd64", "Components": COMPONENT}
+    options = [f"-oAPT::FTPArchive::Release::{name}={value}" for name, value in facts.items()]
+    (partial / "Release").write_bytes(_output(repository, "apt-ftparchive", *options, "release", str(partial)))
+    signing = ("gpg", "--batch", "--yes", "--local-user", key, "--clearsign")
+    _output(repository, *signing, "--output", str(partial / "InRelease"), str(partial / "Release"))
+    _replace(partial, repository / "dists" / suite)
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Put a folder in place of another one; between the two renames no lists are there, and a client asks again."""
+    before = old.with_name(f".{old.name}.before")
+    shutil.rmtree(before, ignore_errors=True)
+    if old.exists():
+        old.replace(before)
+    new.replace(old)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _output(folder: Path, *argv: str) -> bytes:
+    ended = subprocess.run(argv, cwd=folder, check=False, capture_output=True)
+    if ended.returncode:
+        words = " / ".join(ended.stderr.decode(errors="replace").strip().splitlines()[-3:])
+        raise ToolError(
+            f"{argv[0]}: {words}", "signed lists of the repository", "Mend what it names, and import again."
+        )
+    return ended.stdout

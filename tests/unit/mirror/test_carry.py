@@ -1,0 +1,309 @@
+"""From upstream to a site: what is filled, signed and imported is there, and a failure leaves nothing half-made.
+
+The registry, apt, skopeo, gpg and pip are real; their upstreams are on this machine.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import yaml
+from qwen_runtime.errors import Error
+
+from lab.paths import BIN
+from mirror import bring, bring_apt, bundle, check_apt, fill, upstream
+from mirror.command import main
+from mirror.item import Item
+from mirror.tools import ToolError
+from tests.fakes import site_mirror
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
+
+SITE = "registry.example.internal"
+NO_STATUS: dict[str, Path] = {}
+
+
+@dataclass
+class World:
+    """Upstreams on this machine, and what a site needs of them."""
+
+    folder: Path
+    registry: str
+    authority: Path
+    key: str
+    items: list[Item]
+
+    def fill(self, out: Path, items: list[Item] | None = None) -> None:
+        fill.fill(items or self.items, SITE, out, upstream.VERSIONS, NO_STATUS)
+
+    def bring(self, out: Path, root: Path, site: str = SITE) -> list[str]:
+        return bring.bring(out, site, self.items, root, self.key, self.authority)
+
+
+def make_package(pool: Path, name: str, version: str = "1.0-1", depends: str = "") -> None:
+    tree = pool.parent / f"tree-{name}"
+    (tree / "DEBIAN").mkdir(parents=True)
+    need = f"Depends: {depends}\n" if depends else ""
+    (tree / "DEBIAN/control").write_text(
+        f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody <n@example.internal>\n{need}"
+        "Description: a package\n"
+    )
+    command = ["dpkg-deb", "--build", "-Znone", tree, pool / f"{name}_{version}_amd64.deb"]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    shutil.rmtree(tree)
+
+
+def make_wheel(folder: Path, name: str) -> str:
+    """A wheel for every Python; returns its digest."""
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{name}-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(
+            f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
+    return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+
+
+def make_image(layout: Path) -> None:
+    """An OCI layout of one image for this kind of machine, with one layer."""
+    blobs = layout / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def blob(content: bytes) -> dict[str, object]:
+        digest = hashlib.sha256(content).hexdigest()
+        (blobs / digest).write_bytes(content)
+        return {"digest": f"sha256:{digest}", "size": len(content)}
+
+    tar = b"\0" * 1024
+    rootfs = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}"]}
+    config = blob(json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}).encode())
+    layer = blob(gzip.compress(tar, mtime=0))
+    kind = "application/vnd.oci.image"
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{kind}.manifest.v1+json",
+        "config": {"mediaType": f"{kind}.config.v1+json", **config},
+        "layers": [{"mediaType": f"{kind}.layer.v1.tar+gzip", **layer}],
+    }
+    entry = {"mediaType": manifest["mediaType"], **blob(json.dumps(manifest).encode())}
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Address of a real registry with TLS, and its authority."""
+    if not (BIN / "registry").exists():
+        pytest.skip("needs the registry that `make up` builds")
+    folder, port = tmp_path_factory.mktemp("registry"), free_port()
+    site_mirror._make_certificate(folder)
+    settings = {
+        "version": 0.1,
+        "log": {"level": "error"},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
+        "http": {
+            "addr": f"127.0.0.1:{port}",
+            "tls": {"certificate": str(folder / "ca.crt"), "key": str(folder / "server.key")},
+        },
+    }
+    (folder / "registry.yml").write_text(yaml.safe_dump(settings))
+    process = subprocess.Popen(
+        [BIN / "registry", "serve", folder / "registry.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        trusted = ["curl", "--silent", "--fail", "--cacert", str(folder / "ca.crt"), f"https://127.0.0.1:{port}/v2/"]
+        wait_until(lambda: subprocess.run(trusted, check=False, capture_output=True).returncode == 0, "the registry")
+        yield f"127.0.0.1:{port}", folder / "ca.crt"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def upstreams(registry: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    address, authority = registry
+    folder = tmp_path_factory.mktemp("upstream")
+    pool = folder / "apt/pool/jammy"
+    pool.mkdir(parents=True)
+    for name, depends in {"kubelet": "conntrack", "conntrack": ""}.items():
+        make_package(pool, name, depends=depends)
+    site_mirror._make_key(folder)
+    make_image(folder / "image")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GNUPGHOME", str(folder / "gnupg"))
+        patch.setenv("SSL_CERT_FILE", str(authority))
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(folder / "index"))
+        bring_apt.publish(folder / "apt", "jammy", "site")
+        copy = ["skopeo", "copy", f"oci:{folder / 'image'}", f"docker://{address}/library/pause:1.0"]
+        subprocess.run(copy, check=True, capture_output=True)
+        (folder / "engine.tar.gz").write_bytes(gzip.compress(b"engine"))
+        url = f"file:{folder}"
+        digest = make_wheel(folder / "index", "thing")
+        patch.setattr(upstream, "TABLE", _table(folder))
+        upstream.table.cache_clear()
+        items = [
+            Item("apt", "jammy", "kubelet", "", f"{url}/apt jammy", version="1.0-1"),
+            Item(
+                "image", "", "kubernetes/pause:1.0", f"{address}/kubernetes/pause:1.0", f"{address}/library/pause:1.0"
+            ),
+            Item("wheel", "locks/controller.txt, Python 3.12", "thing", "", "", version="1.0", digests=(digest,)),
+            Item("tool", "", "engine.tar.gz", "", f"file://{folder}/engine.tar.gz"),
+        ]
+        yield World(folder, address, authority, "site", items)
+    upstream.table.cache_clear()
+    subprocess.run(["gpgconf", "--homedir", folder / "gnupg", "--kill", "gpg-agent"], check=False)
+
+
+def _table(folder: Path, fingerprint: str = "") -> Path:
+    shown = subprocess.run(
+        ["gpg", "--show-keys", "--with-colons", folder / "apt-key.asc"], check=True, capture_output=True, text=True
+    ).stdout
+    [known, *_] = [line.split(":")[9] for line in shown.splitlines() if line.startswith("fpr:")]
+    row = {"url": f"file:{folder}/apt", "suites": ["jammy"], "components": ["main"], "systems": ["Ubuntu-22.04"]}
+    row |= {"key": str(folder / "apt-key.asc"), "fingerprint": fingerprint or known}
+    file = folder / f"upstream{fingerprint}.yml"
+    file.write_text(yaml.safe_dump({"apt": {"ubuntu": row}}))
+    return file
+
+
+@pytest.fixture(scope="module")
+def filled(upstreams: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("carried") / "out"
+    upstreams.fill(out)
+    return out
+
+
+def copy_of(filled: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(filled, tmp_path / "out"))
+
+
+def test_what_is_fetched_brings_its_dependencies_and_is_listed(filled: Path) -> None:
+    paths = {file.path for file in bundle.read(filled).files}
+    assert {"apt/jammy/kubelet_1.0-1_amd64.deb", "apt/jammy/conntrack_1.0-1_amd64.deb"} <= paths
+    assert {"wheels/thing-1.0-py3-none-any.whl", "tools/engine.tar.gz", "images/kubernetes/pause/index.json"} <= paths
+
+
+def test_what_was_imported_is_had_from_the_mirror(upstreams: World, filled: Path, tmp_path: Path) -> None:
+    new = upstreams.bring(filled, tmp_path / "srv")
+    assert f"{upstreams.registry}/kubernetes/pause:1.0" in new
+    kubelet = replace(upstreams.items[0], at=f"file:{tmp_path}/srv/apt jammy")
+    (tmp_path / "status").write_text("")
+    key = upstreams.folder / "apt-key.asc"
+    assert not list(check_apt.missing([kubelet], key, None, {"jammy": tmp_path / "status"}))
+    asked = ["skopeo", "inspect", "--format={{.Digest}}"]
+    digests = {
+        subprocess.run(
+            [*asked, f"docker://{upstreams.registry}/{name}"], check=True, capture_output=True, env=os.environ
+        ).stdout
+        for name in ("kubernetes/pause:1.0", "library/pause:1.0")
+    }
+    assert len(digests) == 1, "the image keeps its digest on the way"
+
+
+def test_a_second_import_changes_no_file(upstreams: World, filled: Path, tmp_path: Path) -> None:
+    root = tmp_path / "srv"
+    upstreams.bring(filled, root)
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    assert [name for name in upstreams.bring(filled, root) if "pause" not in name] == []
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()} == before
+
+
+def test_older_versions_stay_for_the_way_back(upstreams: World, filled: Path, tmp_path: Path) -> None:
+    root = tmp_path / "srv"
+    (root / "apt/pool/jammy").mkdir(parents=True)
+    make_package(root / "apt/pool/jammy", "kubelet", "0.9-1")
+    upstreams.bring(filled, root)
+    lists = (root / "apt/dists/jammy/main/binary-amd64/Packages").read_text()
+    assert {"Version: 0.9-1", "Version: 1.0-1"} <= set(lists.splitlines())
+
+
+def test_a_folder_of_another_site_is_refused_and_nothing_is_changed(
+    upstreams: World, filled: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Error, match=f"found:  a folder for {SITE}"):
+        upstreams.bring(filled, tmp_path / "srv", site="registry.other.internal")
+    assert not (tmp_path / "srv").exists()
+
+
+def test_a_full_disk_is_refused_before_anything_is_changed(
+    upstreams: World, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
+    with pytest.raises(Error, match="nothing was changed"):
+        upstreams.bring(filled, tmp_path / "srv")
+    assert not [path for path in (tmp_path / "srv").rglob("*") if path.is_file()]
+
+
+def test_a_second_fill_fetches_nothing_again(upstreams: World, filled: Path, tmp_path: Path) -> None:
+    out = copy_of(filled, tmp_path)
+    payload = [path for path in out.rglob("*") if path.suffix in (".deb", ".whl", ".gz")]
+    before = {path: path.stat().st_mtime_ns for path in payload}
+    upstreams.fill(out)
+    assert {path: path.stat().st_mtime_ns for path in payload} == before
+    assert bundle.read(out) == bundle.read(filled)
+
+
+def test_a_page_in_place_of_an_archive_is_refused_and_not_kept(upstreams: World, tmp_path: Path) -> None:
+    page = tmp_path / "engine.tar.gz"
+    page.write_text("<html>Not found</html>")
+    tool = replace(upstreams.items[3], source=f"file://{page}")
+    with pytest.raises(ToolError, match="an archive of gzip"):
+        upstreams.fill(tmp_path / "out", [tool])
+    assert not list((tmp_path / "out").rglob("*engine*"))
+    assert not (tmp_path / "out" / bundle.NAME).exists(), "the folder does not count as whole"
+
+
+def test_a_package_that_vanished_upstream_is_named(upstreams: World, tmp_path: Path) -> None:
+    gone = replace(upstreams.items[0], version="1.1-1")
+    with pytest.raises(ToolError, match=r"packages of jammy: E: Version '1.1-1' for 'kubelet' was not found"):
+        upstreams.fill(tmp_path / "out", [gone])
+
+
+def test_a_wheel_with_another_digest_is_refused(upstreams: World, tmp_path: Path) -> None:
+    other = replace(upstreams.items[2], digests=("sha256:" + "0" * 64,))
+    with pytest.raises(ToolError, match=r"wheels of locks/controller.txt"):
+        upstreams.fill(tmp_path / "out", [other])
+
+
+def test_a_repository_whose_key_is_another_is_refused(
+    upstreams: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream, "TABLE", _table(upstreams.folder, fingerprint="0" * 40))
+    upstream.table.cache_clear()
+    with pytest.raises(Error, match="Ask the project whether its key changed"):
+        upstreams.fill(tmp_path / "out", [upstreams.items[0]])
+    upstream.table.cache_clear()
+
+
+def test_what_a_site_has_already_is_not_carried_again(
+    upstreams: World, filled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One package is new; the site has the rest from the first folder, of which its list was kept."""
+    root, out, new = tmp_path / "srv", copy_of(filled, tmp_path), tmp_path / "new"
+    upstreams.bring(filled, root)
+    make_package(out / "apt/jammy", "kubelet", "1.1-1", depends="conntrack")
+    bundle.write(out, SITE)
+    assert main(["pack", str(out), "--since", str(filled / bundle.NAME), "--to", str(new)]) == 0
+    assert "new: 1 files" in capsys.readouterr().out
+    assert [file.path for file in bundle.read(new).files] == ["apt/jammy/kubelet_1.1-1_amd64.deb"]
+    assert upstreams.bring(new, root) == ["apt/pool/jammy/kubelet_1.1-1_amd64.deb"]
+    lists = (root / "apt/dists/jammy/main/binary-amd64/Packages").read_text()
+    assert {"Version: 1.0-1", "Version: 1.1-1"} <= set(lists.splitlines())
+
+
+def test_what_is_new_goes_to_no_folder_that_holds_something(upstreams: World, filled: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("")
+    assert main(["pack", str(filled), "--since", str(filled), "--to", str(tmp_path)]) == 2
