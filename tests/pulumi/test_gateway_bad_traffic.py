@@ -75,13 +75,38 @@ def answers_to(site: Site, request: bytes) -> bytes:
     return received
 
 
+def error_in(received: bytes) -> dict[str, str]:
+    return json.loads(received.partition(b"\r\n\r\n")[2])["error"]
+
+
 @pytest.mark.parametrize("how", REFUSED)
 def test_a_request_that_could_be_read_in_two_ways_is_refused(one_model: Site, how: str) -> None:
     before = one_model.asked(ONE)
     received = answers_to(one_model, f"{HEAD}{REFUSED[how]}{HIDDEN}".encode())
     assert received.startswith(b"HTTP/1.1 400")
     assert received.count(b"HTTP/1.1") == 1
+    assert error_in(received)["type"] == "invalid_request_error"
     assert one_model.asked(ONE) == before
+
+
+@pytest.mark.parametrize(
+    ("request_line", "header", "status"),
+    [
+        ("hello", "", 400),
+        ("GET /v1/models HTTP/1.1", "A header: x", 400),
+        ("FETCH /v1/models HTTP/1.1", "Host: x", 400),
+        ("GET /v1/models HTTP/1.1", "", 400),
+        ("GET /v1/models HTTP/1.0", "Host: x", 426),
+        ("GET /v1/models HTTP/1.1", "Host: x\r\nConnection: upgrade\r\nUpgrade: websocket", 403),
+        ("GET /v1/models HTTP/1.1", "Host: x\r\n" + "\r\n".join(f"X-{number}: x" for number in range(101)), 400),
+    ],
+)
+def test_what_is_no_request_is_refused_in_the_shape_of_openai(
+    site: Site, request_line: str, header: str, status: int
+) -> None:
+    received = answers_to(site, f"{request_line}\r\n{header}\r\n\r\n".encode())
+    assert received.startswith(f"HTTP/1.1 {status} ".encode())
+    assert error_in(received)["message"].startswith("The request ")
 
 
 @pytest.mark.parametrize("how", PLAIN)

@@ -10,6 +10,7 @@ Part = dict[str, Any]
 TYPES = "type.googleapis.com/envoy."
 # Envoy can take such a number from a file while it runs, and demands a name for it there. Nothing sets this one.
 NOT_AT_RUNTIME = "not.set"
+DETAIL = "<detail>"
 
 
 def typed(name: str, kind: str, **fields: Any) -> Part:
@@ -86,16 +87,22 @@ def with_status(status: int, flags: tuple[str, ...] = ()) -> Part:
     return {"and_filter": {"filters": [by_status, {"response_flag_filter": {"flags": list(flags)}}]}}
 
 
+def with_expression(expression: str) -> Part:
+    """Filter of answers by an expression in CEL, which can name what Envoy knows as the answer's details."""
+    kind = "extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+    return {"extension_filter": typed("envoy.access_loggers.extension_filters.cel", kind, expression=expression)}
+
+
 def text_format(text: str) -> Part:
     return {"text_format_source": {"inline_string": text}, "content_type": "application/json"}
 
 
 def rewritten(answers: Part, status: int, body: str, **answer_headers: str) -> Part:
-    """Rule that gives Envoy's own answers a status and a body."""
+    """Rule that gives Envoy's own answers a status and a body. DETAIL in it stands for Envoy's word for the cause."""
     rule: Part = {
         "filter": answers,
         "status_code": status,
-        "body_format_override": text_format(body.replace("%", "%%")),
+        "body_format_override": text_format(body.replace("%", "%%").replace(DETAIL, "%RESPONSE_CODE_DETAILS%")),
     }
     if answer_headers:
         rule["headers_to_add"] = headers(**answer_headers)

@@ -9,7 +9,7 @@ from qwen_runtime.engine.registry import servers
 
 from qwen_stack.settings import Gateway, Settings
 from qwen_stack.specs import engine_keys, envoy, gateway_affinity, gateway_variants, limits, model_server
-from qwen_stack.specs.envoy import Part, answer, error, path, rewritten, with_status
+from qwen_stack.specs.envoy import DETAIL, Part, answer, error, path, rewritten, with_expression, with_status
 
 API_PORT = 8080
 METRICS_PORT = 8404
@@ -21,6 +21,8 @@ TLS_DIR = "/etc/gateway-tls"
 CLIENT_CA_DIR = "/etc/gateway-client-ca"
 # How Envoy's log marks a request whose model server ended the connection, or sent what is no answer.
 NO_ANSWER = ("UC", "UR", "LR", "UPE")
+# Envoy's own refusals; the gateway's programs and routes answer 400 in words of their own.
+MALFORMED = "response.code == 400 && !(response.code_details in ['lua_response', 'direct_response'])"
 MODELS = "/v1/models"
 HEALTH = "/health"
 # Draws by which a repetition looks for a replica that it has not been sent to. With two replicas each draw may hit the
@@ -203,8 +205,18 @@ def own_answers(gateway: Gateway, to: Route) -> Part:
         f"The body is larger than {gateway.max_body_bytes} bytes. Send a shorter prompt."
     )
     rules = (
-        (with_status(431), 400, error("The headers of the request are larger than 16 KiB.", bad)),
-        (with_status(400, ("DPE",)), 400, error("The request is no valid HTTP/1.1.", bad)),
+        (with_status(431), 400, error("The request has more than 16 KiB or 100 lines of headers. Send fewer.", bad)),
+        (
+            with_expression(MALFORMED),
+            400,
+            error(f"The request is malformed ({DETAIL}). Correct the client, or a proxy before it.", bad),
+        ),
+        (with_status(426), 426, error("The request is not in HTTP/1.1. Let the client speak it.", bad)),
+        (
+            with_expression("response.code_details == 'upgrade_failed'"),
+            403,
+            error("The request asks for another protocol, such as WebSocket. Send it without Upgrade.", bad),
+        ),
         (with_status(501), 400, error("The request has a Transfer-Encoding other than chunked.", bad)),
         (with_status(408), 408, error(f"The request did not arrive within {arrival} s.", bad, "request_timeout")),
         (with_status(413), 413, error(too_large, bad, "context_length_exceeded")),
