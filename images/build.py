@@ -1,7 +1,8 @@
 """Build the images that the site registry lacks, push them, and print every image's reference as JSON.
 
 An image is built again only when one of its inputs has changed: its Containerfile, a file that it copies, its lock, the
-project's own wheels, or its base. A build reaches nothing but the site's mirror.
+project's own wheels, its base, or the apt repository's lists where they are given. A build reaches nothing but the
+site's mirror.
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bin", type=Path, help="folder of built binaries")
     parser.add_argument("--wheels", type=Path, help="folder of the locked wheels, and uv's")
     parser.add_argument("--code", type=Path, help="folder of the wheels of this project, all of which are installed")
+    parser.add_argument(
+        "--apt-release", type=Path, action="append", default=[], metavar="FILE",
+        help="InRelease of a suite of the site's apt repository: packages are installed anew when it has changed",
+    )  # fmt: skip
     parser.add_argument("--work", type=Path, default=WORK, help="folder for the build's storage, removed at the end")
     return parser.parse_args()
 
@@ -74,6 +79,7 @@ def main() -> int:
         bin=options.bin,
         wheels=options.wheels,
         code=options.code,
+        releases=options.apt_release,
     )
     try:
         catalogue = [image for path in options.catalog or [CATALOG] for image in load(path, options.versions)]

@@ -31,6 +31,8 @@ class Builder:
     bin: Path | None
     wheels: Path | None
     code: Path | None
+    releases: Sequence[Path] = ()
+    """Signed lists of the site's apt repository (InRelease), which change with every update of a package."""
     storage: Storage | None = None
     pushed: dict[str, tuple[str, str]] = field(default_factory=dict)  # image name: (repository, digest)
     local: dict[str, str] = field(default_factory=dict)  # image name: id in the storage
@@ -55,6 +57,8 @@ class Builder:
         """Digest of all inputs of the image."""
         parts = {"containerfile": _sha256(image.containerfile), "base": base}
         parts |= {file.name: _sha256(file) for file in self.files(image)}
+        if image.packages and self.releases:
+            parts["packages"] = sorted(_sha256(release) for release in self.releases)
         if image.code:
             parts |= {wheel.name: _contents(wheel) for wheel in self.own_wheels()}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -70,6 +74,7 @@ class Builder:
     def check(self, images: Sequence[Image]) -> None:
         """Refuse missing files at once, instead of after minutes of building."""
         missing = [str(f) for i in images for f in [i.containerfile, *self.files(i)] if not f.is_file()]
+        missing += [str(release) for release in self.releases if not release.is_file()]
         if any(i.lock or i.code for i in images) and not list(_given(self.wheels, "--wheels").glob("uv-*.whl")):
             missing.append(f"{self.wheels}/uv-*.whl")
         if any(i.code for i in images) and not self.own_wheels():

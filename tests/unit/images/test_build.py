@@ -122,6 +122,30 @@ def test_a_wheel_built_again_from_the_same_code_is_no_new_image(builder: Builder
     assert builder.inputs(image, None) != first
 
 
+def test_an_update_in_the_mirror_reaches_images_with_packages_and_no_others(
+    builder: Builder, image: Image, tmp_path: Path
+) -> None:
+    release = tmp_path / "InRelease"
+    builder.releases = [release]
+    image = dataclasses.replace(image, binaries=())
+    with_packages = dataclasses.replace(image, packages=("prometheus",))
+    inputs = []
+    for content in ("libssl3 3.0.15", "libssl3 3.0.16"):
+        release.write_text(content)
+        inputs.append((builder.inputs(with_packages, None), builder.inputs(image, None)))
+    (before, before_without), (after, after_without) = inputs
+    assert before != after
+    assert before_without == after_without
+
+
+def test_lists_of_the_mirror_that_are_not_there_are_named_before_anything_is_built(
+    builder: Builder, image: Image, tmp_path: Path
+) -> None:
+    builder.releases = [tmp_path / "InRelease"]
+    with pytest.raises(ImageError, match="InRelease"):
+        builder.check([image])
+
+
 def test_every_missing_input_is_named_before_anything_is_built(builder: Builder, image: Image) -> None:
     with pytest.raises(ImageError, match=r"bin/tool.*wheels/uv-.*code/\*\.whl"):
         builder.check([dataclasses.replace(image, code=True)])
