@@ -42,7 +42,7 @@ _lint:
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) yamllint --strict .
-	@$(RUN) mypy lab images mirror python/src python/calibration pulumi
+	@$(RUN) mypy lab controller images mirror python/src python/calibration pulumi
 	@$(RUN) ansible-lint --offline -q ansible
 	@$(RUN) python -m images.render --check
 

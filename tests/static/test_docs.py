@@ -13,7 +13,7 @@ MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), r
 OWN_SITE = "inventory/mysite"
 # A part of the tree, with the function of a test where one is named.
 NAMED_PATH = re.compile(
-    r"((?:\.ci|ansible|docs|images|inventory|lab|locks|mirror|molecule|pulumi|python|tests)/[\w./-]*)(?:::(\w+))?"
+    r"((?:\.ci|ansible|controller|docs|images|inventory|lab|locks|mirror|molecule|pulumi|python|tests)/[\w./-]*)(?:::(\w+))?"
 )
 # After a backtick or at the beginning of a code block's line, since "make" is a word of English, too.
 COMMAND = re.compile(r"(?:`|^    )make ([a-z-]+)(?: SCENARIO=(\w+-[\w-]+))?(?: BENCH=(\w+))?", re.MULTILINE)

@@ -16,6 +16,7 @@ TOP_LEVEL = {
     *(
         "versions.yml",
         "ansible",
+        "controller",
         "docs",
         "images",
         "inventory",
@@ -28,7 +29,7 @@ TOP_LEVEL = {
         "tests",
     ),
 }
-PRODUCTION = ("ansible/", "images/", "mirror/", "pulumi/", "python/")
+PRODUCTION = ("ansible/", "controller/", "images/", "mirror/", "pulumi/", "python/")
 GENERATED = ("locks/", "go.mod", "go.sum", "docs/operate/runbook.md")
 LONGEST_LINES = {"tests/": 400, "": 300}
 LARGEST_BYTES = 1_000_000

@@ -128,7 +128,7 @@ def test_a_key_of_another_kind_signs_nothing(signed: Path, keys: Path, capsys: p
 
 
 def test_verification_asks_no_network(signed: Path, keys: Path) -> None:
-    """In a network namespace without any address, route or name server."""
+    """Verification in a network namespace without any address, route or name server."""
     apart = ["unshare", "--net", "--"]
     if subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
         pytest.skip("needs the right to make a network namespace")

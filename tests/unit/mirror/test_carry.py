@@ -1,4 +1,4 @@
-"""From upstream to a site: what is filled, signed and imported is there, and a failure leaves nothing half-made.
+"""Whatever is filled, signed and imported is there at the site, and a failure leaves nothing half-made.
 
 The registry, apt, skopeo, gpg and pip are real; their upstreams are on this machine.
 """
