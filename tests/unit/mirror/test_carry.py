@@ -1,4 +1,4 @@
-"""Whatever is filled, signed and imported is there at the site, and a failure leaves nothing half-made.
+"""A folder that is filled, signed and imported is there at the site; a failure leaves nothing half-made.
 
 The registry, apt, skopeo, gpg and pip are real; their upstreams are on this machine.
 """
