@@ -32,7 +32,7 @@ def html(compared: dict[str, Any], baseline: dict[str, Any], candidate: dict[str
         *(f"<p>{escape(line)}</p>" for line in _arms(compared)),
         _table(judged),
         "<h2>Share that is kept</h2>",
-        _svg(_forest(judged, compared["keep"])),
+        svg(_forest(judged, compared["keep"])),
         *_distributions(compared["of"], baseline, candidate),
     ]
     head = f'<meta charset="utf-8"><title>Comparison</title><style>{STYLE}</style>'
@@ -99,10 +99,10 @@ def _distributions(kind: str, baseline: dict[str, Any], candidate: dict[str, Any
         axes.set_xlabel(f"{score.name.removesuffix('_s').replace('_', ' ')} (s)")
         axes.set_ylabel("share of items")
         axes.legend()
-        yield f"<h2>{escape(score.name)}</h2>{_svg(figure)}"
+        yield f"<h2>{escape(score.name)}</h2>{svg(figure)}"
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
     """The drawing as an element of a page: the same for the same figures, with letters as text."""
     text = io.StringIO()
     with rc_context({"svg.hashsalt": "qwen-runtime", "svg.fonttype": "none"}):

@@ -21,25 +21,32 @@ SAME = ("kind", "model", "hardware", "load", "harness")
 def read(path: Path, *kinds: str) -> dict[str, Any]:
     """The result in a file, of one of the kinds. UsageError where it is none, or has no item."""
     try:
-        document: dict[str, Any] = json.loads(path.read_bytes())
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})", "a result", "Correct the path.") from error
+    return parse(content, str(path), *kinds)
+
+
+def parse(content: bytes, name: str, *kinds: str) -> dict[str, Any]:
+    """The result in some bytes, which messages call `name`."""
+    try:
+        document: dict[str, Any] = json.loads(content)
         if document["format"] != FORMAT or document["kind"] not in kinds:
             raise ValueError(f"format {document['format']!r}, kind {document['kind']!r}")
         if datetime.fromisoformat(document["ended"]).tzinfo is None:
             raise ValueError("an end without its time zone")
-        for name in ("model", "hardware", "engine_version"):
-            document["subject"][name]
+        for key in ("model", "hardware", "engine_version"):
+            document["subject"][key]
         if document["kind"] in PAIRED and len(items(document)) != len(document["requests"]):
             raise ValueError("an item twice")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror})", "a result", "Correct the path.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} is not a result of this version ({error!r})",
+            f"{name} is not a result of this version ({error!r})",
             f"a document of format {FORMAT} and kind {' or '.join(kinds)}",
             "Measure anew.",
         ) from error
     if document["kind"] in PAIRED and not document["requests"]:
-        raise UsageError(f"{path} has no item", "results of at least one request", "Measure anew.")
+        raise UsageError(f"{name} has no item", "results of at least one request", "Measure anew.")
     return document
 
 

@@ -163,25 +163,3 @@ def write_csv(figures: Sequence[Figure], file: TextIO) -> None:
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
     writer.writerows([getattr(figure, column) for column in COLUMNS] for figure in figures)
-
-
-def metrics(figures: Sequence[Figure]) -> str:
-    """The latest value of each figure, and its time, in Prometheus' text format."""
-    latest = {(figure.kind, figure.model, figure.hardware, figure.name): figure for figure in figures}
-    values = [(_labels(figure), figure) for figure in latest.values()]
-    ends = [(labels, datetime.fromisoformat(figure.ended).timestamp()) for labels, figure in values]
-    lines = [
-        "# HELP qwen_evaluation_figure Latest figure of bench or evaluate; its unit is in the name.",
-        "# TYPE qwen_evaluation_figure gauge",
-        *(f"qwen_evaluation_figure{labels} {figure.value!r}" for labels, figure in values),
-        "# HELP qwen_evaluation_ended_timestamp_seconds End of the measurement that the figure is from.",
-        "# TYPE qwen_evaluation_ended_timestamp_seconds gauge",
-        *(f"qwen_evaluation_ended_timestamp_seconds{labels} {end!r}" for labels, end in ends),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _labels(figure: Figure) -> str:
-    named = {name: getattr(figure, name) for name in ("kind", "model", "hardware", "name")}
-    escaped = {name: text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") for name, text in named.items()}
-    return "{" + ",".join(f'{name}="{text}"' for name, text in escaped.items()) + "}"
