@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,12 @@ def _is_encrypted(config: pulumi.Config, path: str) -> bool:
 def api_keys(settings: Settings) -> pulumi.Output[dict[str, str]]:
     """The keys, marked as a secret again so that state and output hold them encrypted."""
     return pulumi.Output.secret({name: key.get_secret_value() for name, key in settings.api_keys.items()})
+
+
+def evaluation_key(settings: Settings, name: str) -> pulumi.Output[str]:
+    """The key of one client in base64, marked as a secret again."""
+    key = settings.api_keys[name].get_secret_value().encode()
+    return pulumi.Output.secret(base64.b64encode(key).decode())
 
 
 def engine_keys(settings: Settings) -> pulumi.Output[list[str]]:

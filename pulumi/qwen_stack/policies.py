@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from qwen_stack.problem import Problem
-from qwen_stack.specs.manifest import Manifest
+from qwen_stack.specs.manifest import Manifest, template_of
 
 HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 
@@ -26,11 +26,8 @@ class Rendered:
 
     def templates(self) -> dict[str, Manifest]:
         """Templates of pods by the object that makes the pods."""
-        return {
-            name: body["spec"]["template"]
-            for name, body in self.objects.items()
-            if "template" in (body.get("spec") or {})
-        }
+        found = {name: template_of(body.get("spec") or {}) for name, body in self.objects.items()}
+        return {name: template for name, template in found.items() if template}
 
     def containers(self) -> Iterator[tuple[str, Manifest, Manifest]]:
         """Each container with the object that it belongs to and the specification of its pod."""

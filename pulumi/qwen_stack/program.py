@@ -7,6 +7,7 @@ import pulumi
 from qwen_stack import config, rollouts
 from qwen_stack.components import promotion
 from qwen_stack.components.engine_keys import EngineKeys
+from qwen_stack.components.evaluation import Evaluation, EvaluationArgs
 from qwen_stack.components.gateway import Gateway, GatewayArgs
 from qwen_stack.components.judged import Judged
 from qwen_stack.components.kubernetes import label_everything, prioritise, pull_with_login
@@ -79,6 +80,10 @@ def run() -> None:
     servers |= {model.server: serve(model, [gateway]) for model in settings.models if model.weight == 0}
 
     monitoring = Monitoring("monitoring", MonitoringArgs(namespace=namespace.name, settings=settings))
+
+    if settings.evaluation:
+        key = config.evaluation_key(settings, settings.evaluation.key)
+        Evaluation("evaluation", EvaluationArgs(namespace.name, settings, settings.evaluation, key))
 
     judged.judge()
 

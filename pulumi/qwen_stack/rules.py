@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from qwen_stack import limit_rules, model_rules, monitoring_rules, rollouts, variant_rules
+from qwen_stack import evaluation_rules, limit_rules, model_rules, monitoring_rules, rollouts, variant_rules
 from qwen_stack.problem import Problem
 from qwen_stack.settings import Settings
 
@@ -203,6 +203,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     keys_are_strong,
     *limit_rules.RULES,
     *monitoring_rules.RULES,
+    *evaluation_rules.RULES,
 )
 
 

@@ -29,6 +29,9 @@ def example_alerts() -> list[Alert]:
     values = {key.partition(":")[2]: value for key, value in written.items()}
     # Alerts of what the example leaves out have their sections too.
     values["models"] = [{**model, "autoscaling": {"min": 2}} for model in values["models"]]
+    limits = {**values["gateway"]["limits"], "keys": {"example": {"class": "batch"}}}
+    values["gateway"] = {**values["gateway"], "limits": limits}
+    values["evaluation"] = {"key": "example", "hardware": "any", "endpoint": "https://example.internal"}
     return alert_rules.alerts(config.parse({**values, **KEYS}))
 
 

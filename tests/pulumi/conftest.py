@@ -85,9 +85,11 @@ def two_models(site: gateway_site.Site) -> gateway_site.Site:
 
 @pytest.fixture(scope="session")
 def limited() -> Any:
-    """Settings of the same stack with limits, so that nothing that could be read is left out."""
+    """Settings of the same stack with every optional part, so that nothing that could be read is left out."""
     values = completed()
-    return config.parse({**values, "gateway": {**values["gateway"], "limits": {"default": {"inFlight": 8}}}})
+    limits = {"default": {"inFlight": 8}, "keys": {"default": {"class": "batch"}}}
+    evaluation = {"key": "default", "hardware": "8 x h100-80gb"}
+    return config.parse({**values, "gateway": {**values["gateway"], "limits": limits}, "evaluation": evaluation})
 
 
 @pytest.fixture(scope="session")

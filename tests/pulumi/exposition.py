@@ -19,12 +19,14 @@ from typing import Any
 
 import pytest
 import yaml
+from qwen_runtime.gate.exposition import metrics, newest
+from qwen_runtime.gate.history import Figure
 from qwen_runtime.limits.bill import Bill
 from qwen_runtime.limits.lease import Usage
 from qwen_runtime.serve.health import Health, State
 
 from qwen_stack.settings import Settings
-from qwen_stack.specs import alert_rules, dcgm_exporter, gateway, gpu_rules, limits, prometheus, scrape_jobs
+from qwen_stack.specs import alert_rules, dcgm_exporter, evaluation, gateway, gpu_rules, limits, prometheus, scrape_jobs
 from tests.support.ports import free_port
 from tests.support.web import Quiet, served
 
@@ -58,6 +60,16 @@ def bill() -> str:
     return written.text({"team": 1}, {"team": 0})
 
 
+def measured() -> str:
+    """Exposition of a history with two months of a figure of answers and of one of speed."""
+    months = [
+        Figure(f"2026-0{month}-01T03:00:00+00:00", kind, "m", "h", "1", name, 1.0)
+        for month in (1, 2)
+        for kind, name in (("tools", "schema_fails"), ("bench", "slo_attainment"))
+    ]
+    return metrics(months) + newest([], time.time())
+
+
 def recorded(name: str) -> str:
     return (RECORDED / f"{name}_metrics.txt").read_text()
 
@@ -72,6 +84,7 @@ def written() -> dict[str, str]:
         f"/{scrape_jobs.SUPERVISORS}/transformers": supervisor(),
         f"/{dcgm_exporter.NAME}": dcgm(),
         f"/{limits.NAME}": bill(),
+        f"/{evaluation.HISTORY}": measured(),
         "/prometheus": recorded("prometheus"),
         "/alertmanager": recorded("alertmanager"),
     }

@@ -65,7 +65,12 @@ def stacks(local: Values, example: Values) -> dict[str, Values]:
                 "hosts": {"pool": "large"},
             }
         ],
-        "gateway": {"tlsSecret": "tls", "service": {"type": "LoadBalancer", "address": "10.20.0.40"}, "limits": {}},
+        "gateway": {
+            "tlsSecret": "tls",
+            "service": {"type": "LoadBalancer", "address": "10.20.0.40"},
+            "limits": {"default": {"class": "batch"}},
+        },
+        "evaluation": {"key": "default", "hardware": "h", "endpoint": "https://llm.example", "caSecret": "ca"},
         "monitoring": {
             "alertWebhookUrl": "https://hooks.example.internal/alerts",
             "alertmanagerReplicas": 2,

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import apiextensions, apps, core, networking, policy, scheduling
+from pulumi_kubernetes import apiextensions, apps, batch, core, networking, policy, scheduling
 
 from qwen_stack.specs import priority
 from qwen_stack.specs.manifest import PART_OF, Manifest
@@ -26,6 +26,7 @@ KINDS: dict[str, Callable[..., pulumi.CustomResource]] = {
     "apps/v1/DaemonSet": apps.v1.DaemonSet,
     "apps/v1/Deployment": apps.v1.Deployment,
     "apps/v1/StatefulSet": apps.v1.StatefulSet,
+    "batch/v1/CronJob": batch.v1.CronJob,
     "keda.sh/v1alpha1/ScaledObject": partial(
         apiextensions.CustomResource, api_version="keda.sh/v1alpha1", kind="ScaledObject"
     ),

@@ -7,6 +7,7 @@ import yaml
 from qwen_stack.settings import Settings
 from qwen_stack.specs import (
     engine_rules,
+    evaluation_alerts,
     gateway_alerts,
     gateway_rules,
     gpu_alerts,
@@ -32,6 +33,7 @@ def recording_groups(settings: Settings) -> list[Manifest]:
         {"name": "engines", "rules": engine_rules.recording_rules()},
         {"name": "gateway", "rules": gateway_rules.recording_rules()},
         *(_of_limits() if settings.gateway.limits else []),
+        *([{"name": "evaluation", "rules": evaluation_alerts.recording_rules()}] if settings.evaluation else []),
         # Rules of a group run one after the other: these read what the groups before have written.
         {"name": "scaling", "rules": scaling_rules.recording_rules(settings)},
         {"name": "service-levels", "rules": slo_rules.recording_rules(objectives)},
@@ -49,6 +51,7 @@ def alerts(settings: Settings) -> list[Alert]:
         *serving_alerts.alerts(settings),
         *gateway_alerts.alerts(),
         *(limits_alerts.alerts() if settings.gateway.limits else []),
+        *(evaluation_alerts.alerts() if settings.evaluation else []),
         *scaling_rules.alerts(settings),
         *monitoring_alerts.alerts(jobs(settings), REPLICATED),
     ]

@@ -24,6 +24,29 @@ VISIBLE_DEVICES = "NVIDIA_VISIBLE_DEVICES"
 NO_GPUS = [{"name": VISIBLE_DEVICES, "value": "void"}]
 
 
+def template_of(spec: Manifest) -> Manifest | None:
+    """Template of the pods that an object makes, by its specification; None for one that makes none."""
+    template: Manifest | None = _job(spec).get("template")
+    return template
+
+
+def with_pods(spec: Manifest, **keys: Any) -> Manifest:
+    """Specification of an object whose pods, if it makes any, have these keys too."""
+    template = template_of(spec)
+    if template is None:
+        return spec
+    changed = {"template": {**template, "spec": {**template["spec"], **keys}}}
+    if "jobTemplate" in spec:
+        return {**spec, "jobTemplate": {**spec["jobTemplate"], "spec": {**_job(spec), **changed}}}
+    return {**spec, **changed}
+
+
+def _job(spec: Manifest) -> Manifest:
+    """Part of a specification that has the template: a CronJob's is that of its jobs."""
+    job: Manifest = spec["jobTemplate"]["spec"] if "jobTemplate" in spec else spec
+    return job
+
+
 def app(name: str) -> dict[str, str]:
     """The label that selects the pods of one part."""
     return {APP_NAME: name}

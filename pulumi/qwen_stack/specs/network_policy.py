@@ -11,7 +11,16 @@ from urllib.parse import urlsplit
 
 from qwen_stack.monitoring_settings import Monitoring
 from qwen_stack.settings import Model, Settings
-from qwen_stack.specs import alertmanager, dcgm_exporter, gateway, limits, model_group, model_server, prometheus
+from qwen_stack.specs import (
+    alertmanager,
+    dcgm_exporter,
+    evaluation,
+    gateway,
+    limits,
+    model_group,
+    model_server,
+    prometheus,
+)
 from qwen_stack.specs.gateway_routes import API_PORT, METRICS_PORT
 from qwen_stack.specs.manifest import Manifest, app, metadata
 
@@ -67,6 +76,7 @@ def part(name: str, labels: Mapping[str, str] | None = None) -> Part:
 GATEWAY, LIMITER, PROMETHEUS, ALERTMANAGER, EXPORTER = map(
     part, (gateway.NAME, limits.NAME, prometheus.NAME, alertmanager.NAME, dcgm_exporter.NAME)
 )
+EVALUATION, HISTORY = map(part, (evaluation.NAME, evaluation.HISTORY))
 # KEDA's own release file puts all of it there.
 KEDA = Part("keda", namespace="keda")
 
@@ -77,6 +87,11 @@ def flows(settings: Settings) -> Iterator[Flow]:
     if settings.gateway.limits:
         yield Flow(GATEWAY, LIMITER, (limits.PORT, limits.ENDS_PORT))
         yield Flow(PROMETHEUS, LIMITER, (limits.PORT,))
+    if settings.evaluation:
+        outside = evaluation.endpoint_port(settings.evaluation)
+        yield Flow(EVALUATION, None, (outside,)) if outside else Flow(EVALUATION, GATEWAY, (API_PORT,))
+        yield Flow(EVALUATION, HISTORY, (evaluation.PORT,))
+        yield Flow(PROMETHEUS, HISTORY, (evaluation.PORT,))
     for model in settings.models:
         yield from _of_model(model)
     if any(model.autoscaling for model in settings.models):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qwen_stack.specs import gateway, model_server
-from qwen_stack.specs.manifest import APP_NAME, Manifest, metadata
+from qwen_stack.specs.manifest import APP_NAME, Manifest, metadata, template_of, with_pods
 
 GATEWAY, SERVING, BATCH = "gateway", "serving", "batch"
 # Above 0, which pods without a class have, and below Kubernetes' own, which begin at two thousand million.
@@ -41,8 +41,7 @@ def of(labels: Mapping[str, str]) -> str:
 
 def prioritised(spec: Manifest, namespace: str) -> Manifest:
     """Specification of an object: pods in it have their class, one without pods stays as it is."""
-    if "template" not in spec:
+    template = template_of(spec)
+    if template is None:
         return spec
-    template = spec["template"]
-    name = f"{namespace}-{of(template['metadata']['labels'])}"
-    return {**spec, "template": {**template, "spec": {**template["spec"], "priorityClassName": name}}}
+    return with_pods(spec, priorityClassName=f"{namespace}-{of(template['metadata']['labels'])}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
-from qwen_stack.specs.manifest import Manifest, metadata
+from qwen_stack.specs.manifest import Manifest, metadata, with_pods
 
 NAME = "registry-login"
 
@@ -30,7 +30,4 @@ def pull_secret(encoded_login: object) -> Manifest:
 
 def pulling(spec: Manifest) -> Manifest:
     """Specification of an object: pods in it pull with the login, one without pods stays as it is."""
-    if "template" not in spec:
-        return spec
-    template = spec["template"]
-    return {**spec, "template": {**template, "spec": {**template["spec"], "imagePullSecrets": [{"name": NAME}]}}}
+    return with_pods(spec, imagePullSecrets=[{"name": NAME}])

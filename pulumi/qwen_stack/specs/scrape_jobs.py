@@ -8,6 +8,7 @@ from qwen_stack.settings import Settings
 from qwen_stack.specs import (
     alertmanager,
     dcgm_exporter,
+    evaluation,
     gateway,
     gateway_routes,
     gateway_variants,
@@ -32,6 +33,7 @@ def scrape_configs(settings: Settings) -> list[Manifest]:
     watched = [model_server.watched_name(model) for model in settings.models]
     variants = _variants(settings, "server")
     limiter = [_pods(limits.NAME, [limits.NAME], limits.PORT, domain)] if settings.gateway.limits else []
+    history = [_pods(evaluation.HISTORY, [evaluation.HISTORY], evaluation.PORT, domain)] if settings.evaluation else []
     return [
         _pods(
             gateway.NAME,
@@ -41,6 +43,7 @@ def scrape_configs(settings: Settings) -> list[Manifest]:
             metric_relabel_configs=_variants(settings, "envoy_cluster_name"),
         ),
         *limiter,
+        *history,
         _pods(
             MODEL_SERVERS,
             servers,
