@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -118,5 +119,6 @@ def test_an_unknown_gpu_lists_close_names() -> None:
 def test_every_figure_of_a_gpu_has_a_source(gpu: gpus.Gpu) -> None:
     assert gpu.source
     assert gpu.memory_source
-    stated = int("".join(c for c in gpu.name.partition("-")[2] if c.isdigit()) or 16)
+    card = re.search(r"-(\d+)gb$", gpu.name)
+    stated = int(card[1]) if card else 16
     assert 0.9 * stated < gpu.usable_bytes / GIB <= stated, "what a process gets is less than what the card is sold for"

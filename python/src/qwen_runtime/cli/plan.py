@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ def add_to(commands: Commands) -> None:
         "--model", metavar="NAME|DIR", help="a name that `models` lists, or a directory with a config.json"
     )
     plan.add_argument(
-        "--gpu", metavar="NAME", help="a name that --list-gpus lists, such as h100-80gb; cpu for a host without one"
+        "--gpu",
+        metavar="NAME",
+        help="a name that --list-gpus lists, such as h100-80gb; for a host without one cpu or cpu-float32",
     )
     plan.add_argument(
         "--gpus-per-node", type=positive, metavar="N", help="GPUs in each host, joined by their fast link"
@@ -128,6 +131,7 @@ def run(options: Options) -> None:
         )
     from qwen_runtime import plan
     from qwen_runtime.plan import people, table
+    from qwen_runtime.sizing import processor
 
     request = plan.make(
         model=options.model,
@@ -156,6 +160,8 @@ def run(options: Options) -> None:
         turns_per_hour=options.turns_per_hour,
         wait_s=options.wait_s,
     )
+    if request.gpu.vendor == "cpu" and (this := processor.here()) and (advice := this.advice(request.gpu.name)):
+        print(f"note: {advice}", file=sys.stderr)
     sized = people.size(request, options.nodes) if request.workload else None
     document = plan.build(plan.plan(sized.request if sized else request), sized)
     if options.html and document["fits"]:

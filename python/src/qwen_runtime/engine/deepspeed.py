@@ -37,7 +37,7 @@ def forbidden(shape: Shape, gpu: Gpu, layout: Layout) -> str | None:
 def planned_arguments(decision: Decision) -> list[str]:
     """Arguments of `qwen-runtime score --model DIR --input FILE --output FILE`."""
     argv = ["--engine", "deepspeed", "--stages", str(decision.layout.pipeline_parallel)]
-    return [*argv, "--dtype", "bfloat16", "--max-length", str(decision.context_tokens)]
+    return [*argv, "--dtype", decision.shape.dtype, "--max-length", str(decision.context_tokens)]
 
 
 def processes(config: dict[str, Any], stages: int | None, quantization: str | None) -> int:

@@ -109,9 +109,9 @@ def command(spec: EngineSpec) -> list[str]:
         # The usage of each answer tells how many tokens of the prompt were still known: clients and the bill read it.
         "--enable-prompt-tokens-details",
         *_stretched_context(spec),
-        *(_rank(spec.rank) if spec.rank else ()),
         *("--tool-parser-plugin", TOOL_PARSER),
         *_middleware(asks_for_key=spec.asks_for_key),
+        *(_rank(spec.rank) if spec.rank else ()),
         *spec.extra,
     ]
 
@@ -231,7 +231,7 @@ def planned_arguments(decision: Decision) -> list[str]:
         argv += ["--enable-expert-parallel"]
     if decision.nodes > 1:
         argv += ["--nnodes", str(decision.nodes)]
-    argv += ["--dtype", "bfloat16", "--max-model-len", str(decision.context_tokens)]
+    argv += ["--dtype", decision.shape.dtype, "--max-model-len", str(decision.context_tokens)]
     if decision.context_tokens > decision.shape.unstretched_context_tokens > 0:
         argv += _raised_limit(decision.shape.context_tokens, nested=decision.shape.nested)
     argv += ["--max-num-seqs", str(decision.sequences)]

@@ -22,6 +22,13 @@ def in_fp8(request: Request) -> bool:
     return request.shape.kv_number_bytes < BF16_BYTES
 
 
+def form(request: Request) -> str:
+    """Name of the form in which keys and values are kept."""
+    if in_fp8(request):
+        return "fp8"
+    return "bf16" if request.shape.kv_number_bytes == BF16_BYTES else "float32"
+
+
 def forbidden(request: Request, engine: str, layout: Layout) -> str | None:
     """Why the engine cannot keep keys and values as the request wants; None where it can."""
     return (in_fp8(request) and _forbidden_in_fp8(request, engine)) or (

@@ -16,7 +16,7 @@ from qwen_runtime.plan.people import Sized
 from qwen_runtime.plan.planner import Candidate, Plan
 from qwen_runtime.plan.request import USUAL_TOKENS, Request
 from qwen_runtime.plan.roofline import Prediction
-from qwen_runtime.sizing.gpus import attention, weight_only
+from qwen_runtime.sizing.gpus import attention, dtype_reason, weight_only
 from qwen_runtime.sizing.layout import Layout, Site
 from qwen_runtime.sizing.memory import BATCHED_TOKENS, MAX_SEQUENCES, Memory, headroom_parts
 from qwen_runtime.units import count
@@ -149,10 +149,10 @@ def choices(plan: Plan) -> dict[str, dict[str, str]]:
     implementation, attention_reason = attention(request.gpu)
     return {
         "engine": {"value": request.engine, "reason": ENGINES[request.engine].planned.reason},
-        "dtype": {"value": "bfloat16", "reason": "what the model was trained in; every GPU here computes in it"},
+        "dtype": {"value": request.shape.dtype, "reason": dtype_reason(request.gpu)},
         "quantization": {"value": request.shape.quantization, "reason": _quantization_reason(plan)},
         "attention": {"value": implementation, "reason": attention_reason},
-        "kv_cache": {"value": "fp8" if cache.in_fp8(request) else "bf16", "reason": _cache_reason(request)},
+        "kv_cache": {"value": cache.form(request), "reason": _cache_reason(request)},
         "layout": {"value": plan.best.layout.name, "reason": _layout_reason(plan)},
         "max_sequences": {
             "value": str(MAX_SEQUENCES),

@@ -11,7 +11,7 @@ from qwen_runtime.plan import planner
 from qwen_runtime.plan.planner import Plan
 from qwen_runtime.plan.request import LARGEST_SITE, Request
 from qwen_runtime.sizing import catalogue
-from qwen_runtime.sizing.gpus import GPUS, Gpu
+from qwen_runtime.sizing.gpus import GPUS, Gpu, as_computed
 from qwen_runtime.sizing.layout import Site
 from qwen_runtime.units import GIGA, count, gib
 
@@ -127,7 +127,7 @@ def _cost(change: tuple[tuple[str, ...], Request]) -> tuple[int, int, int]:
 
 def _changes(request: Request, wish: Request) -> tuple[str, ...]:
     differs = {
-        "quantization": wish.shape != request.shape,
+        "quantization": wish.shape.quantization != request.shape.quantization,
         "gpus-per-node": wish.site.gpus_per_node != request.site.gpus_per_node,
         "gpu": wish.gpu != request.gpu,
         "nodes": wish.site.nodes != request.site.nodes,
@@ -140,7 +140,8 @@ def _forms(request: Request) -> Iterator[Request]:
     other = "bf16" if request.shape.fp8_block else "fp8"
     twin = catalogue.twin(request.shape, other)
     if twin:
-        yield replace(request, shape=replace(twin, kv_number_bytes=request.shape.kv_number_bytes))
+        twin = replace(twin, kv_number_bytes=request.shape.kv_number_bytes)
+        yield replace(request, shape=as_computed(twin, request.gpu))
 
 
 def _more_nodes(request: Request) -> list[int]:
@@ -177,4 +178,4 @@ def _with_site(request: Request, gpus_per_node: int, nodes: int) -> Request:
 
 
 def _with_gpu(request: Request, gpu: Gpu) -> Request:
-    return replace(request, gpu=gpu, memory_gib=None)
+    return request.on(gpu)

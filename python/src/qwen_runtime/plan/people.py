@@ -87,7 +87,7 @@ def size(request: Request, nodes: int | None = None) -> Sized:
 
 def others(request: Request) -> list[Sized]:
     """The same team on the next larger kinds of GPUs."""
-    return [size(replace(request, gpu=gpu, memory_gib=None, layout=None)) for gpu in _larger(request.gpu)]
+    return [size(replace(request.on(gpu), layout=None)) for gpu in _larger(request.gpu)]
 
 
 def busy_hour(request: Request, best: Candidate) -> BusyHour:

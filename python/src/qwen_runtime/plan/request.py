@@ -83,6 +83,10 @@ class Request:
         """The hosts that engines are planned for."""
         return Site(self.site.gpus_per_node, self.site.nodes - self.spare)
 
+    def on(self, gpu: Gpu) -> Request:
+        """The same request for other GPUs, with their own memory."""
+        return replace(self, gpu=gpu, memory_gib=None, shape=gpus.as_computed(self.shape, gpu))
+
     def command(self) -> list[str]:
         """The arguments of `qwen-runtime plan` that ask for this."""
         w = self.wishes
@@ -159,6 +163,7 @@ def make(
     if kv_cache_dtype == "fp8":
         shape = replace(shape, kv_number_bytes=FP8_BYTES)
     chosen = gpus.get(gpu)
+    shape = gpus.as_computed(shape, chosen)
     if memory_gib is not None:
         chosen = replace(chosen, usable_bytes=int(memory_gib * GIB), memory_source="--memory-gib")
     site = _site(gpus_per_node, nodes if nodes is not None else 1 + spare, spare)

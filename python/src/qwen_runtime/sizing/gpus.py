@@ -7,11 +7,12 @@ per cent below the number on the card. Compute capabilities: https://developer.n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing.catalogue import unknown
 from qwen_runtime.sizing.shape import Shape
+from qwen_runtime.sizing.tensors import BF16_BYTES, FP8_BYTES, FP32_BYTES
 from qwen_runtime.units import GIB, GIGA, TERA
 
 _A100 = "https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/a100/pdf/nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf"
@@ -49,6 +50,8 @@ class Gpu:
     """Names that role preflight and nvidia-smi use for it."""
     by_hand: str = ""
     """Needs of hosts with this GPU that no role of this bundle installs."""
+    number_bytes: int = BF16_BYTES
+    """Bytes of a number in which it computes best what is stored in bf16."""
 
     @property
     def capability(self) -> tuple[int, int]:
@@ -71,6 +74,7 @@ def _gpu(
     fast_link: bool = True,
     also_called: tuple[str, ...] = (),
     by_hand: str = "",
+    number_bytes: int = BF16_BYTES,
 ) -> Gpu:
     usable_gib, memory_source = memory
     return Gpu(
@@ -87,9 +91,12 @@ def _gpu(
         memory_source=memory_source,
         also_called=also_called,
         by_hand=by_hand,
+        number_bytes=number_bytes,
     )
 
 
+FLOAT32_CPU = "cpu-float32"
+"""Name of hosts without a GPU whose processors have no instructions for bf16."""
 _ROCM = "ROCm: no role, image or device plugin of this bundle has it"
 _NVLINK_5 = "the NVLink Subnet Manager (package nvlsm) and the module ib_umad for its NVSwitches"
 
@@ -115,13 +122,20 @@ GPUS = (
     # says how much memory the server may have.
     _gpu("cpu", (16, "an assumption: give --memory-gib"), 33, 0.341, None, 33, "none",
          "measured: stream 33 GB/s, bf16 matrix product 341 GFLOP/s", vendor="cpu", fast_link=False),
+    # The same without such instructions, where bf16 gave 1.8 tokens/s at one stream and no more than 2.4 at eight. The
+    # rates are those at which the three figures below follow: all weights once a step, and two operations a parameter.
+    _gpu(FLOAT32_CPU, (16, "an assumption: give --memory-gib"), 8.4, 0.051, None, 8.4, "none",
+         "measured: two virtual cores with AVX2 alone gave Qwen2.5-Coder-1.5B in float32 1.3 tokens/s at one stream, "
+         "7.1 at 8 and 16.7 at 32", vendor="cpu", fast_link=False, number_bytes=FP32_BYTES),
 )  # fmt: skip
 
 
 def get(name: str) -> Gpu:
     """The GPU of a name: its own, its own without the memory where one fits (`h200`), or another tool's name for it."""
     plain = _plain(name).removeprefix("nvidia")
-    matches = [gpu for gpu in GPUS if plain in map(_plain, (gpu.name, gpu.name.partition("-")[0], *gpu.also_called))]
+    if exact := next((gpu for gpu in GPUS if plain == _plain(gpu.name)), None):
+        return exact
+    matches = [gpu for gpu in GPUS if plain in map(_plain, (gpu.name.partition("-")[0], *gpu.also_called))]
     if len(matches) > 1:
         names = " or ".join(gpu.name for gpu in matches)
         raise UsageError(f"GPU {name!r} comes in two sizes", names, "Give --gpu the one that the hosts have.")
@@ -137,6 +151,21 @@ def _plain(name: str) -> str:
 def weight_only(shape: Shape, gpu: Gpu) -> bool:
     """Whether FP8 saves memory on this GPU but no arithmetic."""
     return bool(shape.fp8_block) and gpu.vendor == "nvidia" and gpu.capability < FP8_FROM
+
+
+def as_computed(shape: Shape, gpu: Gpu) -> Shape:
+    """The shape with numbers as wide as this hardware computes them. FP8 stays, and is refused where it cannot be."""
+    if shape.fp8_block or shape.mxfp4 or gpu.number_bytes == shape.computed_bytes:
+        return shape
+    cached_bytes = FP8_BYTES if shape.kv_number_bytes == FP8_BYTES else gpu.number_bytes
+    return replace(shape, computed_bytes=gpu.number_bytes, kv_number_bytes=cached_bytes)
+
+
+def dtype_reason(gpu: Gpu) -> str:
+    """The reason for the form of numbers in which a model stored in bf16 computes."""
+    if gpu.number_bytes == FP32_BYTES:
+        return "processors without instructions for bf16 gain nothing from batching in it; twice the memory"
+    return "what the model was trained in; every GPU here computes in it"
 
 
 def attention(gpu: Gpu) -> tuple[str, str]:

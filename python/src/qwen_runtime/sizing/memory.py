@@ -179,18 +179,18 @@ def _absorbed_bytes(shape: Shape, layout: Layout) -> int:
 def _forward_bytes(shape: Shape, layout: Layout) -> int:
     """Hidden states of a full step, and the widest intermediate of one layer."""
     tokens = BATCHED_TOKENS
-    hidden = HIDDEN_COPIES * tokens * shape.hidden * BF16_BYTES
+    hidden = HIDDEN_COPIES * tokens * shape.hidden * shape.computed_bytes
     widest = max(shape.intermediate, shape.linear.keys + shape.linear.values if shape.linear else 0)
-    dense = 3 * tokens * widest // layout.tensor_parallel * BF16_BYTES
+    dense = 3 * tokens * widest // layout.tensor_parallel * shape.computed_bytes
     if not shape.experts:
         return hidden + dense
     # Tokens of all attention groups come together for the experts. Each of a token's k experts has a row of its own:
     # gate and up (2 N) come first, and the result (H) reuses their memory; then comes their product (N).
     gathered = tokens * layout.attention_groups
-    hidden += gathered * shape.hidden * BF16_BYTES * (2 if layout.attention_groups > 1 else 0)
+    hidden += gathered * shape.hidden * shape.computed_bytes * (2 if layout.attention_groups > 1 else 0)
     width = shape.moe_intermediate
     if layout.expert_parallel == 1:
         width //= layout.tensor_parallel
     rows = gathered * shape.experts_per_token
-    sparse = rows * (max(2 * width, shape.hidden) + width) * BF16_BYTES
+    sparse = rows * (max(2 * width, shape.hidden) + width) * shape.computed_bytes
     return hidden + (max(dense, sparse) if shape.dense_layers else sparse)

@@ -110,12 +110,19 @@ class Shape:
     """Context without YaRN, where context_tokens is with it and longer."""
     kv_number_bytes: int = BF16_BYTES
     """Bytes of a number in the KV cache: a choice of whoever serves, not of the checkpoint."""
+    computed_bytes: int = BF16_BYTES
+    """Bytes of a number that is stored in bf16, as it lies in memory: four where the hardware computes in float32."""
     nested: bool = field(default=False, compare=False)
     """Whether config.json has the sizes in its text_config."""
     chat_template: str | None = field(default=None, compare=False, repr=False)
     """The chat template beside config.json, empty where there is none; None for a name of the catalogue."""
     remarks: tuple[str, ...] = field(default=(), compare=False)
     """Oddities of the files from which it was read, none of which changes a size."""
+
+    @property
+    def dtype(self) -> str:
+        """Name of the form of numbers in which the model computes."""
+        return "bfloat16" if self.computed_bytes == BF16_BYTES else "float32"
 
     @property
     def quantization(self) -> str:
@@ -150,6 +157,8 @@ class Shape:
         """Bytes of a tensor in the form of this checkpoint, as they lie in memory."""
         if self.mxfp4 and tensor.part == "experts" and tensor.quantizable:
             return tensor.parameters // 2 + tensor.parameters // MXFP4_BLOCK
+        if self.computed_bytes > tensor.number_bytes:
+            return tensor.parameters * self.computed_bytes
         return tensor.size_bytes(self.fp8_block)
 
     @property

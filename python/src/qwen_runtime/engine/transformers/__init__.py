@@ -175,7 +175,7 @@ def planned_arguments(decision: Decision) -> list[str]:
     argv = ["--tp-size", str(layout.tensor_parallel)] if layout.tensor_parallel > 1 else []
     argv += ["--ep-size", str(layout.expert_parallel)] if layout.expert_parallel > 1 else []
     argv += ["--pp-size", str(layout.pipeline_parallel)] if layout.pipeline_parallel > 1 else []
-    argv += ["--dtype", "bfloat16", "--attn-implementation", attention(decision.gpu)[0]]
+    argv += ["--dtype", decision.shape.dtype, "--attn-implementation", attention(decision.gpu)[0]]
     argv += ["--page-size", str(flags.PAGE_TOKENS)]
     argv += ["--num-blocks", str(decision.memory.kv_tokens // flags.PAGE_TOKENS)]
     return [*argv, "--max-batch-tokens", str(BATCHED_TOKENS)]
