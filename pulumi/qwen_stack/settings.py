@@ -94,6 +94,8 @@ class Model(Section):
     """The weights: their directory on the hosts and the model of their manifest."""
     served_name: Annotated[ModelName, _filled("name, or `<name>-<variant>`")]
     """Name in the API; it can stay when the weights change."""
+    aliases: tuple[ModelName, ...] = ()
+    """Further names in the API for the same. Entries of one servedName have the same ones."""
     server: Annotated[
         ServerName, _filled("model-server, or model-server-`<variant or servedName>` after the first entry")
     ]

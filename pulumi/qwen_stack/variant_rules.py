@@ -30,6 +30,35 @@ def what_is_shared_has_variants(settings: Settings) -> Iterator[Problem]:
             )
 
 
+def names_of_the_api_differ(settings: Settings) -> Iterator[Problem]:
+    """A further name means one served name, whichever of its entries answers."""
+    meant: dict[str, str] = {model.served_name: model.served_name for model in settings.models}
+    for position, model in enumerate(settings.models):
+        key = f"models[{position}].aliases"
+        first = next(other for other in settings.models if other.served_name == model.served_name)
+        if set(model.aliases) != set(first.aliases):
+            yield Problem(
+                (key,),
+                f"{_words(model.aliases)}, and {_words(first.aliases)} in another entry of {model.served_name}",
+                "the same names in each entry of one servedName: any of them may answer",
+                "write the same list into each",
+            )
+        for alias in model.aliases:
+            taken = meant.setdefault(alias, model.served_name)
+            if taken != model.served_name or alias == model.served_name or model.aliases.count(alias) > 1:
+                yield Problem(
+                    (key,),
+                    f"{alias}, which already means {taken}",
+                    "names that no servedName and no other entry has, each once",
+                    f"pulumi config rm --path '{key}[{model.aliases.index(alias)}]'",
+                )
+                break
+
+
+def _words(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"
+
+
 def variants_of_a_name_differ(settings: Settings) -> Iterator[Problem]:
     for entries in _by_name(settings):
         words = [model.variant for model in entries.values()]
@@ -89,6 +118,7 @@ def _command(keys: dict[str, int | None]) -> str:
 
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     what_is_shared_has_variants,
+    names_of_the_api_differ,
     variants_of_a_name_differ,
     weights_share_out_a_name,
     replicas_are_counted_for_names_with_one_entry,

@@ -84,9 +84,8 @@ class Api(BaseHTTPRequestHandler):
             self._json({"error": {"message": "refused"}}, 400)
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self._json(
-            {"backend": self.options.address, "headers": headers, "body_bytes": len(body), "usage": self._usage()}
-        )
+        received = {"headers": headers, "body_bytes": len(body), "model": model_in(body)}
+        self._json({"backend": self.options.address, **received, "usage": self._usage()})
 
     def _usage(self) -> dict[str, object]:
         return RESPONSES_USAGE if self.path == "/v1/responses" else USAGE
@@ -128,6 +127,15 @@ class Api(BaseHTTPRequestHandler):
         self.wfile.write(payload)
 
     def log_message(self, *_: object) -> None: ...
+
+
+def model_in(body: bytes) -> object:
+    """The model that a body names, if it is an object of JSON."""
+    try:
+        read = json.loads(body)
+    except ValueError:
+        return None
+    return read.get("model") if isinstance(read, dict) else None
 
 
 class Server(ThreadingHTTPServer):

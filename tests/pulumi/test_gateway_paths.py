@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .gateway_site import CHAT, KEY, ONE, TWO, Site, eventually, needs_envoy, running
+from qwen_stack.specs.gateway_routes import Upstream
+
+from .gateway_site import CHAT, KEY, ONE, TWO, TWO_NAMES, Site, eventually, needs_envoy, running
 
 pytestmark = needs_envoy
 PAGE = "https://chat.site.example"
@@ -81,3 +85,22 @@ def test_no_other_page_is_let_in(open_to_a_page: Site) -> None:
 
 def test_no_page_is_let_in_unless_the_stack_lists_it(two_models: Site) -> None:
     assert "access-control-allow-origin" not in two_models.ask(CHAT, {}, Origin=PAGE).headers
+
+
+@pytest.mark.parametrize("others", [(), TWO_NAMES[1:]])
+def test_a_model_answers_to_all_of_its_names_and_engines_know_one(
+    tmp_path: Path, settings: Any, others: tuple[Upstream, ...]
+) -> None:
+    named = dataclasses.replace(TWO_NAMES[0], aliases=("coder", "gpt"))
+    with running(tmp_path, settings.gateway, (*others, named)) as site:
+        site.add_model(ONE)
+        eventually(lambda: site.ask(CHAT, {"model": "tiny"}).status == 200)
+        sent = json.dumps({"messages": [{"role": "user", "content": 'say "model": "coder"'}], "model": "coder", "n": 1})
+        for body in (sent, sent.replace("coder", "gpt")):
+            answer = site.ask(CHAT, body.encode())
+            assert answer.json["backend"] == ONE
+            assert answer.json["model"] == "tiny"
+            assert answer.json["body_bytes"] == len(body) - len(json.loads(body)["model"]) + len("tiny")
+        listed = [model["id"] for model in site.ask("/v1/models").json["data"]]
+        assert listed == [*(other.served_as for other in others), "tiny", "coder", "gpt"]
+        assert site.ask("/v1/models/gpt").json["max_model_len"] == named.max_model_len

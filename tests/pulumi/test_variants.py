@@ -81,6 +81,30 @@ def test_shares_that_do_not_come_out_are_refused_with_their_keys(
     assert problem.remedy.startswith(("pulumi config ", "change one"))
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "key"),
+    [
+        ({"aliases": ["reference"]}, {"servedName": "reference"}, "models[0].aliases"),
+        ({"servedName": "one", "aliases": ["one"]}, {}, "models[0].aliases"),
+        ({"aliases": ["coder", "coder"]}, {}, "models[0].aliases"),
+        ({"aliases": ["coder"]}, {"aliases": ["coder"]}, "models[1].aliases"),
+        ({"aliases": ["a/b"]}, {}, "models[0].aliases[0]"),
+    ],
+)
+def test_a_name_that_would_mean_two_things_is_refused(local: Values, first: Values, second: Values, key: str) -> None:
+    with pytest.raises(config.ConfigError) as refused:
+        config.parse(with_keys(local, first, second))
+    [problem] = refused.value.problems
+    assert problem.keys == (key,)
+
+
+def test_entries_of_one_name_have_the_same_further_names(shared: Values) -> None:
+    aliases = {"aliases": ["coder", "qwen"]}
+    assert config.parse(with_keys(shared, aliases, aliases)).models[1].aliases == ("coder", "qwen")
+    with pytest.raises(config.ConfigError, match=r"models\[1\]\.aliases"):
+        config.parse(with_keys(shared, aliases, {"aliases": ["coder"]}))
+
+
 def test_the_limiter_does_not_count_replicas_of_two_entries(shared: Values) -> None:
     limits = {"limits": {"requestsPerReplica": {NAME: 4}}}
     with pytest.raises(config.ConfigError) as refused:

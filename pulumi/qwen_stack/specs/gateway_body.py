@@ -29,6 +29,7 @@ def program(gateway: Gateway, to: Route, template: jinja2.Template) -> str:
         several=_has_names(to),
         session=_has_sessions(gateway, to),
         limits=gateway.limits is not None,
+        aliases={alias: upstream.served_as for upstream in to.upstreams for alias in upstream.aliases},
         unclear_model=UNCLEAR_MODEL,
         **gateway_affinity.constants(),
         **gateway_limits.constants(gateway, to),
@@ -36,7 +37,7 @@ def program(gateway: Gateway, to: Route, template: jinja2.Template) -> str:
 
 
 def _has_names(to: Route) -> bool:
-    return len(to.upstreams) > 1
+    return len(to.upstreams) > 1 or any(upstream.aliases for upstream in to.upstreams)
 
 
 def _has_sessions(gateway: Gateway, to: Route) -> bool:

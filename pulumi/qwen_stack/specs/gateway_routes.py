@@ -43,6 +43,8 @@ class Upstream:
     variant: str | None = None
     weight: int = 100
     """Percent of the requests for its name."""
+    aliases: tuple[str, ...] = ()
+    """Further names, in whose place engines get `served_as`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def route(settings: Settings) -> Route:
                 servers()[model.engine].PATHS,
                 model.variant,
                 100 if model.weight is None else model.weight,
+                model.aliases,
             )
             for model in settings.models
         ),
@@ -88,9 +91,9 @@ def route(settings: Settings) -> Route:
     )
 
 
-def model(upstream: Upstream) -> dict[str, object]:
+def model(upstream: Upstream, name: str) -> dict[str, object]:
     return {
-        "id": upstream.served_as,
+        "id": name,
         "object": "model",
         "created": 0,
         "owned_by": "qwen-onprem",
@@ -143,10 +146,10 @@ def _models(gateway: Gateway, to: Route, served: str) -> list[Part]:
     shortest = [
         min(group, key=lambda upstream: upstream.max_model_len) for group in gateway_variants.groups(to.upstreams)
     ]
-    every = json.dumps({"object": "list", "data": [model(upstream) for upstream in shortest]})
+    models = [model(upstream, name) for upstream in shortest for name in (upstream.served_as, *upstream.aliases)]
     listed = (
-        answer(path(MODELS, "GET"), 200, every)
-        if len(to.upstreams) > 1
+        answer(path(MODELS, "GET"), 200, json.dumps({"object": "list", "data": models}))
+        if len(to.upstreams) > 1 or len(models) > 1
         else {"match": path(MODELS, "GET"), "route": _forward(gateway, {"cluster": to.upstreams[0].server})}
     )
     unknown = error(f"No such model. This endpoint serves {served}.", "invalid_request_error", "model_not_found")
@@ -155,10 +158,7 @@ def _models(gateway: Gateway, to: Route, served: str) -> list[Part]:
         answer(
             path(MODELS), 405, error("This path takes GET.", "invalid_request_error", "method_not_allowed"), allow="GET"
         ),
-        *(
-            answer(path(f"{MODELS}/{upstream.served_as}", "GET"), 200, json.dumps(model(upstream)))
-            for upstream in shortest
-        ),
+        *(answer(path(f"{MODELS}/{each['id']}", "GET"), 200, json.dumps(each)) for each in models),
         answer({"safe_regex": {"regex": f"{MODELS}/[A-Za-z0-9._:-]+"}}, 404, unknown),
     ]
 
