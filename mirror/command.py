@@ -13,7 +13,7 @@ from qwen_runtime.errors import Error, Fault, message
 
 from images.catalog import CATALOG, VERSIONS, ImageError
 
-from . import bring, bundle, check, difference, fill, formats, needs
+from . import bring, bundle, check, difference, fill, formats, needs, spdx
 from .item import KINDS, Item
 from .site import Site
 
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help="name everything that the site needs, and where it comes from")
     _describe_site(listing)
-    listing.add_argument("--format", choices=tuple(FORMATS), default="table", help="default: table")
+    listing.add_argument("--format", choices=(*FORMATS, "spdx"), default="table", help="default: table")
     listing.set_defaults(run=_list)
     filling = commands.add_parser(
         "fill", help="fetch it into a folder that is carried to the site; a further run goes on"
@@ -138,7 +138,10 @@ def _items(site: Site, options: argparse.Namespace) -> list[Item]:
 def _list(options: argparse.Namespace) -> int:
     site = _site(options)
     items = _items(site, options)
-    print(FORMATS[options.format](items))
+    if options.format == "spdx":
+        print(spdx.document(items, f"mirror of {options.site.resolve().name}"))
+    else:
+        print(FORMATS[options.format](items))
     if not site.stack:
         print(
             f"found: no {site.stack_file}; needed: the stack's settings, to know its images and their digests; "

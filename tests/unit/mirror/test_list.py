@@ -170,3 +170,16 @@ def test_copies_keep_their_digests_and_their_names_at_the_site(capsys: pytest.Ca
         "docker://registry.example.internal/kubernetes/pause:3.10.1"
     ) in lines
     assert not [line for line in lines if "qwen-onprem/" in line], "these are built, not copied"
+
+
+def test_inventories_of_software_get_each_item_once_with_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", str(EXAMPLE), "--format", "spdx", "--kind", "apt", "--kind", "image", "--kind", "model"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["spdxVersion"], document["dataLicense"]) == ("SPDX-2.3", "CC0-1.0")
+    packages = {package["SPDXID"]: package for package in document["packages"]}
+    assert len(packages) == len(document["packages"]) == len(document["relationships"])
+    locators = {package["externalRefs"][0]["referenceLocator"] for package in packages.values()}
+    assert "pkg:deb/ubuntu/kubelet@1.34.4-1.1?arch=amd64&distro=jammy" in locators
+    [envoy] = [package for package in packages.values() if "envoy" in package["name"]]
+    assert envoy["checksums"] == [{"algorithm": "SHA256", "checksumValue": "2" * 64}]
+    assert all(package["downloadLocation"] for package in packages.values())
