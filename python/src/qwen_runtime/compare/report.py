@@ -96,7 +96,8 @@ def _distributions(kind: str, baseline: dict[str, Any], candidate: dict[str, Any
         axes = figure.subplots()
         for name, values in zip(ARMS, (pairs.baseline, pairs.candidate), strict=True):
             axes.step(np.sort(values), np.arange(1, len(values) + 1) / len(values), where="post", label=name)
-        axes.set_xlabel(f"{score.name.removesuffix('_s').replace('_', ' ')} (s)")
+        unit = " (s)" if score.name.endswith("_s") else ""
+        axes.set_xlabel(score.name.removesuffix("_s").replace("_", " ") + unit)
         axes.set_ylabel("share of items")
         axes.legend()
         yield f"<h2>{escape(score.name)}</h2>{svg(figure)}"

@@ -21,14 +21,14 @@ class Score:
     of: Callable[[Entry], float | None]
     """The score of an entry; None where it has none, so that its pair is left out."""
     is_time: bool = False
-    """Whether less is better."""
+    """Whether less is better, as of times and of what a byte costs."""
 
 
 def _good(entry: Entry) -> float:
     return float(bool(entry["good"]))
 
 
-def _seconds(name: str) -> Callable[[Entry], float | None]:
+def _number(name: str) -> Callable[[Entry], float | None]:
     return lambda entry: entry.get(name) or None
 
 
@@ -39,11 +39,12 @@ def _passed(entry: Entry) -> float | None:
 SCORES = {
     "bench": (
         Score("slo_attainment", _good),
-        Score("first_token_s", _seconds("first_token_s"), is_time=True),
-        Score("inter_token_s", _seconds("inter_token_s"), is_time=True),
-        Score("end_to_end_s", _seconds("end_to_end_s"), is_time=True),
+        Score("first_token_s", _number("first_token_s"), is_time=True),
+        Score("inter_token_s", _number("inter_token_s"), is_time=True),
+        Score("end_to_end_s", _number("end_to_end_s"), is_time=True),
     ),
     "humaneval": (Score("pass_at_1", _passed),),
+    "perplexity": (Score("bits_per_byte", _number("bits_per_byte"), is_time=True),),
 }
 
 

@@ -153,6 +153,8 @@ def _named(kind: str, figures: dict[str, Any], document: dict[str, Any]) -> Iter
         yield from ((f"answers_{name}", count) for name, count in figures["never_a_score"].items())
     elif kind == "tools":
         yield from ((f"{check}_fails", counted["fails"]) for check, counted in figures.items())
+    elif kind == "perplexity":
+        yield from ((name, figures[name]) for name in ("perplexity", "bits_per_byte"))
     elif kind == "determinism":
         yield "identical_share", figures["identical_share"]
     elif kind == "saturation":

@@ -12,8 +12,8 @@ from qwen_runtime.gate.history import Figure
 BEFORE = 6
 """Results that a figure is compared with: half a year of monthly ones, so that a slow decline shows too."""
 HIGHER_IS_BETTER = ("pass_at_", "identical_share", "slo_attainment", "output_tokens_per_s", "highest_good_rate")
-TIMES = ("_s_p50",)
-"""Medians alone: the 99th percentile of a few hundred requests differs by itself."""
+LOWER_IS_BETTER = ("_s_p50", "perplexity", "bits_per_byte")
+"""Of times the medians alone: the 99th percentile of a few hundred requests differs by itself."""
 COUNTS = ("_fails",)
 SPEED = ("bench", "saturation")
 
@@ -46,6 +46,6 @@ def _lost(name: str, before: float, latest: float) -> float | None:
         return float(latest > before)
     if name.startswith(HIGHER_IS_BETTER):
         return max(0.0, 1 - latest / before) if before > 0 else 0.0
-    if name.endswith(TIMES):
+    if name.endswith(LOWER_IS_BETTER):
         return max(0.0, 1 - before / latest) if latest > 0 else 0.0
     return None
