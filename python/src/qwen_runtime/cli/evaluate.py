@@ -34,6 +34,11 @@ def add_to(commands: Commands) -> None:
     text = add(suites, "perplexity", run_perplexity, "how well the model predicts HumanEval's own solutions")
     _add_common(text)
     text.add_argument("--problems", type=positive, metavar="N", help="the first N alone")
+    far = add(suites, "retrieval", run_retrieval, "whether a number is found in a long context, by length and depth")
+    _add_common(far)
+    far.add_argument("--lengths", type=positive, nargs="+", default=[1000, 8000, 32000], metavar="TOKENS", help="about")
+    far.add_argument("--depths", type=positive, default=10, metavar="N", help="of each length (default: %(default)s)")
+    far.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
     same = add(suites, "determinism", run_determinism, "whether greedy answers repeat, alone and beside others")
     _add_common(same)
     same.add_argument("--problems", type=positive, default=20, metavar="N", help="questions (default: %(default)s)")
@@ -195,6 +200,37 @@ async def _perplexity(options: Options) -> dict[str, Any]:
         **_head("perplexity", started, options, description),
         "load": {"text": "HumanEval with solutions", "problems": len(asked)},
         "figures": perplexity.figures(entries),
+        "requests": entries,
+    }
+
+
+def run_retrieval(options: Options) -> None:
+    require(EVALUATION, "aiohttp")
+    refuse_output(options.output)
+    if len(set(options.lengths)) < len(options.lengths):
+        raise UsageError("--lengths with one twice", "lengths that differ", "Correct them.")
+    document = asyncio.run(_retrieval(options))
+    write(options.output, document)
+    figures = document["figures"]
+    for length, of in figures["by_length"].items():
+        print(f"about {length} tokens ({of['prompt_tokens']} counted): {of['found_share']:.0%} found")
+    print(f"{options.output}: {figures['found_share']:.1%} found; {figures['unanswered']} not answered")
+
+
+async def _retrieval(options: Options) -> dict[str, Any]:
+    from qwen_runtime.bench import document
+    from qwen_runtime.endpoint.exchange import Patience
+    from qwen_runtime.evaluate import retrieval
+
+    endpoint, description = await _described(options)
+    started = document.now()
+    asked = list(retrieval.items(options.lengths, options.depths, options.seed))
+    patience = Patience(options.silent_s, options.longest_s)
+    entries = await retrieval.measure(retrieval.Asking(endpoint, patience, options.users), asked)
+    return {
+        **_head("retrieval", started, options, description),
+        "load": {"lengths": options.lengths, "depths": options.depths, "seed": options.seed},
+        "figures": retrieval.figures(entries),
         "requests": entries,
     }
 

@@ -44,6 +44,7 @@ SCORES = {
         Score("end_to_end_s", _number("end_to_end_s"), is_time=True),
     ),
     "humaneval": (Score("pass_at_1", _passed),),
+    "retrieval": (Score("found", _passed),),
     "perplexity": (Score("bits_per_byte", _number("bits_per_byte"), is_time=True),),
 }
 
