@@ -22,6 +22,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 TESTS = Path(__file__).parent
 LONG = (
     "engines/test_agreement.py",
+    "engines/test_burn.py",
     "engines/test_faults.py",
     "engines/test_keys.py",
     "engines/transformers/test_contract.py",
@@ -32,6 +33,7 @@ LONG = (
     "faults/test_group_of_pods.py",
     "faults/test_host_comes_and_goes.py",
     "faults/test_host_dies_mid_join.py",
+    "faults/test_repair_acting.py",
     "faults/test_rolling_change.py",
 )
 """`make test` leaves these out; `make contract` and `make faults` do not."""

@@ -17,6 +17,7 @@ from qwen_stack.components.monitoring import Monitoring, MonitoringArgs
 from qwen_stack.components.namespace import Namespace
 from qwen_stack.components.network_policies import NetworkPolicies
 from qwen_stack.components.node_folders import NodeFolders
+from qwen_stack.components.repair import Repair, RepairArgs
 from qwen_stack.settings import Model
 from qwen_stack.specs import gateway_config, model_server, network_policy, prometheus
 from qwen_stack.specs.gateway_routes import route
@@ -84,6 +85,9 @@ def run() -> None:
     if settings.evaluation:
         key = config.evaluation_key(settings, settings.evaluation.key)
         Evaluation("evaluation", EvaluationArgs(namespace.name, settings, settings.evaluation, key))
+
+    if settings.repair:
+        Repair("repair", RepairArgs(namespace.name, settings))
 
     judged.judge()
 

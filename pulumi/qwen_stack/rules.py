@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from qwen_stack import evaluation_rules, limit_rules, model_rules, monitoring_rules, rollouts, variant_rules
+from qwen_stack import (
+    evaluation_rules,
+    limit_rules,
+    model_rules,
+    monitoring_rules,
+    repair_rules,
+    rollouts,
+    variant_rules,
+)
 from qwen_stack.problem import Problem
 from qwen_stack.settings import Settings
 
@@ -204,6 +212,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     *limit_rules.RULES,
     *monitoring_rules.RULES,
     *evaluation_rules.RULES,
+    *repair_rules.RULES,
 )
 
 

@@ -23,6 +23,8 @@ from qwen_stack.evaluation_settings import Evaluation
 from qwen_stack.monitoring_settings import Monitoring
 from qwen_stack.plans import Plan
 from qwen_stack.promotion_settings import Evidence, Override, Promotion
+from qwen_stack.registry_settings import RegistryLogin
+from qwen_stack.repair_settings import Repair
 from qwen_stack.section import (
     CpuQuantity,
     DnsLabel,
@@ -258,15 +260,6 @@ class Gateway(Section):
     limits: GatewayLimits | None = None
 
 
-class RegistryLogin(Section):
-    """Login with which the pods of the stack pull their images."""
-
-    user: str = Field(pattern=r"^[^\s:]+$")
-    """Login with which every pod pulls its image, for a registry that wants one."""
-    password: SecretStr = Field(min_length=1)
-    """Password of this login."""
-
-
 class Settings(Section):
     """A whole stack."""
 
@@ -289,6 +282,7 @@ class Settings(Section):
     monitoring: Monitoring = Monitoring()
     promotion: Promotion = Promotion()
     evaluation: Evaluation | None = None
+    repair: Repair | None = None
     api_keys: dict[KeyName, SecretStr] = Field(min_length=1)
     """Keys of the clients by name. The name goes to logs and metrics; the cluster holds only digests of the keys."""
     engine_keys: tuple[SecretStr, ...] = Field(min_length=1)

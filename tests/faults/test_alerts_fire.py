@@ -22,14 +22,8 @@ from lab.paths import API_KEY
 from tests.faults.alert_receiver import Kubectl, Receiver, told
 from tests.support.waiting import wait_until
 
-EXPORTER, REFERENCE = "dcgm-exporter", "model-server-reference"
+REFERENCE = "model-server-reference"
 REFERENCE_NAME = "smollm2-135m-instruct-reference"
-# The exporter's stand-in takes readings at a port of its own, inside its pod.
-PUT = r"""
-exec 3<>/dev/tcp/127.0.0.1/9401
-printf '%s /gpus HTTP/1.0\r\nContent-Length: %s\r\n\r\n%s' "$1" "${#2}" "$2" >&3
-cat <&3
-"""
 # The engine is the only child of the supervisor, which is the first process of the container.
 KILL = """
 import os
@@ -86,24 +80,6 @@ def story(kubectl: Kubectl, tmp_path: Path) -> Iterator[Story]:
                 scale(kubectl, deployment, replicas)
                 rolled = ("rollout", "status", f"deployment/{deployment}", "--timeout=300s")
                 kubectl("--namespace", NAMESPACE, *rolled)
-
-
-@pytest.fixture
-def gpus(kubectl: Kubectl) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
-    """Sets the readings of all GPUs; afterwards they are as before."""
-
-    def say(method: str, body: str = "") -> str:
-        pod = f"daemonset/{EXPORTER}"
-        return kubectl("--namespace", NAMESPACE, "exec", pod, "--", "bash", "-c", PUT, "say", method, body)
-
-    readings: list[dict[str, Any]] = json.loads(say("GET").partition("\n\n")[2])
-
-    def put(changed: list[dict[str, Any]]) -> None:
-        """Readings of each GPU by its changes; a GPU beyond the list is lost."""
-        assert "204" in say("PUT", json.dumps([{**one, **of} for one, of in zip(readings, changed, strict=False)]))
-
-    yield put
-    put([{}] * len(readings))
 
 
 def scale(kubectl: Kubectl, deployment: str, replicas: int) -> None:

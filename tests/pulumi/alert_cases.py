@@ -312,6 +312,34 @@ MONITORING = (
         ({'alertmanager_notifications_failed_total{instance="m",integration="webhook"}': "0+1x20"},),
         ({'alertmanager_notifications_failed_total{instance="m",integration="webhook"}': "3x20"},),
     ),
+    Case(
+        "RepairBlind",
+        10,
+        (
+            {'qwen_repair_last_pass_timestamp_seconds{instance="r"}': "60x20"},
+            {'qwen_repair_last_pass_timestamp_seconds{instance="r"}': "0x20"},
+        ),
+        (
+            {'qwen_repair_last_pass_timestamp_seconds{instance="r"}': "0+60x20"},
+            # The pod was replaced: the old one's series is still there for a while.
+            {
+                'qwen_repair_last_pass_timestamp_seconds{instance="old"}': "60x20",
+                'qwen_repair_last_pass_timestamp_seconds{instance="new"}': "0+60x20",
+            },
+        ),
+    ),
+    Case(
+        "RepairWaits",
+        10,
+        (
+            {'qwen_repair_step{node="gpu1",step="drained"}': "1x20"},
+            {'qwen_repair_step{node="g",step="failed"}': "1x20"},
+        ),
+        (
+            {'qwen_repair_step{node="gpu1",step="testing"}': "1x20"},
+            {'qwen_repair_step{node="g",step="drained"}': "1x3"},
+        ),
+    ),
     Case("Watchdog", 1, ({},), ()),
 )
 CASES = (*GPUS, *SERVING, *GATEWAY, *MONITORING)

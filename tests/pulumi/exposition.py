@@ -23,6 +23,10 @@ from qwen_runtime.gate.exposition import metrics, newest
 from qwen_runtime.gate.history import Figure
 from qwen_runtime.limits.bill import Bill
 from qwen_runtime.limits.lease import Usage
+from qwen_runtime.repair import steps
+from qwen_runtime.repair.events import Event
+from qwen_runtime.repair.report import Figures
+from qwen_runtime.repair.table import ROWS
 from qwen_runtime.serve.health import Health, State
 
 from qwen_stack.settings import Settings
@@ -70,6 +74,15 @@ def measured() -> str:
     return metrics(months) + newest([], time.time())
 
 
+def repair() -> str:
+    """Exposition of the repair controller after a pass that found a fault."""
+    figures = Figures()
+    figures.passed_s = time.time() + PATIENCE_S
+    figures.events = [Event("gpu1", "0", ROWS[0], 0, "boot")]
+    figures.states = {"gpu1": steps.State(steps.Step.IN_SERVICE)}
+    return figures.text()
+
+
 def recorded(name: str) -> str:
     return (RECORDED / f"{name}_metrics.txt").read_text()
 
@@ -85,6 +98,7 @@ def written() -> dict[str, str]:
         f"/{dcgm_exporter.NAME}": dcgm(),
         f"/{limits.NAME}": bill(),
         f"/{evaluation.HISTORY}": measured(),
+        f"/{scrape_jobs.REPAIR}": repair(),
         "/prometheus": recorded("prometheus"),
         "/alertmanager": recorded("alertmanager"),
     }

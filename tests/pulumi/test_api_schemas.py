@@ -77,6 +77,7 @@ def stacks(local: Values, example: Values) -> dict[str, Values]:
             "storage": {"host": "cp1"},
         },
         "registryLogin": {"user": "stack", "password": "hunter2"},
+        "repair": {"mode": "act"},
         "gpuQuota": 64,
     }
     return {"local": local, "example": example, "everything": everything}

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 import yaml
 
-from qwen_stack.specs import alert_rules, alertmanager, dcgm_exporter, gateway, model_server, prometheus, single_pod
+from qwen_stack.specs import (
+    alert_rules,
+    alertmanager,
+    dcgm_exporter,
+    gateway,
+    model_server,
+    prometheus,
+    repair,
+    single_pod,
+)
 
 from .promtool import PROMTOOL, checked, records
 
@@ -41,6 +50,7 @@ def test_every_scrape_job_asks_a_headless_service_and_a_port_that_exist(settings
             *(model_server.discovery(model) for model in settings.models),
             *(model_server.watched(model) for model in settings.models),
             dcgm_exporter.discovery(),
+            repair.discovery(),
         )
     }
     config = yaml.safe_load(prometheus.prometheus_config(settings))

@@ -137,6 +137,14 @@ def test_the_gateway_may_ask_the_limiter_at_both_of_its_ports(local: dict[str, A
         assert Network(settings).allows(part("gateway"), part("limits"), port)
 
 
+def test_the_repair_controller_reaches_prometheus_and_the_api_and_only_prometheus_reaches_it(network: Network) -> None:
+    assert network.allows(part("repair"), part("prometheus"), 9090)
+    assert network.allows(part("repair"), OUTSIDE, 6443)
+    assert network.allows(part("prometheus"), part("repair"), 8092)
+    assert not network.allows(part("model-server"), part("repair"), 8092)
+    assert not network.allows(part("repair"), part("model-server"), 8000)
+
+
 def test_clients_reach_the_gateway_whatever_its_service(settings: Any, network: Network) -> None:
     assert network.allows(OUTSIDE, part("gateway"), route(settings).api_port)
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import apiextensions, apps, batch, core, networking, policy, scheduling
+from pulumi_kubernetes import apiextensions, apps, batch, core, networking, policy, rbac, scheduling
 
 from qwen_stack.specs import priority
 from qwen_stack.specs.manifest import PART_OF, Manifest
@@ -23,6 +23,7 @@ KINDS: dict[str, Callable[..., pulumi.CustomResource]] = {
     "v1/ResourceQuota": core.v1.ResourceQuota,
     "v1/Secret": core.v1.Secret,
     "v1/Service": core.v1.Service,
+    "v1/ServiceAccount": core.v1.ServiceAccount,
     "apps/v1/DaemonSet": apps.v1.DaemonSet,
     "apps/v1/Deployment": apps.v1.Deployment,
     "apps/v1/StatefulSet": apps.v1.StatefulSet,
@@ -32,6 +33,10 @@ KINDS: dict[str, Callable[..., pulumi.CustomResource]] = {
     ),
     "networking.k8s.io/v1/NetworkPolicy": networking.v1.NetworkPolicy,
     "policy/v1/PodDisruptionBudget": policy.v1.PodDisruptionBudget,
+    "rbac.authorization.k8s.io/v1/ClusterRole": rbac.v1.ClusterRole,
+    "rbac.authorization.k8s.io/v1/ClusterRoleBinding": rbac.v1.ClusterRoleBinding,
+    "rbac.authorization.k8s.io/v1/Role": rbac.v1.Role,
+    "rbac.authorization.k8s.io/v1/RoleBinding": rbac.v1.RoleBinding,
     "scheduling.k8s.io/v1/PriorityClass": scheduling.v1.PriorityClass,
 }
 

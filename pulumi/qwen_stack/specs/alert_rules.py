@@ -16,6 +16,7 @@ from qwen_stack.specs import (
     limits_alerts,
     monitoring_alerts,
     planned_rules,
+    repair_alerts,
     scaling_rules,
     serving_alerts,
     slo_rules,
@@ -34,6 +35,7 @@ def recording_groups(settings: Settings) -> list[Manifest]:
         {"name": "gateway", "rules": gateway_rules.recording_rules()},
         *(_of_limits() if settings.gateway.limits else []),
         *([{"name": "evaluation", "rules": evaluation_alerts.recording_rules()}] if settings.evaluation else []),
+        *([{"name": "repair", "rules": repair_alerts.recording_rules()}] if settings.repair else []),
         # Rules of a group run one after the other: these read what the groups before have written.
         {"name": "scaling", "rules": scaling_rules.recording_rules(settings)},
         {"name": "service-levels", "rules": slo_rules.recording_rules(objectives)},
@@ -52,6 +54,7 @@ def alerts(settings: Settings) -> list[Alert]:
         *gateway_alerts.alerts(),
         *(limits_alerts.alerts() if settings.gateway.limits else []),
         *(evaluation_alerts.alerts() if settings.evaluation else []),
+        *(repair_alerts.alerts() if settings.repair else []),
         *scaling_rules.alerts(settings),
         *monitoring_alerts.alerts(jobs(settings), REPLICATED),
     ]

@@ -83,7 +83,8 @@ def _faults() -> Iterable[Alert]:
         found="XID {{ $value }}",
         needed="no XID that asks for a reset",
         remedy=f"{DRAIN}, reset the GPU (`nvidia-smi --gpu-reset -i <gpu>`) or restart the host, and run acceptance "
-        "before it serves again. The code stays until the exporter starts anew.",
+        "before it serves again. What each code asks for: docs/operate/repair.md. The code stays until the exporter "
+        "starts anew.",
         look=NVIDIA_SMI,
     )
     yield Alert(
@@ -98,7 +99,7 @@ def _faults() -> Iterable[Alert]:
         found="XID {{ $value }} within the last hour",
         needed="no new XID",
         remedy="Read the engine's log. If the same GPU reports it under other engines or images too, treat it as "
-        "broken hardware.",
+        "broken hardware. docs/operate/repair.md has the codes.",
         look="`kubectl -n <namespace> logs <pod> --previous`, and " + NVIDIA_SMI,
     )
     yield _growing(

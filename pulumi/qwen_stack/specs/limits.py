@@ -71,7 +71,7 @@ def deployment(image: str) -> Manifest:
                 "spec": {
                     **NO_CLUSTER_ACCESS,
                     "nodeSelector": GPU_NODES,
-                    "tolerations": [*GPU_TOLERATIONS, *(_gone(state) for state in ("not-ready", "unreachable"))],
+                    "tolerations": [*GPU_TOLERATIONS, *(gone(state) for state in ("not-ready", "unreachable"))],
                     "securityContext": pod_security(),
                     "terminationGracePeriodSeconds": 5,
                     "containers": [_container(image)],
@@ -87,7 +87,8 @@ def discovery() -> Manifest:
     return service(NAME, {"http": PORT, "ends": ENDS_PORT}, clusterIP="None")
 
 
-def _gone(state: str) -> Manifest:
+def gone(state: str) -> Manifest:
+    """Toleration that ends soon after a node was lost, so that the only pod of a part moves."""
     key = f"node.kubernetes.io/{state}"
     return {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": GONE_AFTER_S}
 

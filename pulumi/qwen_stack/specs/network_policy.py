@@ -20,6 +20,7 @@ from qwen_stack.specs import (
     model_group,
     model_server,
     prometheus,
+    repair,
 )
 from qwen_stack.specs.gateway_routes import API_PORT, METRICS_PORT
 from qwen_stack.specs.manifest import Manifest, app, metadata
@@ -73,8 +74,8 @@ def part(name: str, labels: Mapping[str, str] | None = None) -> Part:
     return Part(name, tuple(sorted((labels or app(name)).items())))
 
 
-GATEWAY, LIMITER, PROMETHEUS, ALERTMANAGER, EXPORTER = map(
-    part, (gateway.NAME, limits.NAME, prometheus.NAME, alertmanager.NAME, dcgm_exporter.NAME)
+GATEWAY, LIMITER, PROMETHEUS, ALERTMANAGER, EXPORTER, REPAIR = map(
+    part, (gateway.NAME, limits.NAME, prometheus.NAME, alertmanager.NAME, dcgm_exporter.NAME, repair.NAME)
 )
 EVALUATION, HISTORY = map(part, (evaluation.NAME, evaluation.HISTORY))
 # KEDA's own release file puts all of it there.
@@ -97,6 +98,11 @@ def flows(settings: Settings) -> Iterator[Flow]:
     if any(model.autoscaling for model in settings.models):
         yield Flow(KEDA, PROMETHEUS, (prometheus.PORT,))
     yield from _of_monitoring(settings.monitoring)
+    if settings.repair:
+        yield Flow(PROMETHEUS, REPAIR, (repair.PORT,))
+        yield Flow(REPAIR, PROMETHEUS, (prometheus.PORT,))
+        # Servers of the cluster's API have the addresses of hosts, which no policy knows by a name.
+        yield Flow(REPAIR, None, (settings.repair.api_port,))
 
 
 def policies(allowed: Iterable[Flow]) -> list[Manifest]:

@@ -18,6 +18,7 @@ from qwen_stack.specs import (
 from qwen_stack.specs.manifest import Manifest
 
 PROMETHEUS, PROMETHEUS_PORT = "prometheus", 9090
+REPAIR, REPAIR_PORT = "repair", 8092
 MODEL_SERVERS, SUPERVISORS = "model-server", "supervisor"
 # Their targets come and go with rollouts; alerts count them against what is planned.
 REPLICATED = (gateway.NAME, MODEL_SERVERS, SUPERVISORS)
@@ -34,6 +35,7 @@ def scrape_configs(settings: Settings) -> list[Manifest]:
     variants = _variants(settings, "server")
     limiter = [_pods(limits.NAME, [limits.NAME], limits.PORT, domain)] if settings.gateway.limits else []
     history = [_pods(evaluation.HISTORY, [evaluation.HISTORY], evaluation.PORT, domain)] if settings.evaluation else []
+    repair = [_pods(REPAIR, [REPAIR], REPAIR_PORT, domain)] if settings.repair else []
     return [
         _pods(
             gateway.NAME,
@@ -44,6 +46,7 @@ def scrape_configs(settings: Settings) -> list[Manifest]:
         ),
         *limiter,
         *history,
+        *repair,
         _pods(
             MODEL_SERVERS,
             servers,

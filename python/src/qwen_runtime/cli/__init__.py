@@ -13,7 +13,21 @@ import sys
 from collections.abc import Sequence
 
 from qwen_runtime import __version__
-from qwen_runtime.cli import bench, chat, compare, evaluate, gate, history, limits, models, plan, score, serve, weights
+from qwen_runtime.cli import (
+    bench,
+    chat,
+    compare,
+    evaluate,
+    gate,
+    history,
+    limits,
+    models,
+    plan,
+    repair,
+    score,
+    serve,
+    weights,
+)
 from qwen_runtime.errors import Error
 
 
@@ -47,6 +61,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qwen-runtime", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (plan, serve, score, weights, models, chat, bench, compare, evaluate, gate, history, limits):
+    for command in (plan, serve, score, weights, models, chat, bench, compare, evaluate, gate, history, limits, repair):
         command.add_to(commands)
     return parser
