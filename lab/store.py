@@ -1,11 +1,13 @@
 """Cached artefacts: a folder per artefact, named by the key of its inputs, with the digest of every file.
 
-A folder gets its final name only when it is complete. Later damage is noticed before the artefact is used.
+A folder gets its final name only when it is complete. Later damage is noticed before the artefact is used. Files are
+read whole once after each boot of the machine; later runs read those whose state has changed (docs/adr/0104).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -15,6 +17,8 @@ from pathlib import Path
 from lab.paths import CACHE
 
 SUMS = "SHA256SUMS"
+SEEN = "SEEN.json"  # the files' states at the last time when all of them had their digests
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def key(*parts: str | bytes | Path) -> str:
@@ -53,16 +57,34 @@ def obtain(name: str, made_from: str, make: Callable[[Path], None]) -> tuple[Pat
 
 def damaged(folder: Path) -> list[str]:
     """Names of files that are missing or differ from SHA256SUMS."""
-    sums = folder / SUMS
+    sums, seen = folder / SUMS, folder / SEEN
     if not sums.exists():
         return [SUMS]
+    states = _states(folder)
+    if seen.exists() and seen.read_text() == states:
+        return []
+    seen.unlink(missing_ok=True)
     recorded = {line[66:]: line[:64] for line in sums.read_text().splitlines()}
     present = dict(_digests(folder))
-    return sorted(name for name in recorded.keys() | present.keys() if recorded.get(name) != present.get(name))
+    damage = sorted(name for name in recorded.keys() | present.keys() if recorded.get(name) != present.get(name))
+    if not damage and states == _states(folder):
+        seen.write_text(states)
+    return damage
+
+
+def _states(folder: Path) -> str:
+    """This boot of the machine, and each file's size and times. No program can set the time of a file's last change."""
+    files = {file: file.stat() for file in (*_files(folder), folder / SUMS)}
+    facts = {str(f.relative_to(folder)): [s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns] for f, s in files.items()}
+    return json.dumps({"boot": BOOT.read_text(), "files": facts})
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in (SUMS, SEEN))
 
 
 def _digests(folder: Path) -> Iterable[tuple[str, str]]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS)
+    files = _files(folder)
     with ThreadPoolExecutor(2) as pool:
         return list(zip((str(p.relative_to(folder)) for p in files), pool.map(sha256, files), strict=True))
 

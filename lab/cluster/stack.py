@@ -21,6 +21,8 @@ STACK = "local"
 PROGRAM = REPO / "pulumi"
 HOME = LAB / "pulumi"
 CONFIG = HOME / "Pulumi.local.yaml"
+STATE = HOME / "state"
+CHECKPOINT = STATE / f".pulumi/stacks/qwen-onprem/{STACK}.json"
 
 
 def committed() -> dict[str, Any]:
@@ -33,14 +35,13 @@ NAMESPACE: str = committed()["config"]["qwen-onprem:namespace"]
 
 
 def environment() -> dict[str, str]:
-    state = HOME / "state"
-    state.mkdir(parents=True, exist_ok=True)
+    STATE.mkdir(parents=True, exist_ok=True)
     return {
         # The program's language host takes the first python on PATH.
         "PATH": f"{CONTROLLER_ENV}/bin:{BIN}:{os.environ['PATH']}",
         "KUBECONFIG": str(KUBECONFIG),
         "PULUMI_HOME": str(HOME / "home"),
-        "PULUMI_BACKEND_URL": f"file://{state}",
+        "PULUMI_BACKEND_URL": f"file://{STATE}",
         "PULUMI_CONFIG_PASSPHRASE": "",
         "PULUMI_SKIP_UPDATE_CHECK": "1",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
@@ -73,9 +74,10 @@ def configure(images: dict[str, str], model: dict[str, object]) -> None:
     partial = CONFIG.with_suffix(".partial")
     partial.write_text(yaml.safe_dump(stack_file, sort_keys=False))
     partial.rename(CONFIG)
-    # This command writes the stack's salt into the stack file beside the project file: here, into the copy.
-    shutil.copy(PROGRAM / "Pulumi.yaml", HOME)
-    output(BIN / "pulumi", "stack", "select", "--create", STACK, "--non-interactive", cwd=HOME, env=environment())
+    if not (CHECKPOINT.exists() and "encryptionsalt" in stack_file):
+        # This command writes the stack's salt into the stack file beside the project file: here, into the copy.
+        shutil.copy(PROGRAM / "Pulumi.yaml", HOME)
+        output(BIN / "pulumi", "stack", "select", "--create", STACK, "--non-interactive", cwd=HOME, env=environment())
     for name, value in _secrets().items():
         if _key(name) not in settings:
             pulumi("config", "set", "--secret", name, json.dumps(value))
@@ -106,17 +108,31 @@ def up() -> tuple[bool, str | None]:
 def wait() -> None:
     """Wait until every deployment has all its replicas; pulumi waits only for those that it changes."""
     kubectl = (BIN / "kubectl", "--kubeconfig", KUBECONFIG, "--namespace", NAMESPACE)
-    for deployment in output(*kubectl, "get", "deployments", "-o", "name").split():
+    incomplete = [
+        f"deployment/{deployment['metadata']['name']}"
+        for deployment in json.loads(output(*kubectl, "get", "deployments", "-o", "json"))["items"]
+        if not _complete(deployment)
+    ]
+    for deployment in incomplete:
         logged("pulumi", *kubectl, "rollout", "status", deployment, "--timeout", "600s", progress=LAST_LINE)
+
+
+def _complete(deployment: dict[str, Any]) -> bool:
+    """Whether all replicas of the present description run and none of an earlier one, as `rollout status` judges it."""
+    status, wanted = deployment["status"], deployment["spec"]["replicas"]
+    return status.get("observedGeneration") == deployment["metadata"]["generation"] and {wanted} == {
+        status.get(count, 0) for count in ("replicas", "updatedReplicas", "availableReplicas")
+    }
 
 
 def _recover() -> None:
     """Take over from a run that was interrupted: release its lock, adopt the objects that it was creating."""
-    if any((HOME / "state/.pulumi/locks").rglob("*.json")):
+    if any((STATE / ".pulumi/locks").rglob("*.json")):
         pulumi("cancel", "--yes")
-    state = pulumi("stack", "export")
-    if not json.loads(state)["deployment"].get("pending_operations"):
+    latest = json.loads(CHECKPOINT.read_text())["checkpoint"].get("latest") or {}
+    if not latest.get("pending_operations"):
         return
+    state = pulumi("stack", "export")
     taken_over = HOME / "taken-over.json"
     done = subprocess.run(
         [sys.executable, "-m", "qwen_stack.adopt"], cwd=PROGRAM, input=state, text=True, capture_output=True, check=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,32 @@ def test_a_flipped_byte_is_said_and_mended(capsys: pytest.CaptureFixture[str]) -
     assert f"{folder}/tool differs from its recorded digest" in capsys.readouterr().out
 
 
+def test_files_are_read_once_a_boot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder, _ = store.obtain("tools/x", "k1", make)
+    read: list[str] = []
+    digest = store.sha256
+    monkeypatch.setattr(store, "sha256", lambda path: read.append(path.name) or digest(path))
+    monkeypatch.setattr(store, "BOOT", tmp_path / "boot")
+    for boot in ("first", "first", "second"):
+        (tmp_path / "boot").write_text(boot)
+        assert store.obtain("tools/x", "k1", make) == (folder, False)
+    assert read == ["tool", "tool"]
+
+
+def test_a_flipped_byte_under_the_old_size_and_time_is_mended() -> None:
+    folder, _ = store.obtain("tools/x", "k1", make)
+    store.obtain("tools/x", "k1", make)
+    before = (folder / "tool").stat()
+    (folder / "tool").write_text("cOntent")
+    os.utime(folder / "tool", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert store.obtain("tools/x", "k1", make)[1]
+    assert (folder / "tool").read_text() == "content"
+
+
 @pytest.mark.parametrize("damage", ["missing", "added", "no sums"])
 def test_missing_and_added_files_count_as_damage(damage: str) -> None:
     folder, _ = store.obtain("tools/x", "k1", make)
+    store.obtain("tools/x", "k1", make)
     if damage == "missing":
         (folder / "tool").unlink()
     elif damage == "added":
