@@ -17,7 +17,6 @@ from pathlib import Path
 from lab.paths import CACHE
 
 SUMS = "SHA256SUMS"
-SEEN = "SEEN.json"  # the files' states at the last time when all of them had their digests
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -57,7 +56,9 @@ def obtain(name: str, made_from: str, make: Callable[[Path], None]) -> tuple[Pat
 
 def damaged(folder: Path) -> list[str]:
     """Names of files that are missing or differ from SHA256SUMS."""
-    sums, seen = folder / SUMS, folder / SEEN
+    sums = folder / SUMS
+    # The files' states when all of them last had their digests.
+    seen = CACHE / "seen" / folder.parent.relative_to(CACHE).with_suffix(".json")
     if not sums.exists():
         return [SUMS]
     states = _states(folder)
@@ -68,19 +69,20 @@ def damaged(folder: Path) -> list[str]:
     present = dict(_digests(folder))
     damage = sorted(name for name in recorded.keys() | present.keys() if recorded.get(name) != present.get(name))
     if not damage and states == _states(folder):
+        seen.parent.mkdir(parents=True, exist_ok=True)
         seen.write_text(states)
     return damage
 
 
 def _states(folder: Path) -> str:
-    """This boot of the machine, and each file's size and times. No program can set the time of a file's last change."""
+    """This boot of the machine, and each file's size and times. No program sets the time of a file's last change."""
     files = {file: file.stat() for file in (*_files(folder), folder / SUMS)}
     facts = {str(f.relative_to(folder)): [s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns] for f, s in files.items()}
-    return json.dumps({"boot": BOOT.read_text(), "files": facts})
+    return json.dumps({"boot": BOOT.read_text(), "key": folder.name, "files": facts})
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in (SUMS, SEEN))
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name != SUMS)
 
 
 def _digests(folder: Path) -> Iterable[tuple[str, str]]:

@@ -96,7 +96,7 @@ def publish(model: str, runtime_image: str) -> str | None:
     shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(target, ignore_errors=True)
     # Links instead of copies: so the store verifies the same files that the mirror serves.
-    shutil.copytree(source, partial, copy_function=os.link, ignore=shutil.ignore_patterns(store.SUMS, store.SEEN))
+    shutil.copytree(source, partial, copy_function=os.link, ignore=shutil.ignore_patterns(store.SUMS))
     partial.rename(target)
     return f"converted {model}" if made else f"published {model}"
 

@@ -86,7 +86,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Clie
     if not PYTHON.exists() or not manifests:
         pytest.skip("needs the serving environment (`make contract`) and the converted model (`make up`)")
     directory = tmp_path_factory.mktemp("agreement") / MODEL
-    shutil.copytree(manifests[-1].parent, directory, ignore=shutil.ignore_patterns(store.SUMS, store.SEEN))
+    shutil.copytree(manifests[-1].parent, directory, ignore=shutil.ignore_patterns(store.SUMS))
     processes, clients, ready = [], {}, {}
     for engine, flags in ENGINES.items():
         port, health_port = free_port(), free_port()

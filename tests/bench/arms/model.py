@@ -14,4 +14,4 @@ NAME, CONTEXT = "smollm2-135m-instruct", 2048
 def copy_to(place: Path) -> Path:
     """The model's directory, without the files that the lab keeps beside it."""
     newest = max((CACHE / "models" / NAME).glob("*/manifest.json"), key=lambda path: path.stat().st_mtime)
-    return shutil.copytree(newest.parent, place / NAME, ignore=shutil.ignore_patterns(store.SUMS, store.SEEN))
+    return shutil.copytree(newest.parent, place / NAME, ignore=shutil.ignore_patterns(store.SUMS))
