@@ -77,7 +77,7 @@ def test_the_mirror_lacks_nothing_that_is_listed(site: Site, listed: list[Item],
 
 
 def test_hosts_asked_for_no_image_that_is_not_listed(listed: list[Item], asked: set[str]) -> None:
-    """By tag it is the listed one; by digest it may be an earlier build of a listed one."""
+    """A tag is a listed one; a digest may be of an earlier build of a listed image."""
     images = {item.name for item in listed if item.kind == "image"}
     requested = {path.removeprefix("/v2/") for path in asked if "/manifests/" in path}
     if not requested:

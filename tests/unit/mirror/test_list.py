@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -183,3 +184,14 @@ def test_inventories_of_software_get_each_item_once_with_what_is_known(capsys: p
     [envoy] = [package for package in packages.values() if "envoy" in package["name"]]
     assert envoy["checksums"] == [{"algorithm": "SHA256", "checksumValue": "2" * 64}]
     assert all(package["downloadLocation"] for package in packages.values())
+
+
+def test_names_from_other_projects_are_recorded_from_public_listings(listed: list[Item]) -> None:
+    """A name that nobody has looked up is refused here: it would be missed when a mirror is filled."""
+    record = yaml.safe_load((ROOT / "tests/recorded/upstream/names.yml").read_text())
+    named = {item.source for item in listed if item.is_copied}
+    named |= {f"{item.name}={item.version}" for item in listed if item.kind == "apt" and item.version}
+    named |= {item.digest for item in listed if item.kind == "key" and item.digest}
+    known = [*record["seen"], *record["reasoned"]]
+    assert not {name for name in named if not any(fnmatchcase(name, pattern) for pattern in known)}
+    assert not [name for name in record["seen"] if name not in named], "recorded, and no longer taken"
