@@ -26,7 +26,7 @@ class Processor:
         return "cpu" if self.bf16 else FLOAT32_CPU
 
     def advice(self, planned: str) -> str | None:
-        """What to plan instead where this host is to serve; None where the planned kind is this one."""
+        """Advice on what to plan instead where this host is to serve; None where the planned kind is this one."""
         if planned == self.kind:
             return None
         has = f"has {self.bf16}" if self.bf16 else f"has {self.widest} and no instructions for bf16"
