@@ -17,10 +17,10 @@ def write_safetensors(path: Path, tensors: dict[str, bytes]) -> None:
     path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + b"".join(tensors.values()))
 
 
-def write_weights(path: Path, parameters: int, dtype: str = "BF16") -> None:
+def write_weights(path: Path, parameters: int, dtype: str = "BF16", name: str = "weight") -> None:
     """A file of one tensor with that many parameters, all zero; it takes hardly any space."""
     size_bytes = parameters * {"BF16": 2, "F32": 4, "I32": 4}[dtype]
-    header = json.dumps({"weight": {"dtype": dtype, "shape": [parameters], "data_offsets": [0, size_bytes]}}).encode()
+    header = json.dumps({name: {"dtype": dtype, "shape": [parameters], "data_offsets": [0, size_bytes]}}).encode()
     with path.open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         file.truncate(8 + len(header) + size_bytes)

@@ -13,8 +13,9 @@ from qwen_runtime.plan import build, make, plan
 from qwen_runtime.safetensors import INDEX_NAME
 from qwen_runtime.sizing import catalogue, shards
 from qwen_runtime.sizing.configs import from_config
+from qwen_runtime.weights import checkpoint
 
-from tests.fakes.model_files import dense_config, write_weights
+from tests.fakes.model_files import dense_config, write_safetensors, write_weights
 
 CONFIG = dense_config("llama", 2048)
 PLAIN = from_config("m", CONFIG, "config.json")
@@ -41,6 +42,34 @@ def test_a_right_index_is_not_spoken_of(tmp_path: Path, stated: object) -> None:
 def test_a_wrong_total_size_beside_sound_shards_is_reported_and_refuses_nothing(tmp_path: Path, stated: object) -> None:
     [remark] = catalogue.read(model(tmp_path, stated)).remarks
     assert f"states a total_size of {stated!r}; the shards hold {BYTES} bytes, which count" in remark
+
+
+def thousand(directory: Path) -> Path:
+    """The same model in as many shards as the index names."""
+    sizes = [COUNT // 1000] * 999
+    names = [f"model-{number:05}-of-01000.safetensors" for number in range(1, 1001)]
+    for number, (name, size) in enumerate(zip(names, [*sizes, COUNT - sum(sizes)], strict=True)):
+        write_weights(directory / name, size, name=f"weight.{number}")
+    index = {"metadata": {"total_size": BYTES}, "weight_map": {f"weight.{n}": name for n, name in enumerate(names)}}
+    (directory / INDEX_NAME).write_text(json.dumps(index))
+    (directory / "config.json").write_text(json.dumps(CONFIG))
+    return directory
+
+
+def test_a_thousand_shards_are_one_model_and_another_models_shard_among_them_is_found(tmp_path: Path) -> None:
+    assert catalogue.read(thousand(tmp_path)).remarks == ()
+    write_weights(tmp_path / "model-00500-of-01000.safetensors", COUNT, name="weight.499")
+    with pytest.raises(UsageError, match="belongs to another model"):
+        catalogue.read(tmp_path)
+
+
+def test_two_models_in_one_directory_are_told_apart_by_the_index(tmp_path: Path) -> None:
+    """The planner counts the shards that the index names; verification names the others."""
+    write_safetensors(model(tmp_path, BYTES) / "model-00001-of-00002.safetensors", {"other": bytes(64)})
+    assert catalogue.read(tmp_path).remarks == ()
+    headers, _ = checkpoint.read_headers(tmp_path, [path.name for path in tmp_path.iterdir()])
+    [fault] = checkpoint.tensor_faults(tmp_path, headers, indexed=True)
+    assert (fault.subject, fault.found) == ("model-00001-of-00002.safetensors", "a shard that the index does not name")
 
 
 def test_what_is_odd_about_the_files_stands_in_the_plan(tmp_path: Path) -> None:
