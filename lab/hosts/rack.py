@@ -33,7 +33,7 @@ def ensure() -> str | None:
 
 def forget_images(repositories: Collection[str]) -> None:
     """Remove rebuilt images from hosts, which then fetch them: a kubelet does not look up a tag that its host has."""
-    for container in _addresses():
+    for container in _addresses() if repositories else ():
         held = attempt("podman", "exec", container, *CTR, "list", "--quiet").stdout.split()
         rebuilt = [image for image in held if image.rpartition(":")[0].partition("@")[0] in repositories]
         if rebuilt:

@@ -68,7 +68,7 @@ def wait_for(url: str, name: str, remedy: str, *, seconds: int = 60, answers: in
                     f"an answer within {seconds} s",
                     remedy,
                 )
-            if problem or successes < answers:
+            if problem:
                 time.sleep(0.25)
 
 
