@@ -17,6 +17,13 @@ DOCUMENTED_URL = "https://llm.site.example/v1"
 PAGE = (Path(__file__).resolve().parents[2] / "docs/clients.md").read_text()
 
 
+def documented(words: str, url: str, model: str) -> str:
+    """The next block of docs/clients.md after these words, with another endpoint's address and model."""
+    assert words in PAGE
+    [block] = re.findall(r"```\w+\n(.*?)```", PAGE.partition(words)[2], re.DOTALL)[:1]
+    return block.replace(DOCUMENTED_URL, url).replace(MODEL, model)
+
+
 def now() -> str:
     """The time in the form of the gateway's log."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -43,10 +50,8 @@ class Endpoint:
         self.script.write_text(json.dumps([{"sees": sees, "says": says} for sees, says in lines]))
 
     def documented(self, words: str) -> str:
-        """The next block of docs/clients.md after these words, with this endpoint's address."""
-        [block] = re.findall(r"```\w+\n(.*?)```", PAGE.partition(words)[2], re.DOTALL)[:1]
-        assert words in PAGE
-        return block.replace(DOCUMENTED_URL, self.url)
+        """The next block of docs/clients.md after these words, for this endpoint."""
+        return documented(words, self.url, MODEL)
 
     def logged(self, request: str) -> dict[str, Any]:
         """The line of a request in the gateway's log; empty until it is written, seconds after the answer."""
