@@ -62,7 +62,7 @@ contract: ## compare plans, answers and refusals with the engines themselves; in
 faults: ## lose hosts, pods, groups and rollouts of a lab that is up: what is too long for `make test`
 	@$(RUN) pytest -q -m long tests/faults
 
-clients: ## try libraries and coding agents at the gateway; installs them (1 GB) and the engines' environment once
+clients: ## try libraries and coding agents at the gateway; installs them (1.5 GB) and the engines' environment once
 	@$(LAB) serving
 	@$(LAB) clients
 	@$(RUN) pytest -q tests/clients

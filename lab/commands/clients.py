@@ -1,4 +1,4 @@
-"""Clients that tests try at the gateway: libraries, aider and Qwen Code, each from its own lock into its own folder."""
+"""Clients that tests try at the gateway: libraries, aider, Qwen Code and Codex, from their locks into their folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.progress import LAST_LINE
 from lab.shell import logged
 
 LIBRARIES_LOCK, AIDER_LOCK = REPO / "locks/clients.txt", REPO / "locks/aider.txt"
-QWEN_CODE_LOCK = REPO / "locks/qwen-code/package-lock.json"
+AGENTS_LOCK = REPO / "locks/agents/package-lock.json"
 HOME = CACHE / "clients"
 REMEDY = "fix what it names and run `make clients` again"
 
@@ -27,7 +27,7 @@ def _folder(name: str, lock: Path) -> Path:
 
 LIBRARIES = _folder("libraries", LIBRARIES_LOCK)
 AIDER = _folder("aider", AIDER_LOCK)
-QWEN_CODE = _folder("qwen-code", QWEN_CODE_LOCK)
+AGENTS = _folder("agents", AGENTS_LOCK)
 
 
 def ensure() -> str | None:
@@ -35,7 +35,7 @@ def ensure() -> str | None:
     done = [
         _install(LIBRARIES, lambda folder: _python(folder, LIBRARIES_LOCK)),
         _install(AIDER, lambda folder: _python(folder, AIDER_LOCK)),
-        _install(QWEN_CODE, _node),
+        _install(AGENTS, _npm),
     ]
     return f"installed into {HOME}" if any(done) else None
 
@@ -58,14 +58,16 @@ def _python(folder: Path, lock: Path) -> None:
     logged("clients", *install, progress=LAST_LINE, remedy=REMEDY)
 
 
-def _node(folder: Path) -> None:
+def _npm(folder: Path) -> None:
     """Node.js comes from the lock too, since Qwen Code needs a newer one than Debian 12 has."""
     npm = shutil.which("npm")
     if npm is None:
-        raise LabError("no npm on PATH", "npm, which installs Qwen Code", "install it (`apt-get install npm`)")
+        raise LabError(
+            "no npm on PATH", "npm, which installs Qwen Code and Codex", "install it (`apt-get install npm`)"
+        )
     folder.mkdir(parents=True)
     for file in ("package.json", "package-lock.json"):
-        shutil.copy(QWEN_CODE_LOCK.with_name(file), folder)
+        shutil.copy(AGENTS_LOCK.with_name(file), folder)
     # The optional packages are for microphones, clipboards and pictures. `npm ci` wants all of them in the lock, and
     # some are not in the registry.
     options = ("--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund")

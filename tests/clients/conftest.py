@@ -36,13 +36,27 @@ def scripted_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def write_certificate(folder: Path) -> None:
+    """Make an authority and a certificate of it. Codex trusts none that signs itself."""
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2", "-nodes")
+    make = ("openssl", "req", "-x509", *curve)
+    names = ("-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE")
+    authority = ("-CA", "ca.crt", "-CAkey", "ca.key")
+    for argv in (
+        (*make, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=site"),
+        (*make, "-keyout", "tls.key", "-out", "tls.crt", "-subj", "/CN=localhost", *names, *authority),
+    ):
+        subprocess.run(argv, cwd=folder, check=True, capture_output=True)
+    gateway_site.mount(folder / "tls", "first", {name: (folder / name).read_text() for name in ("tls.crt", "tls.key")})
+
+
 @pytest.fixture(scope="session")
 def standing(scripted_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     folder = tmp_path_factory.mktemp("site")
     script = folder / "script.json"
     script.write_text("[]")
     (folder / "engine-keys").write_text(hashlib.sha256(gateway_site.ENGINE_KEY.encode()).hexdigest() + "\n")
-    gateway_site.write_certificate(folder / "tls", "first")
+    write_certificate(folder)
     upstream = Upstream("model-server", MODEL, "models.test", CONTEXT, servers()["vllm"].PATHS)
     with pytest.MonkeyPatch.context() as patch, engines(scripted_model, folder) as start:
         patch.setenv(SCRIPT, str(script))

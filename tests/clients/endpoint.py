@@ -42,8 +42,8 @@ class Endpoint:
 
     @property
     def ca(self) -> Path:
-        """Certificate that clients must trust."""
-        return self.folder / "tls" / "tls.crt"
+        """Certificate of the authority that clients must trust."""
+        return self.folder / "ca.crt"
 
     def play(self, *lines: tuple[str, str]) -> None:
         """Let the model answer by these: text of the last message, and the answer."""

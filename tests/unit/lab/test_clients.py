@@ -10,7 +10,7 @@ import pytest
 from lab.commands import clients
 from lab.errors import LabError
 
-FOLDERS = ("LIBRARIES", "AIDER", "QWEN_CODE")
+FOLDERS = ("LIBRARIES", "AIDER", "AGENTS")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_an_installation_that_fails_is_begun_anew(
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(LabError, match="no npm on PATH"):
         clients.ensure()
-    assert not (tmp_path / "QWEN_CODE").exists()
+    assert not (tmp_path / "AGENTS").exists()
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/npm")
     installs.clear()
     assert clients.ensure()
