@@ -38,7 +38,7 @@ class Event:
 
     @property
     def fault(self) -> tuple[str, ...]:
-        """What is told once, however often it comes while it lasts."""
+        """The identity of a fault that is told once, however often it comes while it lasts."""
         return self.node, self.gpu, self.row.fault, self.boot_id
 
     @property

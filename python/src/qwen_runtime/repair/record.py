@@ -1,4 +1,4 @@
-"""What the controller writes at a node: one annotation and one taint, both its own, in one change or not at all.
+"""The controller's own marks at a node: one annotation and one taint, written in one change or not at all.
 
 The annotation says what was begun and when. How far it is follows from the node and its pods (steps.py).
 """

@@ -1,4 +1,4 @@
-"""What the controller tells: an Event at the node, which the API keeps for an hour, and series for Prometheus."""
+"""Reports of the controller: an Event at the node, which the API keeps for an hour, and series for Prometheus."""
 
 from __future__ import annotations
 

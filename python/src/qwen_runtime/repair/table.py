@@ -15,7 +15,7 @@ XID_SERIES = "serving:gpu_last_xid:code"
 
 
 class Action(IntEnum):
-    """What is done about a fault; a larger one includes what a smaller one cures."""
+    """The answer to a fault; a larger one includes what a smaller one cures."""
 
     IGNORE = 0
     RESTART = 1
