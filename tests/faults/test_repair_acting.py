@@ -51,15 +51,13 @@ def hands(kubectl: Kubectl) -> Iterator[Controller]:
 @contextmanager
 def proxied() -> Iterator[str]:
     """Address of the cluster's API on this machine, without a login."""
-    process = subprocess.Popen(
-        [BIN / "kubectl", "--kubeconfig", KUBECONFIG, "proxy", "--port=0"], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout
-    try:
-        yield f"http://{process.stdout.readline().strip().rpartition(' ')[2]}"
-    finally:
-        process.terminate()
-        process.wait(10)
+    command = [BIN / "kubectl", "--kubeconfig", KUBECONFIG, "proxy", "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield f"http://{process.stdout.readline().strip().rpartition(' ')[2]}"
+        finally:
+            process.terminate()
 
 
 def loaded(image: str) -> dict[str, Any]:

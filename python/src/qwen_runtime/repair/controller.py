@@ -83,7 +83,7 @@ class Controller:
         self.figures.held = actor.held
         for name, reason in actor.held.items():
             if reason != before.get(name):
-                _log(f"{name}: left alone, because of {reason}")
+                _log(f"{name}: left alone: {reason}")
 
     def _tell(self, event: events.Event, node: nodes.Node) -> None:
         """Tells of an event once. That it was told is a fact of the API too."""
