@@ -75,6 +75,7 @@ def run() -> None:
             files=gateway_config.files(settings.gateway, route(settings)),
             api_keys=config.api_keys(settings),
             engine_key=engine_keys.sent,
+            servers=[model.server for model in settings.models if model.weight != 0],
         ),
         pulumi.ResourceOptions(depends_on=weighted),
     )

@@ -45,7 +45,7 @@ def test_the_memory_limit_covers_the_body_of_every_connection_twice(settings: An
 
 
 def test_the_gateway_asks_for_a_good_part_of_the_memory_that_it_may_use(settings: Any) -> None:
-    resources = gateway.container(settings.gateway, "image")["resources"]
+    resources = gateway.container(settings.gateway, "image", ["model-server"])["resources"]
     requested, limit = (int(resources[kind]["memory"].removesuffix("Mi")) for kind in ("requests", "limits"))
     assert requested >= limit / 2
 
@@ -107,7 +107,7 @@ def test_a_changed_file_has_another_config_map_so_that_running_pods_keep_theirs(
 
 
 def test_a_gateway_is_killed_only_after_its_streams_had_their_time(settings: Any) -> None:
-    pod = gateway.deployment(settings.gateway, "image", "config")["spec"]["template"]["spec"]
+    pod = gateway.deployment(settings.gateway, "image", "config", ["model-server"])["spec"]["template"]["spec"]
     script = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1]
     withdrawal, listeners, rest = (script.index(text) for text in ("sleep 5", "drain_listeners", "second++"))
     assert withdrawal < listeners < rest
@@ -117,7 +117,7 @@ def test_a_gateway_is_killed_only_after_its_streams_had_their_time(settings: Any
 
 def test_a_certificate_is_mounted_and_moves_the_service_to_the_port_of_https(settings: Any) -> None:
     secure = settings.gateway.model_copy(update={"tls_secret": "gateway-tls"})
-    pod = gateway.deployment(secure, "image", "config")["spec"]["template"]["spec"]
+    pod = gateway.deployment(secure, "image", "config", ["model-server"])["spec"]["template"]["spec"]
     [volume] = [volume for volume in pod["volumes"] if volume.get("secret", {}).get("secretName") == "gateway-tls"]
     [mount] = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == volume["name"]]
     assert mount["mountPath"] == gateway_routes.TLS_DIR

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
+import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from qwen_runtime.engine.registry import servers
 
+from qwen_stack.specs import gateway as specs
 from qwen_stack.specs.gateway_routes import Upstream
 from qwen_stack.specs.gateway_variants import SHARE
 
@@ -71,6 +73,31 @@ def test_a_weight_that_grows_takes_sessions_and_gives_none(tmp_path: Path, setti
     moved = {session for session in before if before[session] != after[session]}
     assert moved
     assert {after[session] for session in moved} == {THREE}
+
+
+def test_a_new_gateway_gets_no_request_before_it_knows_a_replica_of_each_entry(tmp_path: Path, settings: Any) -> None:
+    both = ["model-server", "model-server-new"]
+    with running(tmp_path, settings.gateway, entries(50, 50)) as site:
+        site.variants.add(TWO)
+        assert not lets_requests_in(site, both)
+        site.add_model(ONE)
+        eventually(lambda: lets_requests_in(site, both[:1]))
+        assert not lets_requests_in(site, both)
+        site.add_model(TWO)
+        eventually(lambda: lets_requests_in(site, both))
+        assert site.ask(CHAT, {}).status == 200
+
+
+def test_a_new_gateway_serves_after_a_while_though_no_replica_is_ready(site: Site) -> None:
+    assert not lets_requests_in(site, ["model-server"])
+    eventually(lambda: lets_requests_in(site, ["model-server"], within_s=1))
+    assert site.ask(CHAT, {}).json["error"]["code"] == "model_unavailable"
+
+
+def lets_requests_in(site: Site, servers: Sequence[str], within_s: int = 600) -> bool:
+    """Whether the probes of a gateway that starts succeed, as the kubelet asks them."""
+    started = ["bash", "-c", specs.start_script(servers, site.admin_port, within_s)]
+    return subprocess.run(started, check=False).returncode == 0 and site.probe("/readyz") == 200
 
 
 def test_a_header_asks_for_one_variant_and_the_answer_names_it(split: Site) -> None:

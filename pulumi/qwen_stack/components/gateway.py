@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -17,7 +17,7 @@ from qwen_stack.specs.manifest import disruption_budget
 @dataclass(frozen=True, slots=True)
 class GatewayArgs:
     """`files` are those that Envoy runs with, by name. `api_keys` maps names to keys. `engine_key` is the Secret
-    with the key that the gateways send."""
+    with the key that the gateways send. A new gateway waits for replicas of `servers`."""
 
     namespace: pulumi.Input[str]
     gateway: GatewaySettings
@@ -25,6 +25,7 @@ class GatewayArgs:
     files: Mapping[str, str]
     api_keys: pulumi.Output[Mapping[str, str]]
     engine_key: pulumi.Resource
+    servers: Sequence[str]
 
 
 class Gateway(pulumi.ComponentResource):
@@ -34,7 +35,7 @@ class Gateway(pulumi.ComponentResource):
         config_map = specs.config_map(args.files)
         config = create(config_map, self, args.namespace)
         secret = create(specs.clients_secret(clients.apply(engine_keys.encoded)), self, args.namespace)
-        deployment = specs.deployment(args.gateway, args.image, config_map["metadata"]["name"])
+        deployment = specs.deployment(args.gateway, args.image, config_map["metadata"]["name"], args.servers)
         create(deployment, self, args.namespace, depends_on=[config, secret, args.engine_key])
         service = create(specs.gateway_service(args.gateway), self, args.namespace)
         create(specs.metrics_service(), self, args.namespace)

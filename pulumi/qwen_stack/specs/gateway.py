@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qwen_stack.settings import Gateway, GatewayService
@@ -40,6 +40,8 @@ MOUNTS = {
     "engine-key": engine_keys.SENT_DIR,
     "client-ca": CLIENT_CA_DIR,
 }
+# Longest wait of a new gateway for ready replicas. Then it serves without: its clients get an error in words.
+REPLICAS_WITHIN_S = 30
 # Time in which every node stops sending to a gateway that ends, before it refuses connections.
 WITHDRAWAL_S = 5
 # Sends a request to Envoy's own interface, which answers on loopback alone. The image has bash and no client for HTTP.
@@ -94,6 +96,24 @@ done
     )
 
 
+def start_script(servers: Sequence[str], admin_port: int = ADMIN_PORT, within_s: int = REPLICAS_WITHIN_S) -> str:
+    """Probe of a gateway that starts: each of these entries has a replica that it knows to be ready.
+
+    Envoy listens once it has asked for names and health, whatever the answers were. On a busy cluster they may come too
+    late, and such a gateway would refuse what the one before it could answer.
+    """
+    healthy = "|".join(f"cluster.{server}.membership_healthy" for server in servers)
+    return (
+        ADMIN.format(port=admin_port)
+        + f"""
+stats=$(admin GET '/stats?filter=^({healthy}|server.uptime)$')
+ready=$(printf '%s' "$stats" | grep -c 'membership_healthy: [1-9]')
+[[ $stats =~ server.uptime:.([0-9]+) ]]
+((ready == {len(servers)} || BASH_REMATCH[1] >= {within_s}))
+"""
+    )
+
+
 def command(gateway: Gateway, config_dir: str = CONFIG_DIR) -> list[str]:
     """Command that replaces the image's own, which would change to a user of its own."""
     return [
@@ -105,7 +125,7 @@ def command(gateway: Gateway, config_dir: str = CONFIG_DIR) -> list[str]:
     ]
 
 
-def container(gateway: Gateway, image: str) -> Manifest:
+def container(gateway: Gateway, image: str, servers: Sequence[str]) -> Manifest:
     memory = gateway_config.memory_mib(gateway)
     return {
         "name": NAME,
@@ -119,6 +139,12 @@ def container(gateway: Gateway, image: str) -> Manifest:
             # A pod that asks for little and takes much is the first that a full node evicts.
             "requests": {"cpu": "50m", "memory": f"{memory // 2}Mi"},
             "limits": {"memory": f"{memory}Mi"},
+        },
+        "startupProbe": {
+            "exec": {"command": ["bash", "-c", start_script(servers)]},
+            "periodSeconds": 1,
+            "failureThreshold": 10 * REPLICAS_WITHIN_S,
+            "timeoutSeconds": 5,
         },
         # Health of the gateway itself: without a ready model server it still answers, with an error.
         "readinessProbe": probe(gateway_tls.READY, "metrics", period_s=2, failures=2),
@@ -142,15 +168,19 @@ def volumes(gateway: Gateway, config_name: str) -> list[Manifest]:
     ]
 
 
-def deployment(gateway: Gateway, image: str, config_name: str) -> Manifest:
-    """`config_name` follows from the files, so that a change of them replaces the pods. A change of keys does not."""
+def deployment(gateway: Gateway, image: str, config_name: str, servers: Sequence[str]) -> Manifest:
+    """`config_name` follows from the files, so that a change of them replaces the pods. A change of keys does not.
+
+    `servers` are the entries whose replicas a new pod waits for.
+    """
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": metadata(NAME),
         "spec": {
             "replicas": gateway.replicas,
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            # All new gateways start at once: a change of weights waits for one start, not for one after the other.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}},
             "selector": {"matchLabels": app(NAME)},
             "template": {
                 "metadata": {"labels": app(NAME)},
@@ -159,7 +189,7 @@ def deployment(gateway: Gateway, image: str, config_name: str) -> Manifest:
                     **spread(NAME),
                     "terminationGracePeriodSeconds": WITHDRAWAL_S + gateway.drain_seconds + 10,
                     "securityContext": pod_security(),
-                    "containers": [container(gateway, image)],
+                    "containers": [container(gateway, image, servers)],
                     "volumes": volumes(gateway, config_name),
                 },
             },
