@@ -16,7 +16,6 @@ from lab.paths import API_KEY
 from tests.support.load import Load, repeated
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.long
 SESSIONS = 24
 
 
