@@ -57,8 +57,33 @@ def data_lie_on_one_kind_of_volume(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def each_host_has_an_address_of_its_own(settings: Settings) -> Iterator[Problem]:
+    hosts = settings.monitoring.hosts
+    twice = [name for name in hosts if list(hosts.values()).count(hosts[name]) > 1]
+    if twice:
+        yield Problem(
+            tuple(f"monitoring.hosts.{name}" for name in twice),
+            hosts[twice[0]],
+            "an address for each host, or one of them is never looked at",
+            f"pulumi config set --path 'monitoring.hosts[\"{twice[-1]}\"]' <address>",
+        )
+
+
+def the_control_plane_is_among_the_hosts(settings: Settings) -> Iterator[Problem]:
+    monitoring = settings.monitoring
+    if unknown := [name for name in monitoring.control_plane_hosts if name not in monitoring.hosts]:
+        yield Problem(
+            ("monitoring.controlPlaneHosts",),
+            ", ".join(unknown),
+            f"names of monitoring.hosts: {', '.join(monitoring.hosts) or 'none yet'}",
+            f"pulumi config set --path 'monitoring.hosts[\"{unknown[0]}\"]' <address>",
+        )
+
+
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     thresholds_are_bounds_of_histograms,
     windows_fit_the_retention,
     data_lie_on_one_kind_of_volume,
+    each_host_has_an_address_of_its_own,
+    the_control_plane_is_among_the_hosts,
 )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from qwen_stack.section import DnsName, MemoryQuantity, NodePort, PrometheusDuration, Section
 
 # An error budget that burns 14.4 times too fast must be able to show: above 1 - 1 / 14.4 no share of errors does.
 Share = Annotated[float, Field(ge=0.94, lt=1)]
+
+HostAddress = Annotated[str, AfterValidator(lambda text: str(IPv4Address(text)))]
 
 
 class Objectives(Section):
@@ -54,6 +57,13 @@ class Monitoring(Section):
     """Age at which Prometheus drops data."""
     storage_limit: MemoryQuantity = "8Gi"
     """Room for Prometheus' data. It drops the oldest before four fifths of it are full."""
+    hosts: dict[DnsName, HostAddress] = Field(default={}, examples=["{gpu1: 10.20.0.21}"])
+    """Addresses of the site's hosts by the names of their nodes: role `node_exporter` answers there. Without it nothing
+    is known of disks, arrays, network cards, memory, services and kubelets."""
+    control_plane_hosts: tuple[DnsName, ...] = ()
+    """Those of `hosts` that run the API and etcd."""
+    backup_hours: int = Field(default=13, ge=1)
+    """Age of the newest snapshot of etcd above which the alert BackupOld fires: twice the time between two."""
     storage: Storage | None = None
     """Volume that outlives its pods. Without it the data ends with the pod, as in every drain."""
     alertmanager_replicas: int = Field(default=1, ge=1, le=2)

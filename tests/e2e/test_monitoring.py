@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from lab.hosts import inventory
+
 PROMETHEUS = "http://127.0.0.1:9090"
 PATIENCE_S = 180
+MOST_MEMORY = 300_000_000
 
 
 def ask(path: str, **query: str) -> Any:
@@ -27,7 +30,7 @@ def test_every_target_is_up() -> None:
         assert time.monotonic() < deadline, down
         time.sleep(2)
     jobs = {t["labels"]["job"] for t in ask("targets")["activeTargets"]}
-    assert {"gateway", "model-server", "dcgm-exporter", "prometheus", "alertmanager"} <= jobs
+    assert {"gateway", "model-server", "dcgm-exporter", "node-exporter", "etcd", "prometheus", "alertmanager"} <= jobs
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,62 @@ def test_eight_gpus_report_their_hardware_metrics(series: str) -> None:
 def test_the_engine_and_the_gateway_report_theirs() -> None:
     assert ask("query", query="vllm:generation_tokens_total > 0")["result"]
     assert ask("query", query="envoy_http_downstream_rq_xx")["result"]
+
+
+def nodes(series: str) -> set[str]:
+    """Nodes that a series is about."""
+    return {found["metric"]["node"] for found in ask("query", query=series)["result"]}
+
+
+@pytest.mark.parametrize(
+    ("job", "series"),
+    [
+        ("node-exporter", "serving:host_memory_free:ratio > 0"),
+        ("node-exporter", "serving:host_filesystem_free:ratio"),
+        ("kubelet", "serving:kubelet_pods:pods > 0"),
+        ("kubelet", "serving:kubelet_certificate_left:seconds > 86400"),
+        ("containers", "serving:container_memory_used:bytes > 0"),
+    ],
+)
+def test_every_host_is_measured(job: str, series: str) -> None:
+    assert nodes(f'up{{job="{job}"}} == 1') == nodes(series) == set(inventory.hosts())
+
+
+@pytest.mark.parametrize(
+    ("job", "series"),
+    [
+        ("kube-apiserver", 'rate(serving:api_answers:total{class="2xx"}[5m]) > 0'),
+        ("etcd", "serving:etcd_has_leader:bool == 1"),
+        ("etcd", "histogram_quantile(0.99, rate(serving:etcd_fsync:seconds_bucket[5m])) > 0"),
+        ("node-exporter", "serving:backup_age:seconds < 6.5 * 3600"),
+        ("node-exporter", 'serving:certificate_left:seconds{file="/etc/kubernetes/pki/apiserver.crt"} > 86400'),
+        ("node-exporter", 'serving:certificate_left:seconds{file="/etc/kubernetes/admin.conf"} > 86400'),
+    ],
+)
+def test_the_control_plane_is_measured(job: str, series: str) -> None:
+    assert "cp1" in nodes(f'up{{job="{job}"}} == 1')
+    assert nodes(series) == {"cp1"}
+
+
+def test_the_weights_of_each_gpu_host_are_known_by_their_digest() -> None:
+    found = [one["metric"] for one in ask("query", query="serving:weights_held:info")["result"]]
+    assert {one["node"] for one in found} == set(inventory.hosts("gpu"))
+    assert all(len(one["manifest"]) == 64 for one in found)
+
+
+def test_what_waits_for_hosts_is_quiet_while_they_are_well() -> None:
+    firing = {found["metric"]["alertname"] for found in ask("query", query='ALERTS{alertstate="firing"}')["result"]}
+    assert not firing & {"HostDown", "KubeletDown", "ApiDown", "EtcdDown", "EtcdNoLeader", "BackupOld", "DiskFailed"}
+
+
+def test_prometheus_keeps_what_rules_read_and_no_more() -> None:
+    jobs = "node-exporter|kubelet|containers|kube-apiserver|etcd"
+    query = f'count by (__name__) ({{job=~"{jobs}",__name__!~"serving:.*|up|scrape_.*|ALERTS.*"}})'
+    kept = {found["metric"]["__name__"] for found in ask("query", query=query)["result"]}
+    rules = [rule["query"] for group in ask("rules")["groups"] for rule in group["rules"]]
+    assert not {name for name in kept if not any(name in rule for rule in rules)}
+    [heads] = ask("query", query="process_resident_memory_bytes{job='prometheus'}")["result"]
+    assert float(heads["value"][1]) < MOST_MEMORY
 
 
 def test_both_engines_are_read_by_the_same_names() -> None:

@@ -98,6 +98,7 @@ def prompts(instance: str, each_minute: int, cached: int) -> Series:
 
 
 ALL_UP = up("gateway", 1) | up("model-server", 1) | up("supervisor", 1) | up("dcgm-exporter", 1)
+ALL_UP |= up("node-exporter", 1) | up("kubelet", 1) | up("containers", 1) | up("kube-apiserver", 1) | up("etcd", 1)
 ALL_UP |= up("prometheus", 1) | up("alertmanager", 1)
 API = ',envoy_http_conn_manager_prefix="api"'
 STILL = f"1x{LONG}"

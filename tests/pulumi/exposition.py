@@ -30,7 +30,18 @@ from qwen_runtime.repair.table import ROWS
 from qwen_runtime.serve.health import Health, State
 
 from qwen_stack.settings import Settings
-from qwen_stack.specs import alert_rules, dcgm_exporter, evaluation, gateway, gpu_rules, limits, prometheus, scrape_jobs
+from qwen_stack.specs import (
+    alert_rules,
+    cluster_rules,
+    dcgm_exporter,
+    evaluation,
+    gateway,
+    gpu_rules,
+    host_rules,
+    limits,
+    prometheus,
+    scrape_jobs,
+)
 from tests.support.ports import free_port
 from tests.support.web import Quiet, served
 
@@ -38,6 +49,9 @@ RECORDED = Path(__file__).resolve().parents[1] / "recorded"
 PROMETHEUS = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="prometheus is not on PATH: apt-get install prometheus"
 )
+OF_HOSTS = (host_rules.NODE_EXPORTER, *cluster_rules.SERIES)
+# What a job says about how a host is asked, which differs here.
+ASKING = ("scheme", "authorization", "tls_config", "metrics_path", "scrape_interval")
 PATIENCE_S = 60
 # Targets and the last group of rules were read several times, so that every series has a rate.
 SETTLED = "min(count_over_time(up[1m])) >= 5 and min(count_over_time(serving:slo_budget_left:ratio[1m])) >= 4"
@@ -99,6 +113,7 @@ def written() -> dict[str, str]:
         f"/{limits.NAME}": bill(),
         f"/{evaluation.HISTORY}": measured(),
         f"/{scrape_jobs.REPAIR}": repair(),
+        **{f"/{job}": recorded(job.replace("-", "_")) for job in OF_HOSTS},
         "/prometheus": recorded("prometheus"),
         "/alertmanager": recorded("alertmanager"),
     }
@@ -144,10 +159,17 @@ def _config(settings: Settings, exporters: int, folder: Path) -> dict[str, Any]:
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     del config["alerting"]
     for job in config["scrape_configs"]:
+        for key in ASKING:
+            job.pop(key, None)
         names = job.pop("dns_sd_configs", [{"names": [job["job_name"]]}])[0]["names"]
         paths = [path for path in written() if path.split("/")[1] == job["job_name"]]
+        # The recording has one host; labels of a static target are its own.
+        own = job.get("static_configs", [{}])[0].get("labels", {})
         job["static_configs"] = [
-            {"targets": [f"127.0.0.1:{exporters}"], "labels": {"__metrics_path__": path, "__meta_dns_name": name}}
+            {
+                "targets": [f"127.0.0.1:{exporters}"],
+                "labels": {**own, "__metrics_path__": path, "__meta_dns_name": name},
+            }
             for path, name in zip(paths, names, strict=True)
         ]
     return config

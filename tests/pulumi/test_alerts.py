@@ -12,9 +12,13 @@ from qwen_stack.specs import alert_rules, notifications
 from qwen_stack.specs.alert import RUNBOOK
 from qwen_stack.specs.monitoring_alerts import WATCHDOG
 
-from .alert_cases import CASES, Case, counted, gpu, ran, waiting
+from . import alert_cases
+from .alert_cases import Case, counted, gpu, ran, waiting
+from .cluster_alert_cases import CLUSTER
+from .host_alert_cases import HOSTS
 from .promtool import PROMTOOL
 
+CASES = (*alert_cases.CASES, *HOSTS, *CLUSTER)
 ROOT = Path(__file__).resolve().parents[2]
 
 

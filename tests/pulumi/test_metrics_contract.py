@@ -11,6 +11,7 @@ from qwen_runtime.engine.buckets import edge_label
 
 from qwen_stack import config
 from qwen_stack.specs import alert_rules, slo_rules
+from tests.support.waiting import wait_until
 
 from . import exposition
 from .promql import selectors
@@ -24,6 +25,7 @@ UNFOUND_WHILE_WELL = {
     **{f"{name}{{}}": reason for name, reason in ABSENT_WHILE_WELL.items()},
     'envoy_cluster_membership_healthy{envoy_cluster_name="limits"}': "the recorded gateway knows no limiter",
     'serving:repair_step:bool{step=~"drained|to-test|failed"}': "no host is under repair",
+    "kubelet_evictions{}": "no pod was thrown out",
     'http_requests_total{handler=~"/v1/.*",status="5xx"}': "vLLM writes each status from its first answer on",
 }
 
@@ -56,9 +58,16 @@ def test_every_rule_is_evaluated_without_an_error(watched: exposition.Site, limi
 
 @exposition.PROMETHEUS
 def test_nothing_but_the_watchdog_fires_while_all_is_well(watched: exposition.Site) -> None:
-    firing = {one["labels"]["alertname"] for one in watched.ask("alerts")["alerts"]}
-    # The recording has one gateway and one replica of each model; more are planned.
-    assert firing == {"Watchdog", "GatewaysMissing", "ReplicasMissing"}
+    def firing() -> set[str]:
+        return {one["labels"]["alertname"] for one in watched.ask("alerts")["alerts"]}
+
+    # The recording has one gateway and one replica of each model, where more are planned.
+    planned = {"GatewaysMissing", "ReplicasMissing"}
+    # Its clock stands still.
+    aged = {"ClockApart", "BackupOld", "CertificatesUnread"}
+    # A busy machine may miss a scrape, and no rule of this Prometheus waits.
+    expected = {"Watchdog"} | planned | aged
+    wait_until(lambda: firing() == expected, f"only {expected} instead of {firing()}", exposition.PATIENCE_S)
 
 
 def test_both_engines_write_the_bounds_that_objectives_may_name() -> None:

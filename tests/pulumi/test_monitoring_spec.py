@@ -10,12 +10,12 @@ import yaml
 from qwen_stack.specs import (
     alert_rules,
     alertmanager,
+    cluster_access,
     dcgm_exporter,
     gateway,
     model_server,
     prometheus,
     repair,
-    single_pod,
 )
 
 from .promtool import PROMTOOL, checked, records
@@ -31,7 +31,9 @@ def test_promtool_accepts_the_configuration_and_the_rules(tmp_path: Path, settin
     # The rules lie at their mount in the pod, and in this folder here.
     (tmp_path / "rules.yml").write_text(alert_rules.rules_file(settings))
     checked("promtool", "check", "rules", tmp_path / "rules.yml")
-    config = prometheus.prometheus_config(settings)
+    config = prometheus.prometheus_config(settings).replace(cluster_access.TOKEN_DIR, str(tmp_path))
+    for name in ("token", "ca.crt"):
+        (tmp_path / name).touch()
     (tmp_path / "prometheus.yml").write_text(config.replace(prometheus.CONFIG_DIR, str(tmp_path)))
     checked("promtool", "check", "config", tmp_path / "prometheus.yml")
 
@@ -61,13 +63,6 @@ def test_every_scrape_job_asks_a_headless_service_and_a_port_that_exist(settings
     for name, port in named:
         assert services[name]["clusterIP"] == "None"
         assert port in [port["port"] for port in services[name]["ports"]]
-
-
-def test_prometheus_has_no_right_to_read_the_cluster(settings: Any) -> None:
-    server = prometheus.server(settings)
-    pod = single_pod.deployment(server, "image")["spec"]["template"]
-    assert pod["spec"]["automountServiceAccountToken"] is False
-    assert "serviceAccountName" not in pod["spec"]
 
 
 @AMTOOL

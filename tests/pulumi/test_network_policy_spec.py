@@ -21,10 +21,16 @@ from qwen_stack.specs.manifest import app
 
 Labels = dict[str, str]
 OUTSIDE: Labels = {}
+# Marks a host of the site instead of a pod.
+ADDRESS = "address"
 
 
 def selects(selector: Any, labels: Labels) -> bool:
     return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+def at_a_host(end: Labels) -> bool:
+    return end == OUTSIDE or ADDRESS in end
 
 
 class Network:
@@ -39,7 +45,7 @@ class Network:
         )
 
     def _passes(self, direction: str, end: str, pod: Labels, other: Labels, port: int) -> bool:
-        if pod == OUTSIDE:
+        if at_a_host(pod):
             return True
         mine = [policy["spec"] for policy in self.policies if selects(policy["spec"]["podSelector"], pod)]
         return not mine or any(
@@ -51,7 +57,9 @@ class Network:
     @staticmethod
     def _peer(peers: Any, other: Labels) -> bool:
         return peers is None or any(
-            "namespaceSelector" not in peer and other != OUTSIDE and selects(peer["podSelector"], other)
+            peer["ipBlock"]["cidr"] == other.get(ADDRESS)
+            if "ipBlock" in peer
+            else "namespaceSelector" not in peer and not at_a_host(other) and selects(peer["podSelector"], other)
             for peer in peers
         )
 
@@ -102,6 +110,7 @@ def test_the_gateways_metrics_are_prometheus_own(network: Network) -> None:
 def test_prometheus_may_reach_every_target_that_it_scrapes(local: dict[str, Any]) -> None:
     settings = config.parse({**local, "gateway": {**local["gateway"], "limits": {}}})
     jobs, network = scrape_jobs.scrape_configs(settings), Network(settings)
+    addresses = set(settings.monitoring.hosts.values())
     watched = {model_server.watched_name(model): model.server for model in settings.models}
     services = {**watched, "gateway-metrics": "gateway"}
     targets = [
@@ -110,16 +119,23 @@ def test_prometheus_may_reach_every_target_that_it_scrapes(local: dict[str, Any]
         for search in job.get("dns_sd_configs", [])
         for name in search["names"]
     ]
-    targets += [
-        (host, int(port))
-        for job in jobs
-        for found in job.get("static_configs", [])
-        for host, port in [found["targets"][0].split(":")]
-        if host != "localhost"
-    ]
+    listed = [found["targets"][0].split(":") for job in jobs for found in job.get("static_configs", [])]
+    targets += [(host, int(port)) for host, port in listed if host not in ("localhost", *addresses)]
     assert {"alertmanager", "dcgm-exporter", "gateway-metrics", "limits", "model-server"} <= dict(targets).keys()
     for name, port in targets:
         assert network.allows(part("prometheus"), part(services.get(name, name)), port), (name, port)
+    hosts = [(host, int(port)) for host, port in listed if host in addresses]
+    assert {host for host, _ in hosts} == addresses
+    for host, port in hosts:
+        assert network.allows(part("prometheus"), {ADDRESS: f"{host}/32"}, port), (host, port)
+
+
+def test_of_a_host_nobody_but_prometheus_reaches_the_exporter(network: Network, settings: Any) -> None:
+    for address in settings.monitoring.hosts.values():
+        host = {ADDRESS: f"{address}/32"}
+        assert not [port for port in (22, 2379, 9400) if network.allows(part("prometheus"), host, port)]
+        for other in ("gateway", "model-server", "alertmanager", "stray"):
+            assert not network.allows(part(other), host, 9100)
 
 
 def test_the_gateway_may_reach_every_upstream_at_the_ports_that_it_uses(settings: Any, network: Network) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of
 from qwen_stack.settings import Settings
-from qwen_stack.specs import alertmanager, dcgm_exporter, prometheus, single_pod, volumes
+from qwen_stack.specs import alertmanager, cluster_access, dcgm_exporter, prometheus, single_pod, volumes
 from qwen_stack.specs.manifest import Manifest, disruption_budget
 from qwen_stack.specs.single_pod import SinglePod
 
@@ -28,12 +29,22 @@ class Monitoring(pulumi.ComponentResource):
         create(exporter, self, args.namespace, depends_on=[counters])
         create(dcgm_exporter.discovery(), self, args.namespace)
         self._server(alertmanager.server(settings), images.alertmanager, args)
-        self.prometheus_service_name = self._server(prometheus.server(settings), images.prometheus, args)
+        account = self._account(args) if settings.monitoring.hosts else []
+        self.prometheus_service_name = self._server(prometheus.server(settings), images.prometheus, args, account)
         self.register_outputs({"prometheus_service_name": self.prometheus_service_name})
 
-    def _server(self, server: SinglePod, image: str, args: MonitoringArgs) -> pulumi.Output[str]:
+    def _account(self, args: MonitoringArgs) -> list[pulumi.Resource]:
+        """Account with which Prometheus asks kubelets and API servers."""
+        namespace = args.settings.namespace
+        create(cluster_access.role(namespace), self)
+        create(cluster_access.binding(namespace), self)
+        return [create(cluster_access.account(), self, args.namespace)]
+
+    def _server(
+        self, server: SinglePod, image: str, args: MonitoringArgs, after: Sequence[pulumi.Resource] = ()
+    ) -> pulumi.Output[str]:
         """Returns the name of the server's service."""
-        before = [create(self._config(server), self, args.namespace), *self._volume(server, args)]
+        before = [*after, create(self._config(server), self, args.namespace), *self._volume(server, args)]
         create(single_pod.deployment(server, image), self, args.namespace, depends_on=before)
         peers = single_pod.peers(server)
         if peers:

@@ -1,7 +1,9 @@
-"""The dashboards: the fleet, one model, the service levels, one GPU host, and the use of each key."""
+"""The dashboards: the fleet, one model, the service levels, one GPU host, the cluster, and the use of each key."""
 
 from __future__ import annotations
 
+from qwen_stack.dashboards.cluster import CLUSTER
+from qwen_stack.dashboards.hosts import FLEET_HOSTS, MACHINE
 from qwen_stack.dashboards.keys import KEYS
 from qwen_stack.dashboards.panels import PER_MODEL, RATE, Page, Panel, Row, quantiles, total
 
@@ -76,6 +78,7 @@ FLEET = Page(
                 ),
             ),
         ),
+        FLEET_HOSTS,
         Row(
             "Gateways",
             (
@@ -211,7 +214,7 @@ LEVELS = Page(
 GPU_HOST = Page(
     "qwen-gpu-host",
     "One GPU host",
-    "The GPUs of a host, side by side: one that differs is the one to look at.",
+    "The GPUs of a host, side by side: one that differs is the one to look at. Below them the machine itself.",
     (
         Row(
             "Work",
@@ -255,7 +258,8 @@ GPU_HOST = Page(
                 ),
             ),
         ),
+        *MACHINE,
     ),
     ("node", "serving:gpu_temperature:celsius"),
 )
-PAGES = (FLEET, ONE_MODEL, LEVELS, GPU_HOST, KEYS)
+PAGES = (FLEET, ONE_MODEL, LEVELS, GPU_HOST, CLUSTER, KEYS)

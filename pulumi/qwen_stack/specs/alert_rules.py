@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import yaml
 
+from qwen_stack.monitoring_settings import Monitoring
 from qwen_stack.settings import Settings
 from qwen_stack.specs import (
+    cluster_alerts,
+    cluster_rules,
     engine_rules,
     evaluation_alerts,
     gateway_alerts,
     gateway_rules,
     gpu_alerts,
     gpu_rules,
+    host_alerts,
+    host_rules,
     key_rules,
     limits_alerts,
     monitoring_alerts,
@@ -20,6 +25,7 @@ from qwen_stack.specs import (
     scaling_rules,
     serving_alerts,
     slo_rules,
+    upkeep_alerts,
 )
 from qwen_stack.specs.alert import Alert
 from qwen_stack.specs.manifest import Manifest
@@ -31,6 +37,7 @@ def recording_groups(settings: Settings) -> list[Manifest]:
     return [
         {"name": "planned", "rules": planned_rules.recording_rules(settings)},
         {"name": "gpus", "rules": gpu_rules.recording_rules()},
+        *_of_hosts(settings.monitoring),
         {"name": "engines", "rules": engine_rules.recording_rules()},
         {"name": "gateway", "rules": gateway_rules.recording_rules()},
         *(_of_limits() if settings.gateway.limits else []),
@@ -42,6 +49,11 @@ def recording_groups(settings: Settings) -> list[Manifest]:
     ]
 
 
+def _of_hosts(monitoring: Monitoring) -> list[Manifest]:
+    rules = [*host_rules.recording_rules(), *cluster_rules.recording_rules(monitoring)]
+    return [{"name": "hosts", "rules": rules}] if monitoring.hosts else []
+
+
 def _of_limits() -> list[Manifest]:
     rules = [*limits_alerts.recording_rules(), *key_rules.recording_rules()]
     return [{"name": "limits", "rules": rules}]
@@ -50,6 +62,9 @@ def _of_limits() -> list[Manifest]:
 def alerts(settings: Settings) -> list[Alert]:
     return [
         *gpu_alerts.alerts(settings.monitoring),
+        *(host_alerts.alerts() if settings.monitoring.hosts else []),
+        *cluster_alerts.alerts(settings.monitoring),
+        *upkeep_alerts.alerts(settings.monitoring),
         *serving_alerts.alerts(settings),
         *gateway_alerts.alerts(),
         *(limits_alerts.alerts() if settings.gateway.limits else []),

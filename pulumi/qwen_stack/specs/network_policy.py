@@ -16,6 +16,7 @@ from qwen_stack.specs import (
     dcgm_exporter,
     evaluation,
     gateway,
+    host_jobs,
     limits,
     model_group,
     model_server,
@@ -40,21 +41,28 @@ SERVER_PORTS = (model_server.API_PORT, model_server.HEALTH_PORT)
 @dataclass(frozen=True, slots=True)
 class Part:
     """Pods of the stack that share `labels`; `name` is the name of their policy. With a `namespace` they are another
-    one's pods, which have policies of their own."""
+    one's pods, which have policies of their own; with `addresses` they are hosts."""
 
     name: str
     labels: tuple[tuple[str, str], ...] = ()
     namespace: str = ""
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def of_stack(self) -> bool:
+        return not (self.namespace or self.addresses)
 
     @property
     def selector(self) -> Manifest:
         return {"matchLabels": dict(self.labels)}
 
     @property
-    def peer(self) -> Manifest:
-        """Selector of these pods as an end of a connection."""
+    def peers(self) -> list[Manifest]:
+        """Selectors of these pods or hosts as an end of a connection."""
+        if self.addresses:
+            return [{"ipBlock": {"cidr": f"{address}/32"}} for address in self.addresses]
         place = {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: self.namespace}}} if self.namespace else {}
-        return {**place, "podSelector": self.selector}
+        return [{**place, "podSelector": self.selector}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,7 @@ def policies(allowed: Iterable[Flow]) -> list[Manifest]:
     """One policy for each part, and last the one that closes every pod, so that it follows what is open."""
     table = tuple(allowed)
     parts = dict.fromkeys(end for flow in table for end in (flow.source, flow.target) if end is not None)
-    return [*(_policy(one, table) for one in parts if not one.namespace), _closed()]
+    return [*(_policy(one, table) for one in parts if one.of_stack), _closed()]
 
 
 def _of_model(model: Model) -> Iterator[Flow]:
@@ -127,6 +135,8 @@ def _of_monitoring(monitoring: Monitoring) -> Iterator[Flow]:
     yield Flow(PROMETHEUS, GATEWAY, (METRICS_PORT,))
     yield Flow(PROMETHEUS, EXPORTER, (dcgm_exporter.PORT,))
     yield Flow(PROMETHEUS, ALERTMANAGER, (alertmanager.PORT,))
+    for name, addresses, ports in host_jobs.ports(monitoring):
+        yield Flow(PROMETHEUS, Part(name, addresses=addresses), ports)
     if monitoring.alertmanager_replicas > 1:
         # They tell each other by TCP and by UDP.
         yield Flow(ALERTMANAGER, ALERTMANAGER)
@@ -159,7 +169,7 @@ def _closed() -> Manifest:
 
 
 def _rule(end: str, other: Part | None, ports: Iterable[int]) -> Manifest:
-    peers = {} if other is None else {end: [other.peer]}
+    peers = {} if other is None else {end: other.peers}
     numbers = [{"protocol": "TCP", "port": port} for port in ports]
     return {**peers, **({"ports": numbers} if numbers else {})}
 

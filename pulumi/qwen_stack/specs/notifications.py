@@ -16,7 +16,20 @@ NOWHERE = "none"
 INHIBITIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     # Which host a replica ran on is not known here: while a host is away, missing replicas are no news.
     ("HostVanished", ("ReplicasMissing", "TargetDown", "EngineRestarted"), ()),
+    ("HostDown", ("ReplicasMissing", "TargetDown", "EngineRestarted"), ()),
+    (
+        "HostDown",
+        ("KubeletDown", "ApiDown", "EtcdDown", "EtcdLeaderChanges", "BackupOld", "CertificatesUnread"),
+        ("node",),
+    ),
+    ("CertificateEnds", ("CertificateExpires",), ("node", "file")),
+    ("KubeletDown", ("TargetDown",), ("node",)),
+    ("ApiDown", ("TargetDown", "ApiErrors"), ("node",)),
+    ("EtcdDown", ("TargetDown", "ApiDown", "ApiErrors"), ("node",)),
+    ("EtcdNoLeader", ("ApiErrors", "ApiSlow"), ()),
+    ("HostDown", ("HostVanished", "GpuLost", "GpuThrottled", "GpuHot"), ("node",)),
     ("HostVanished", ("GpuLost", "GpuThrottled", "GpuHot"), ("node",)),
+    ("DiskFull", ("DiskFills",), ("node", "mountpoint")),
     ("GpuLost", ("GpuApplicationFault", "NvlinkErrors"), ("node",)),
     ("GpuNeedsReset", ("GpuApplicationFault", "NvlinkErrors", "GpuThrottled", "GpuMemoryError"), ("node", "gpu")),
     ("NoReadyReplica", ("ReplicasMissing", "EngineStalled", "EngineRestarted"), ("server",)),

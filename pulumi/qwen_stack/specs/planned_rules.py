@@ -12,6 +12,7 @@ def recording_rules(settings: Settings) -> list[Manifest]:
         ("planned_gateway_connections:connections", settings.gateway.max_connections, {}),
         ("planned_gpus_per_host:gpus", settings.monitoring.gpus_per_host, {}),
     ]
+    figures += [("planned_backups:hosts", 1, {"node": name}) for name in settings.monitoring.control_plane_hosts]
     for model in settings.models:
         labels = {"server": model.server, "model_name": model.served_name}
         figures += [

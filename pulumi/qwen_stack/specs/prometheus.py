@@ -1,4 +1,4 @@
-"""Prometheus: its configuration and its server. It finds pods by DNS, so it needs no right to read the cluster."""
+"""Prometheus: its configuration and its server. It finds pods by DNS, so it needs no right to list anything."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import yaml
 
 from qwen_stack.model_rules import quantity_bytes
 from qwen_stack.settings import Settings
-from qwen_stack.specs import alert_rules, scrape_jobs
+from qwen_stack.specs import alert_rules, cluster_access, scrape_jobs
 from qwen_stack.specs.single_pod import SinglePod
 
 NAME, PORT = scrape_jobs.PROMETHEUS, scrape_jobs.PROMETHEUS_PORT
@@ -50,4 +50,5 @@ def server(settings: Settings) -> SinglePod:
         memory_limit="2Gi",
         data_limit=monitoring.storage_limit,
         on_volume=monitoring.storage is not None,
+        account=cluster_access.ACCOUNT if monitoring.hosts else "",
     )

@@ -12,6 +12,7 @@ from qwen_stack.specs import (
     gateway,
     gateway_routes,
     gateway_variants,
+    host_jobs,
     limits,
     model_server,
 )
@@ -68,6 +69,7 @@ def scrape_configs(settings: Settings) -> list[Manifest]:
             domain,
             metric_relabel_configs=[NODE_OF_GPU],
         ),
+        *({**job, "sample_limit": MOST_SERIES} for job in host_jobs.jobs(settings.monitoring, settings.namespace)),
         _single(PROMETHEUS, f"localhost:{PROMETHEUS_PORT}"),
         {"job_name": alertmanager.NAME, "sample_limit": MOST_SERIES, **alertmanagers(settings)},
     ]

@@ -27,7 +27,7 @@ class SinglePod:
     """`files` are mounted at `config_dir`, and `data_dir` is writable. The entrypoint of the image, which is the server
     itself, takes `arguments`. With `secret`, the files are a Secret and no ConfigMap.
     With `on_volume`, the claim of its name holds the data. Several `replicas` find each other by the headless service
-    `<name>-peers`, at `peer_port`."""
+    `<name>-peers`, at `peer_port`. With an `account`, the pod holds its token."""
 
     name: str
     port: int
@@ -44,6 +44,7 @@ class SinglePod:
     on_volume: bool = False
     replicas: int = 1
     peer_port: int | None = None
+    account: str = ""
 
 
 def config(server: SinglePod) -> Manifest:
@@ -76,6 +77,7 @@ def deployment(server: SinglePod, image: str) -> Manifest:
                 "metadata": {"labels": app(server.name)},
                 "spec": {
                     **NO_CLUSTER_ACCESS,
+                    **(_with_token(server.account) if server.account else {}),
                     **(spread(server.name) if server.replicas > 1 else {}),
                     "securityContext": pod_security(),
                     "containers": [_container(server, image)],
@@ -105,6 +107,10 @@ def peers(server: SinglePod) -> Manifest | None:
     return manifest.service(
         peers_name(server), ports, selector=app(server.name), clusterIP="None", publishNotReadyAddresses=True
     )
+
+
+def _with_token(account: str) -> Manifest:
+    return {"serviceAccountName": account, "automountServiceAccountToken": True}
 
 
 def _config_name(server: SinglePod) -> str:

@@ -43,3 +43,12 @@ def test_the_newest_snapshot_is_what_was_verified(host: Host, expected: Expected
 def test_only_root_reads_the_snapshots(host: Host, expected: Expected, snapshots: list[str]) -> None:
     assert host.file(expected["etcd_backup_dir"]).mode == 0o700
     assert host.file(snapshots[-1]).mode == 0o600
+
+
+def test_the_age_of_the_newest_is_told(host: Host, expected: Expected, snapshots: list[str]) -> None:
+    if not expected["etcd_backup_metrics_dir"]:
+        pytest.skip("nobody reads measurements here")
+    told = host.file(f"{expected['etcd_backup_metrics_dir']}/etcd-backup.prom").content_string
+    values = dict(line.split() for line in told.splitlines() if not line.startswith("#"))
+    assert int(values["qwen_etcd_backup_size_bytes"]) == host.file(snapshots[-1]).size
+    assert abs(int(values["qwen_etcd_backup_time_seconds"]) - host.file(snapshots[-1]).mtime.timestamp()) < 120

@@ -62,3 +62,12 @@ def test_models_are_offered_to_neighbours_where_the_site_says_so(
     assert service.is_enabled
     for model, folder in folders.items():
         assert same_manifest(host, f"http://127.0.0.1:{port}/{model}", folder)
+
+
+def test_the_digests_of_what_is_held_are_told(host: Host, expected: Expected, folders: dict[str, str]) -> None:
+    if not expected["weights_metrics_dir"]:
+        pytest.skip("nobody reads measurements here")
+    told = host.file(f"{expected['weights_metrics_dir']}/weights.prom").content_string
+    for model, folder in folders.items():
+        digest = host.file(f"{folder}/manifest.json").sha256sum
+        assert f'qwen_weights_info{{model="{model}",manifest="{digest}"}} 1\n' in told
