@@ -55,7 +55,7 @@ class Builder:
 
     def inputs(self, image: Image, base: tuple[str, str] | None) -> str:
         """Digest of all inputs of the image."""
-        parts = {"containerfile": _sha256(image.containerfile), "base": base}
+        parts: dict[str, object] = {"containerfile": _sha256(image.containerfile), "base": base}
         parts |= {file.name: _sha256(file) for file in self.files(image)}
         if image.packages and self.releases:
             parts["packages"] = sorted(_sha256(release) for release in self.releases)
