@@ -68,9 +68,9 @@ def test_every_host_is_measured(job: str, series: str) -> None:
 @pytest.mark.parametrize(
     ("job", "series"),
     [
-        ("kube-apiserver", 'rate(serving:api_answers:total{class="2xx"}[5m]) > 0'),
+        ("kube-apiserver", 'serving:api_answers:total{class="2xx"} > 0'),
         ("etcd", "serving:etcd_has_leader:bool == 1"),
-        ("etcd", "histogram_quantile(0.99, rate(serving:etcd_fsync:seconds_bucket[5m])) > 0"),
+        ("etcd", 'serving:etcd_fsync:seconds_bucket{le="+Inf"} > 0'),
         ("node-exporter", "serving:backup_age:seconds < 6.5 * 3600"),
         ("node-exporter", 'serving:certificate_left:seconds{file="/etc/kubernetes/pki/apiserver.crt"} > 86400'),
         ("node-exporter", 'serving:certificate_left:seconds{file="/etc/kubernetes/admin.conf"} > 86400'),

@@ -42,7 +42,7 @@ def test_mounts_of_pods_and_cards_of_pods_are_left_out(told: str) -> None:
 
 def test_it_listens_at_the_hosts_own_address_alone(host: Host, expected: Expected) -> None:
     port = expected["node_exporter_port"]
-    listening = host.check_output("ss --listening --tcp --numeric --no-header 'sport = :%s'", port)
+    listening = host.check_output(f"ss --listening --tcp --numeric --no-header 'sport = :{port}'")
     assert [line.split()[3] for line in listening.splitlines()] == [f"{expected['node_exporter_address']}:{port}"]
 
 
