@@ -9,7 +9,8 @@ from lab.paths import BIN, KUBECONFIG
 from lab.shell import attempt
 from tests.support.client import COMPLETIONS, Client, Json
 
-LABEL = "app.kubernetes.io/name%3Dmodel-server"
+# A power cut leaves pods that failed, which the cluster keeps.
+SELECTED = "labelSelector=app.kubernetes.io/name%3Dmodel-server&fieldSelector=status.phase%3DRunning"
 GOOD: Json = {"prompt": "1, 2, 3, 4,", "max_tokens": 8, "temperature": 0}
 # Network policies let nobody but the gateway and Prometheus connect to a model server, so it is asked inside its pod.
 ASK = "import sys, urllib.request as request; sys.stdout.buffer.write(request.urlopen(sys.argv[1]).read())"
@@ -22,7 +23,7 @@ class Pods:
         self._api = api
 
     def names(self) -> list[str]:
-        status, listing = self._api.ask(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={LABEL}")
+        status, listing = self._api.ask(f"/api/v1/namespaces/{NAMESPACE}/pods?{SELECTED}")
         assert status == 200, listing
         return [pod["metadata"]["name"] for pod in listing["items"]]
 
