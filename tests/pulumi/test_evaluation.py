@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from qwen_runtime.cli import build_parser
@@ -65,6 +67,14 @@ def test_each_step_is_a_command_of_the_package(measured: Values) -> None:
     sent = parser.parse_args(pod["containers"][0]["args"])
     assert [str(path) for path in sent.results] == outputs
     assert sent.history == "http://evaluation-history.qwen.svc.cluster.local:9108"
+
+
+def test_the_gateway_is_asked_at_a_port_of_its_service(measured: Values) -> None:
+    stack = run_program(measured)
+    [port] = stack["Service/gateway"].inputs["spec"]["ports"]
+    job = json.dumps(stack["CronJob/evaluation"].inputs)
+    asked = urlsplit(re.findall(r"--endpoint=(\S+?)\"", job)[0])
+    assert (asked.hostname, asked.port or 80) == ("gateway.qwen.svc.cluster.local", port["port"])
 
 
 def test_the_key_is_a_secret(measured: Values) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from qwen_stack.evaluation_settings import Evaluation
 from qwen_stack.settings import Settings
-from qwen_stack.specs import gateway, gateway_routes, model_server
+from qwen_stack.specs import gateway, model_server
 from qwen_stack.specs.manifest import (
     GPU_NODES,
     GPU_TOLERATIONS,
@@ -46,8 +46,8 @@ def key_secret(key: object) -> Manifest:
 
 
 def endpoint(settings: Settings, evaluation: Evaluation) -> str:
-    inside = f"http://{gateway.NAME}.{settings.service_domain}:{gateway_routes.API_PORT}"
-    return f"{evaluation.endpoint or inside}/v1"
+    """Address that the job asks: without one of its own the gateway's service, whose port is that of HTTP."""
+    return f"{evaluation.endpoint or f'http://{gateway.NAME}.{settings.service_domain}'}/v1"
 
 
 def endpoint_port(evaluation: Evaluation) -> int | None:

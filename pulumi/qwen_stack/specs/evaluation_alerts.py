@@ -50,6 +50,6 @@ def alerts() -> list[Alert]:
             needed=f"one within {OLDEST_DAYS} days",
             remedy="See why the last job failed, mend that, and start one by hand (`kubectl create job "
             "--from=cronjob/evaluation`).",
-            look="`kubectl -n <namespace> logs -l app.kubernetes.io/name=evaluation --all-containers --tail=50`",
+            look="`kubectl -n <namespace> logs job/<name> -c tools`, then `-c bench` and `-c send`",
         ),
     ]
