@@ -59,7 +59,7 @@ HOSTS = (
         "DiskFills",
         90,
         (room(f"9x{LONG}"), room(f"90x{LONG}", f"9x{LONG}"), room(f"24-0.05x{LONG}")),
-        (room(f"24x{LONG}"), room(f"90-0.1x{LONG}"), room(f"14+0.1x{LONG}")),
+        (room(f"24x{LONG}"), room(f"90-0.1x{LONG}"), room(f"14+0.1x{LONG}"), room(f"_x40 24-0.05x{LONG}")),
     ),
     Case("DiskFull", 5, (room("2x20"), room("90x20", "2x20")), (room("5x20"), room("50x20"))),
     Case(

@@ -76,7 +76,9 @@ def _disks() -> Iterator[Alert]:
     }
     yield _alert(
         "DiskFills",
-        f"{free} < {FEW} or {files} < {FEW} or ({free} < {LITTLE} and predict_linear({free}[6h], 86400) < 0)",
+        # A trend needs an hour of readings: images and weights arrive at a new host within minutes.
+        f"{free} < {FEW} or {files} < {FEW} "
+        f"or ({free} < {LITTLE} and predict_linear({free}[6h], 86400) < 0 and {free} offset 1h)",
         holds="15m",
         severity="warning",
         impact="Below a tenth the kubelet removes images and throws pods out.",
