@@ -13,7 +13,7 @@ from qwen_stack.specs.alert import RUNBOOK
 from qwen_stack.specs.monitoring_alerts import WATCHDOG
 
 from . import alert_cases
-from .alert_cases import Case, counted, gpu, ran, waiting
+from .alert_cases import Case, counted, gpu, ran, rules_of, waiting
 from .cluster_alert_cases import CLUSTER
 from .host_alert_cases import HOSTS
 from .promtool import PROMTOOL
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 def test_it_fires_with_its_cause_and_without_it_does_not(tmp_path: Path, settings: Any, case: Case) -> None:
     tests = [counted(case, series, True) for series in case.fires]
-    ran(tmp_path, settings, tests + [counted(case, series, False) for series in case.quiet])
+    ran(tmp_path, rules_of(settings, case.alert), tests + [counted(case, series, False) for series in case.quiet])
 
 
 def test_every_alert_has_a_case_that_fires_and_one_that_does_not(settings: Any) -> None:
@@ -60,7 +60,7 @@ def test_a_notification_says_what_was_found_and_what_to_do(tmp_path: Path, setti
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "alert_rule_test": [{"eval_time": "12m", "alertname": "HighGPUUsage", "exp_alerts": [alert]}],
     }
-    ran(tmp_path, settings, [test])
+    ran(tmp_path, rules_of(settings, "HighGPUUsage"), [test])
 
 
 def test_the_runbook_agrees_with_the_alerts_and_each_notification_leads_to_its_section() -> None:

@@ -15,7 +15,7 @@ from qwen_runtime.cli import build_parser
 from qwen_stack import config
 from qwen_stack.specs import alert_rules, evaluation
 
-from .alert_cases import Case, counted, ran
+from .alert_cases import Case, counted, ran, rules_of
 from .promtool import PROMTOOL
 from .recorded_stack import SECRET_MARKER, names, run_program
 
@@ -135,7 +135,7 @@ def test_measurements_that_could_not_be_made_are_refused(
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 def test_a_decline_and_a_missing_measurement_call(tmp_path: Path, limited: Any, case: Case) -> None:
     tests = [counted(case, series, True) for series in case.fires]
-    ran(tmp_path, limited, tests + [counted(case, series, False) for series in case.quiet])
+    ran(tmp_path, rules_of(limited, case.alert), tests + [counted(case, series, False) for series in case.quiet])
 
 
 def test_a_stack_without_measurements_has_no_alert_about_them(settings: Any, measured: Values) -> None:

@@ -10,7 +10,7 @@ import pytest
 from qwen_stack.settings import GatewayLimits
 from qwen_stack.specs import alert_rules
 
-from .alert_cases import Case, counted, gateway, ran
+from .alert_cases import Case, counted, gateway, ran, rules_of
 from .promtool import PROMTOOL
 
 AWAY = Case(
@@ -35,7 +35,7 @@ def limited(settings: Any) -> Any:
 @PROMTOOL
 def test_a_gateway_that_does_not_reach_the_limiter_says_so(tmp_path: Path, limited: Any) -> None:
     tests = [counted(AWAY, series, True) for series in AWAY.fires]
-    ran(tmp_path, limited, tests + [counted(AWAY, series, False) for series in AWAY.quiet])
+    ran(tmp_path, rules_of(limited, AWAY.alert), tests + [counted(AWAY, series, False) for series in AWAY.quiet])
 
 
 @PROMTOOL
@@ -48,7 +48,7 @@ def test_the_limiter_is_no_model_server(tmp_path: Path, limited: Any) -> None:
             {"expr": "count(serving:gateway_healthy_servers:replicas)", "eval_time": "5m", "exp_samples": []}
         ],
     }
-    ran(tmp_path, limited, [test])
+    ran(tmp_path, alert_rules.rules_file(limited), [test])
 
 
 def test_a_stack_without_limits_has_no_alert_about_them(settings: Any, limited: Any) -> None:
