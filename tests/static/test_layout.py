@@ -13,21 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TOP_LEVEL = {
     *(".ansible-lint", ".ci", ".gitignore", ".yamllint", "Makefile", "pyproject.toml"),
     *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "README.zh-CN.md"),
-    *(
-        "versions.yml",
-        "ansible",
-        "controller",
-        "docs",
-        "images",
-        "inventory",
-        "lab",
-        "locks",
-        "mirror",
-        "molecule",
-        "pulumi",
-        "python",
-        "tests",
-    ),
+    *("versions.yml", "ansible", "controller", "docs", "images", "inventory", "lab", "locks", "mirror", "molecule"),
+    *("pulumi", "python", "tests"),
 }
 PRODUCTION = ("ansible/", "controller/", "images/", "mirror/", "pulumi/", "python/")
 GENERATED = ("locks/", "go.mod", "go.sum", "docs/operate/runbook.md")
