@@ -82,7 +82,7 @@ def test_keda_is_asked_for_the_planned_bounds_and_for_replicas_of_the_planned_lo
 
 
 def test_prometheus_answers_keda_and_no_other_stranger(local: Values) -> None:
-    closed = {**local, "monitoring": {}}
+    closed = {**local, "monitoring": {}, "repair": None}
     rules = {
         name: [
             rule["from"]

@@ -25,6 +25,7 @@ UNFOUND_WHILE_WELL = {
     **{f"{name}{{}}": reason for name, reason in ABSENT_WHILE_WELL.items()},
     'envoy_cluster_membership_healthy{envoy_cluster_name="limits"}': "the recorded gateway knows no limiter",
     'serving:repair_step:bool{step=~"drained|to-test|failed"}': "no host is under repair",
+    "serving:host_filesystem_free:ratio{} offset 1h": "the recording is younger than an hour",
     "kubelet_evictions{}": "no pod was thrown out",
     'http_requests_total{handler=~"/v1/.*",status="5xx"}': "vLLM writes each status from its first answer on",
 }

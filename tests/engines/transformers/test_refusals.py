@@ -44,7 +44,7 @@ BOTH: list[tuple[str, Any]] = [
 ]
 OF_CHAT: list[tuple[str, Any]] = [
     ("tools", [{"type": "function", "function": {"name": "f"}}]),
-    ("tool_choice", "auto"),
+    ("tool_choice", "required"),
     ("response_format", {"type": "json_object"}),
     ("top_logprobs", 21),
     ("logprobs", 1),
