@@ -60,9 +60,10 @@ def chat(port: int, question: str) -> NoReturn:
             "a server that `make serve` has started",
             f"run `make serve{_port_argument(port)}` in another terminal",
         )
-    _become(
-        Path(sys.executable), "chat", "--endpoint", f"http://127.0.0.1:{port}/v1", *([question] if question else [])
-    )
+    # So small a model drifts into other languages, without an end, where every likely token may come.
+    flags = ["--temperature", 0, "--max-tokens", 1000]
+    words = [question] if question else []
+    _become(Path(sys.executable), "chat", "--endpoint", f"http://127.0.0.1:{port}/v1", *flags, *words)
 
 
 def _health(port: int) -> str:

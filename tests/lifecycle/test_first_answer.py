@@ -18,7 +18,7 @@ def test_one_command_serves_and_another_gets_an_answer() -> None:
             assert any('"event": "ready"' in line for line in server.stdout), "its log ended before it was ready"
             chat = ["make", "chat", f"PORT={port}", "QUESTION=What is the capital of France?"]
             answer = subprocess.run(chat, cwd=REPO, check=True, capture_output=True, text=True).stdout
-            assert answer.strip()
+            assert "Paris" in answer
         finally:
             subprocess.run(["kill", "-INT", "--", f"-{server.pid}"], check=False)
             for _ in server.stdout or ():

@@ -54,10 +54,27 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_one_question_is_asked_of_the_first_model(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["chat", "hello", "--endpoint", endpoint, "--system", "Be short.", "--max-tokens", "5"]) == 0
+    assert (
+        main(
+            [
+                "chat",
+                "hello",
+                "--endpoint",
+                endpoint,
+                "--system",
+                "Be short.",
+                "--max-tokens",
+                "5",
+                "--temperature",
+                "0",
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr().out == "2 messages\n"
     [question] = Endpoint.questions
-    assert (question["model"], question["max_tokens"], question["stream"]) == ("tiny", 5, True)
+    assert (question["model"], question["stream"]) == ("tiny", True)
+    assert (question["max_tokens"], question["temperature"]) == (5, 0)
 
 
 def test_a_conversation_keeps_its_history_until_it_is_told_to_forget(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from qwen_runtime.cli.common import Commands, Options, add, positive
@@ -13,6 +14,7 @@ from qwen_runtime.errors import Error, UsageError
 if TYPE_CHECKING:
     from qwen_runtime.demo.client import Client, Message
 
+FIELDS = ("max_tokens", "temperature")
 HELP = "/new forgets the conversation, /quit or Ctrl-D ends it, Ctrl-C stops an answer"
 
 
@@ -22,6 +24,9 @@ def add_to(commands: Commands) -> None:
     add_endpoint(chat)
     chat.add_argument("--system", metavar="TEXT", help="what the model is told before the conversation")
     chat.add_argument("--max-tokens", type=positive, metavar="N", help="length of an answer")
+    chat.add_argument(
+        "--temperature", type=float, metavar="T", help="0 takes the likeliest token; default: the model's"
+    )
 
 
 def run(options: Options) -> None:
@@ -29,14 +34,15 @@ def run(options: Options) -> None:
 
     client = Client(options.endpoint, api_key(options.api_key_file))
     model = options.model or _first(client.list_models(), options.endpoint)
+    fields = {name: getattr(options, name) for name in FIELDS if getattr(options, name) is not None}
     messages: list[Message] = [{"role": "system", "content": options.system}] if options.system else []
     if options.question:
-        _answer(client, model, [*messages, {"role": "user", "content": options.question}], options.max_tokens)
+        _answer(client, model, [*messages, {"role": "user", "content": options.question}], fields)
         return
-    _converse(client, model, messages, options.max_tokens)
+    _converse(client, model, messages, fields)
 
 
-def _converse(client: Client, model: str, beginning: list[Message], max_tokens: int | None) -> None:
+def _converse(client: Client, model: str, beginning: list[Message], fields: Mapping[str, float]) -> None:
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  gives input() line editing and recall where Python has it
     print(f"{model}: {HELP}")
@@ -47,7 +53,7 @@ def _converse(client: Client, model: str, beginning: list[Message], max_tokens: 
         elif question:
             conversation: list[Message] = [*messages, {"role": "user", "content": question}]
             try:
-                answer = _answer(client, model, conversation, max_tokens)
+                answer = _answer(client, model, conversation, fields)
             except Error as error:
                 # The conversation stays as it was before the question that failed.
                 print(error, file=sys.stderr)
@@ -65,10 +71,10 @@ def _read() -> str | None:
     return None if line == "/quit" else line
 
 
-def _answer(client: Client, model: str, messages: list[Message], max_tokens: int | None) -> str:
+def _answer(client: Client, model: str, messages: list[Message], fields: Mapping[str, float]) -> str:
     """Prints the answer as it arrives and returns it, or the part before Ctrl-C."""
     pieces: list[str] = []
-    stream = client.stream_chat(model, messages, max_tokens=max_tokens)
+    stream = client.stream_chat(model, messages, **fields)
     with contextlib.closing(stream), contextlib.suppress(KeyboardInterrupt):
         for piece in stream:
             pieces.append(piece)

@@ -34,13 +34,10 @@ class Client:
                     "Correct the address.",
                 ) from error
 
-    def stream_chat(
-        self, model: str, messages: list[Message], *, max_tokens: int | None = None
-    ) -> Generator[str, None, None]:
-        """Pieces of the answer as they arrive. Raises HostError when it breaks off before its end."""
-        question: dict[str, Any] = {"model": model, "messages": messages, "stream": True}
-        if max_tokens is not None:
-            question["max_tokens"] = max_tokens
+    def stream_chat(self, model: str, messages: list[Message], **fields: float) -> Generator[str, None, None]:
+        """Pieces of the answer as they arrive; `fields` of the request, such as max_tokens. Raises HostError when the
+        answer breaks off before its end."""
+        question: dict[str, Any] = {"model": model, "messages": messages, "stream": True, **fields}
         with self._open("/chat/completions", question) as answer:
             yield from self._read_events(answer)
 
