@@ -54,23 +54,8 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_one_question_is_asked_of_the_first_model(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        main(
-            [
-                "chat",
-                "hello",
-                "--endpoint",
-                endpoint,
-                "--system",
-                "Be short.",
-                "--max-tokens",
-                "5",
-                "--temperature",
-                "0",
-            ]
-        )
-        == 0
-    )
+    flags = ["--system", "Be short.", "--max-tokens", "5", "--temperature", "0"]
+    assert main(["chat", "hello", "--endpoint", endpoint, *flags]) == 0
     assert capsys.readouterr().out == "2 messages\n"
     [question] = Endpoint.questions
     assert (question["model"], question["stream"]) == ("tiny", True)
