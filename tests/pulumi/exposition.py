@@ -91,7 +91,7 @@ def measured() -> str:
 def repair() -> str:
     """Exposition of the repair controller after a pass that found a fault."""
     figures = Figures()
-    figures.passed_s = time.time() + PATIENCE_S
+    figures.passed_s = time.time() + 86400  # the whole folder's tests read this text, however long they take
     figures.events = [Event("gpu1", "0", ROWS[0], 0, "boot")]
     figures.states = {"gpu1": steps.State(steps.Step.IN_SERVICE)}
     return figures.text()
