@@ -30,6 +30,7 @@ PACKAGE_REGISTRIES = (
     "proxy.golang" + ".org",
     "npmjs" + ".org",
     "crates" + ".io",
+    "deb.debian" + ".org",
 )
 
 
