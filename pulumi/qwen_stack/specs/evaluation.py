@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from qwen_stack.evaluation_settings import Evaluation
 from qwen_stack.settings import Settings
-from qwen_stack.specs import gateway, model_server
+from qwen_stack.specs import gateway, manifest, model_server
 from qwen_stack.specs.manifest import (
     GPU_NODES,
     GPU_TOLERATIONS,
@@ -110,28 +110,16 @@ def cron_job(settings: Settings, evaluation: Evaluation) -> Manifest:
 def history(image: str, on_volume: bool) -> Manifest:
     """One pod: SQLite has one writer."""
     data = {"persistentVolumeClaim": {"claimName": HISTORY}} if on_volume else {"emptyDir": {"sizeLimit": ROOM}}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata(HISTORY),
-        "spec": {
-            "replicas": 1,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": app(HISTORY)},
-            "template": {
-                "metadata": {"labels": app(HISTORY)},
-                "spec": {
-                    **NO_CLUSTER_ACCESS,
-                    # Their image is on the hosts of the model servers; a volume binds the pod to its own host.
-                    **({} if on_volume else {"nodeSelector": GPU_NODES}),
-                    "tolerations": GPU_TOLERATIONS,
-                    "securityContext": pod_security(),
-                    "containers": [_server(image)],
-                    "volumes": [{"name": "data", **data}],
-                },
-            },
-        },
+    pod = {
+        **NO_CLUSTER_ACCESS,
+        # Their image is on the hosts of the model servers; a volume binds the pod to its own host.
+        **({} if on_volume else {"nodeSelector": GPU_NODES}),
+        "tolerations": GPU_TOLERATIONS,
+        "securityContext": pod_security(),
+        "containers": [_server(image)],
+        "volumes": [{"name": "data", **data}],
     }
+    return manifest.deployment(HISTORY, pod)
 
 
 def discovery() -> Manifest:

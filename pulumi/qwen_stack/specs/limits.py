@@ -7,17 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from qwen_stack.settings import GatewayLimits, KeyLimits
+from qwen_stack.specs import manifest
 from qwen_stack.specs.manifest import (
-    GPU_NODES,
-    GPU_TOLERATIONS,
     NO_CLUSTER_ACCESS,
     NO_GPUS,
     Manifest,
-    app,
     config_map,
     container_security,
-    metadata,
-    pod_security,
+    lone_pod,
     probe,
     service,
 )
@@ -26,8 +23,6 @@ NAME = "limits"
 PORT, ENDS_PORT = 8090, 8091
 CONFIG_DIR = "/etc/limits"
 FILE = "limits.json"
-# A node that is gone takes the limiter with it, and until it has moved each gateway counts alone.
-GONE_AFTER_S = 20
 
 
 def file(limits: GatewayLimits, hosts: Mapping[str, str]) -> str:
@@ -54,43 +49,14 @@ def config(limits: GatewayLimits, hosts: Mapping[str, str]) -> Manifest:
 
 
 def deployment(image: str) -> Manifest:
-    """One pod: what it counts exists once. A change of the limits does not replace it.
-
-    It runs on the hosts of the model servers, which have its image.
-    """
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata(NAME),
-        "spec": {
-            "replicas": 1,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": app(NAME)},
-            "template": {
-                "metadata": {"labels": app(NAME)},
-                "spec": {
-                    **NO_CLUSTER_ACCESS,
-                    "nodeSelector": GPU_NODES,
-                    "tolerations": [*GPU_TOLERATIONS, *(gone(state) for state in ("not-ready", "unreachable"))],
-                    "securityContext": pod_security(),
-                    "terminationGracePeriodSeconds": 5,
-                    "containers": [_container(image)],
-                    "volumes": [{"name": "config", "configMap": {"name": f"{NAME}-config"}}],
-                },
-            },
-        },
-    }
+    """One pod: what it counts exists once. A change of the limits does not replace it."""
+    files = {"name": "config", "configMap": {"name": f"{NAME}-config"}}
+    return manifest.deployment(NAME, {**NO_CLUSTER_ACCESS, **lone_pod(_container(image), [files])})
 
 
 def discovery() -> Manifest:
     """Service whose name is the address of the pod, for the gateways and for Prometheus."""
     return service(NAME, {"http": PORT, "ends": ENDS_PORT}, clusterIP="None")
-
-
-def gone(state: str) -> Manifest:
-    """Toleration that ends soon after a node was lost, so that the only pod of a part moves."""
-    key = f"node.kubernetes.io/{state}"
-    return {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": GONE_AFTER_S}
 
 
 def _container(image: str) -> Manifest:

@@ -22,6 +22,9 @@ NO_CLUSTER_ACCESS = {"automountServiceAccountToken": False, "enableServiceLinks"
 # must say so.
 VISIBLE_DEVICES = "NVIDIA_VISIBLE_DEVICES"
 NO_GPUS = [{"name": VISIBLE_DEVICES, "value": "void"}]
+# A node that is gone takes the only pod of a part with it. Until the limiter has moved, each gateway counts alone;
+# Kubernetes by itself waits five minutes.
+GONE_AFTER_S = 20
 
 
 def template_of(spec: Manifest) -> Manifest | None:
@@ -59,6 +62,43 @@ def metadata(name: str) -> Manifest:
 def checksum(*texts: str) -> str:
     """Digest for the name of an object: other contents are another object, and replace the pods that use it."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def deployment(name: str, pod: Manifest, *, replicas: int = 1, strategy: Manifest | None = None) -> Manifest:
+    """Deployment of pods that are labelled with its name; `pod` is their spec.
+
+    Without a strategy the old pod ends before the new one starts: two at once would share a volume, or count twice.
+    """
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(name),
+        "spec": {
+            "replicas": replicas,
+            "strategy": strategy or {"type": "Recreate"},
+            "selector": {"matchLabels": app(name)},
+            "template": {"metadata": {"labels": app(name)}, "spec": pod},
+        },
+    }
+
+
+def lone_pod(container: Manifest, volumes: list[Manifest]) -> Manifest:
+    """Part of the only pod of a part: on the hosts of the model servers, which have its image, and soon on another one
+    when its own is lost."""
+    return {
+        "nodeSelector": GPU_NODES,
+        "tolerations": [*GPU_TOLERATIONS, *(_gone(state) for state in ("not-ready", "unreachable"))],
+        "securityContext": pod_security(),
+        "terminationGracePeriodSeconds": 5,
+        "containers": [container],
+        "volumes": volumes,
+    }
+
+
+def _gone(state: str) -> Manifest:
+    """Toleration that ends soon after a node was lost."""
+    key = f"node.kubernetes.io/{state}"
+    return {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": GONE_AFTER_S}
 
 
 def service(name: str, ports: dict[str, int], **spec: Any) -> Manifest:

@@ -8,18 +8,15 @@ from typing import Any
 from qwen_runtime.repair.actor import STOP
 
 from qwen_stack.settings import Settings
-from qwen_stack.specs import model_server, priority, registry, scrape_jobs
-from qwen_stack.specs.limits import gone
+from qwen_stack.specs import manifest, model_server, priority, registry, scrape_jobs
 from qwen_stack.specs.manifest import (
-    GPU_NODES,
-    GPU_TOLERATIONS,
     NO_CLUSTER_ACCESS,
     NO_GPUS,
     Manifest,
-    app,
     checksum,
     config_map,
     container_security,
+    lone_pod,
     metadata,
     pod_security,
     probe,
@@ -163,31 +160,10 @@ def _binding(kind: str, name: str, namespace: str) -> Manifest:
 
 
 def deployment(settings: Settings) -> Manifest:
-    """One pod, on the hosts of the model servers, which have its image."""
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata(NAME),
-        "spec": {
-            "replicas": 1,
-            # Two controllers never run at once.
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": app(NAME)},
-            "template": {
-                "metadata": {"labels": app(NAME)},
-                "spec": {
-                    "serviceAccountName": NAME,
-                    "enableServiceLinks": False,
-                    "nodeSelector": GPU_NODES,
-                    "tolerations": [*GPU_TOLERATIONS, *(gone(state) for state in ("not-ready", "unreachable"))],
-                    "securityContext": pod_security(),
-                    "terminationGracePeriodSeconds": 5,
-                    "containers": [_container(settings.images.runtime)],
-                    "volumes": [{"name": "config", "configMap": {"name": config(settings)["metadata"]["name"]}}],
-                },
-            },
-        },
-    }
+    """One pod: two controllers never run at once."""
+    files = {"name": "config", "configMap": {"name": config(settings)["metadata"]["name"]}}
+    pod = lone_pod(_container(settings.images.runtime), [files])
+    return manifest.deployment(NAME, {"serviceAccountName": NAME, "enableServiceLinks": False, **pod})
 
 
 def discovery() -> Manifest:

@@ -65,30 +65,16 @@ def secret_config(server: SinglePod, data: Any) -> Manifest:
 def deployment(server: SinglePod, image: str) -> Manifest:
     """A change of the server's files replaces its pods. Two at once would not share a volume."""
     rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": metadata(server.name),
-        "spec": {
-            "replicas": server.replicas,
-            "strategy": rolling if server.replicas > 1 else {"type": "Recreate"},
-            "selector": {"matchLabels": app(server.name)},
-            "template": {
-                "metadata": {"labels": app(server.name)},
-                "spec": {
-                    **NO_CLUSTER_ACCESS,
-                    **(_with_token(server.account) if server.account else {}),
-                    **(spread(server.name) if server.replicas > 1 else {}),
-                    "securityContext": pod_security(),
-                    "containers": [_container(server, image)],
-                    "volumes": [
-                        {"name": "config", **_config_source(server)},
-                        {"name": "data", **_data(server)},
-                    ],
-                },
-            },
-        },
+    pod = {
+        **NO_CLUSTER_ACCESS,
+        **(_with_token(server.account) if server.account else {}),
+        **(spread(server.name) if server.replicas > 1 else {}),
+        "securityContext": pod_security(),
+        "containers": [_container(server, image)],
+        "volumes": [{"name": "config", **_config_source(server)}, {"name": "data", **_data(server)}],
     }
+    several = server.replicas > 1
+    return manifest.deployment(server.name, pod, replicas=server.replicas, strategy=rolling if several else None)
 
 
 def service(server: SinglePod) -> Manifest:
