@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from functools import partial
 
 from qwen_stack.specs.alert import Alert
 from qwen_stack.specs.host_rules import NODE_EXPORTER
@@ -21,32 +21,7 @@ def alerts() -> list[Alert]:
     return [*_presence(), *_disks(), *_cards(), *_memory(), *_system()]
 
 
-def _alert(
-    name: str,
-    expression: str,
-    *,
-    holds: str,
-    severity: Literal["critical", "warning"],
-    summary: str,
-    impact: str,
-    found: str,
-    needed: str,
-    remedy: str,
-    look: str,
-) -> Alert:
-    return Alert(
-        name=name,
-        expression=expression,
-        holds=holds,
-        severity=severity,
-        owner="platform",
-        summary=summary,
-        impact=impact,
-        found=found,
-        needed=needed,
-        remedy=remedy,
-        look=look,
-    )
+_alert = partial(Alert, owner="platform")
 
 
 def _presence() -> Iterable[Alert]:
@@ -68,13 +43,14 @@ def _presence() -> Iterable[Alert]:
 def _disks() -> Iterator[Alert]:
     readonly = "serving:host_filesystem_readonly:bool"
     free, files = "serving:host_filesystem_free:ratio", "serving:host_filesystem_files_free:ratio"
-    room = {
-        "summary": f"{MOUNT} is running out of room",
-        "found": "{{ $value | humanizePercentage }} free, in bytes or in files",
-        "remedy": "Remove old logs, images and weights that no model uses (docs/operate/keep.md), or give it room.",
-        "look": "`df --human-readable`, `df --inodes` and `du --max-depth 2 <mount point>` on the host",
-    }
-    yield _alert(
+    room = partial(
+        _alert,
+        summary=f"{MOUNT} is running out of room",
+        found="{{ $value | humanizePercentage }} free, in bytes or in files",
+        remedy="Remove old logs, images and weights that no model uses (docs/operate/keep.md), or give it room.",
+        look="`df --human-readable`, `df --inodes` and `du --max-depth 2 <mount point>` on the host",
+    )
+    yield room(
         "DiskFills",
         # A trend needs an hour of readings: images and weights arrive at a new host within minutes.
         f"{free} < {FEW} or {files} < {FEW} "
@@ -83,16 +59,14 @@ def _disks() -> Iterator[Alert]:
         severity="warning",
         impact="Below a tenth the kubelet removes images and throws pods out.",
         needed=f"at least {FEW:.0%}, or {LITTLE:.0%} where it will be full within a day",
-        **room,
     )
-    yield _alert(
+    yield room(
         "DiskFull",
         f"{free} < {NONE_LEFT} or {files} < {NONE_LEFT}",
         holds="1m",
         severity="critical",
         impact="Programs on this host fail to write: etcd stops, engines do not start.",
         needed=f"at least {NONE_LEFT:.0%}",
-        **room,
     )
     yield _alert(
         "DiskFailed",
