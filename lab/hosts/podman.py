@@ -45,7 +45,3 @@ def remove(container: str) -> None:
     # Where another process has the number of the container's, the first attempt only finds out that it ended.
     if attempt(*argv).returncode:
         output(*argv)
-
-
-def image_exists(image: str) -> bool:
-    return attempt("podman", "image", "exists", image).returncode == 0
