@@ -1,1 +1,7 @@
-"""Everything that a site's mirror holds: `qwen-mirror list` names it, `qwen-mirror check` asks the mirror for it."""
+"""A site's mirror: what it must hold, how that is fetched, carried and brought in, and whether all of it is there.
+
+    needs, carry  ->  fill, bring, check  ->  command
+
+One room for each step; imports go to the right. All of them know the facts beside them: a thing that a mirror holds
+(item), the site (site), its systems (systems) and the addresses outside (upstream), and run programs by tools.
+"""

@@ -13,8 +13,14 @@ from qwen_runtime.errors import Error, Fault, message
 
 from images.catalog import CATALOG, VERSIONS, ImageError
 
-from . import bring, bundle, check, difference, fill, formats, needs, spdx
+from .bring.folder import bring
+from .carry import bundle, difference
+from .check.items import missing
+from .fill.folder import KINDS as FETCHED
+from .fill.folder import fill
 from .item import KINDS, Item
+from .needs import formats, spdx
+from .needs.items import needed
 from .site import Site
 
 FAULTY, BAD_INPUT = 1, 2
@@ -126,7 +132,7 @@ def _site(options: argparse.Namespace) -> Site:
 
 
 def _items(site: Site, options: argparse.Namespace) -> list[Item]:
-    return needs.items(
+    return needed(
         site,
         kinds=options.kind or KINDS,
         variant=options.variant,
@@ -155,7 +161,7 @@ def _check(options: argparse.Namespace) -> int:
     site = _site(options)
     items = _items(site, options)
     statuses = dict(options.status)
-    faults = check.missing(site, items, statuses)
+    faults = missing(site, items, statuses)
     _show(faults)
     lacking = [suite for suite in {item.group for item in items if item.kind == "apt"} if suite not in statuses]
     if lacking:
@@ -166,9 +172,9 @@ def _check(options: argparse.Namespace) -> int:
 
 def _fill(options: argparse.Namespace) -> int:
     site = _site(options)
-    kinds = [kind for kind in options.kind or fill.KINDS if kind in fill.KINDS]
+    kinds = [kind for kind in options.kind or FETCHED if kind in FETCHED]
     options.kind = kinds
-    fill.fill(
+    fill(
         _items(site, options),
         site.value("site_registry"),
         options.out,
@@ -208,8 +214,7 @@ def _import(options: argparse.Namespace) -> int:
     items = _items(site, options)
     if _verify(options):
         return FAULTY
-    authority = check.authority(site)
-    new = bring.bring(options.folder, site.value("site_registry"), items, options.to, options.apt_key, authority)
+    new = bring(options.folder, site.value("site_registry"), items, options.to, options.apt_key, site.authority)
     images = [name for name in new if ":" in name]
     print(f"new files: {len(new) - len(images)}; images in the registry: {len(images)}")
     print(f"next: qwen-mirror check {options.site}")

@@ -100,6 +100,12 @@ class Site:
             return default
         raise UsageError(f"no {name} in the inventory", "its value for this site", "Set it, as inventory/example does.")
 
+    @property
+    def authority(self) -> Path | None:
+        """Certificate of the authority that signed the mirror's certificates; None where systems trust it already."""
+        file = self.value("base_ca_file", default="")
+        return Path(file) if file else None
+
     def image_references(self) -> set[str]:
         """Every image that a variable of a host names."""
         found: set[str] = set()

@@ -20,8 +20,9 @@ from lab.mirror import client, server
 from lab.mirror.debian_packages import CATALOGUES
 from lab.mirror.models import manifest_sha256
 from lab.shell import output
-from mirror import check, needs
+from mirror.check.items import missing
 from mirror.item import Item
+from mirror.needs.items import needed
 from mirror.site import Site
 
 LOCAL = ROOT / "inventory/local"
@@ -55,7 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture(scope="module")
 def listed(site: Site) -> list[Item]:
     catalogs = [ROOT / path for path in CATALOGUES]
-    return needs.items(site, kinds=KINDS, variant="cpu", catalogs=catalogs, versions=versions.written())
+    return needed(site, kinds=KINDS, variant="cpu", catalogs=catalogs, versions=versions.written())
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_the_mirror_lacks_nothing_that_is_listed(site: Site, listed: list[Item],
         member = tar.extractfile("./var/lib/dpkg/status")
         assert member is not None
         (tmp_path / "status").write_bytes(member.read())
-    assert not check.missing(site, listed, {rootfs.SUITE: tmp_path / "status"})
+    assert not missing(site, listed, {rootfs.SUITE: tmp_path / "status"})
 
 
 def test_hosts_asked_for_no_image_that_is_not_listed(listed: list[Item], asked: set[str]) -> None:

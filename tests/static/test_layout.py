@@ -125,3 +125,31 @@ def test_files_are_small_texts_that_name_no_machine(name: str) -> None:
     assert text.count("\n") <= limit
     assert not [host for host in PACKAGE_REGISTRIES if host in text]
     assert not re.search(r"(?<![\w.$}/])/" + "work/", text), "a path of one machine"
+
+
+# Steps of mirror/ from the facts to the command: one imports from its own room and from lower ones.
+MIRROR_ROOMS = {"item": 0, "systems": 0, "upstream": 0, "site": 1, "tools": 1, "needs": 2, "carry": 2}
+MIRROR_ROOMS |= {"fill": 3, "bring": 3, "check": 3, "command": 4}
+
+
+@pytest.mark.parametrize("name", [n for n in PYTHON if re.match(r"mirror/\w+[/.]", n) and n != "mirror/__init__.py"])
+def test_rooms_of_the_mirror_import_downwards(name: str) -> None:
+    own = Path(name).parts[1].removesuffix(".py")
+    others = rooms_imported(name) - {own}
+    assert not {room for room in others if MIRROR_ROOMS[room] >= MIRROR_ROOMS[own]}
+
+
+def rooms_imported(name: str) -> set[str]:
+    """Rooms of mirror/ that a file of it imports from, by `mirror.ROOM` or from the top by `.ROOM`."""
+    is_top = name.count("/") == 1
+    rooms: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / name).read_text())):
+        if isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level:
+                rooms |= {module or alias.name for alias in node.names} if is_top else set()
+            elif module == "mirror":
+                rooms |= {alias.name for alias in node.names}
+            elif module.startswith("mirror."):
+                rooms.add(module.removeprefix("mirror."))
+    return {room.partition(".")[0] for room in rooms}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror import bundle
+from mirror.carry import bundle
 from mirror.command import main
 
 ROOT = Path(__file__).parents[3]

@@ -21,10 +21,15 @@ import yaml
 from qwen_runtime.errors import Error
 
 from lab.paths import BIN
-from mirror import bring, bring_apt, bundle, check_apt, fill, upstream
+from mirror import upstream
+from mirror.bring.folder import bring
+from mirror.bring.packages import publish
+from mirror.carry import bundle
+from mirror.check import packages
 from mirror.command import main
+from mirror.fill.folder import fill
 from mirror.item import Item
-from mirror.tools import ToolError
+from mirror.tools.programs import ToolError
 from tests.fakes import site_mirror
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -44,10 +49,10 @@ class World:
     items: list[Item]
 
     def fill(self, out: Path, items: list[Item] | None = None) -> None:
-        fill.fill(items or self.items, SITE, out, upstream.VERSIONS, NO_STATUS)
+        fill(items or self.items, SITE, out, upstream.VERSIONS, NO_STATUS)
 
     def bring(self, out: Path, root: Path, site: str = SITE) -> list[str]:
-        return bring.bring(out, site, self.items, root, self.key, self.authority)
+        return bring(out, site, self.items, root, self.key, self.authority)
 
 
 def make_package(pool: Path, name: str, version: str = "1.0-1", depends: str = "") -> None:
@@ -146,7 +151,7 @@ def upstreams(registry: tuple[str, Path], tmp_path_factory: pytest.TempPathFacto
         patch.setenv("SSL_CERT_FILE", str(authority))
         patch.setenv("PIP_NO_INDEX", "1")
         patch.setenv("PIP_FIND_LINKS", str(folder / "index"))
-        bring_apt.publish(folder / "apt", "jammy", "site")
+        publish(folder / "apt", "jammy", "site")
         copy = ["skopeo", "copy", f"oci:{folder / 'image'}", f"docker://{address}/library/pause:1.0"]
         subprocess.run(copy, check=True, capture_output=True)
         (folder / "engine.tar.gz").write_bytes(gzip.compress(b"engine"))
@@ -202,7 +207,7 @@ def test_what_was_imported_is_had_from_the_mirror(upstreams: World, filled: Path
     kubelet = replace(upstreams.items[0], at=f"file:{tmp_path}/srv/apt jammy")
     (tmp_path / "status").write_text("")
     key = upstreams.folder / "apt-key.asc"
-    assert not list(check_apt.missing([kubelet], key, None, {"jammy": tmp_path / "status"}))
+    assert not list(packages.missing([kubelet], key, None, {"jammy": tmp_path / "status"}))
     asked = ["skopeo", "inspect", "--format={{.Digest}}"]
     digests = {
         subprocess.run(

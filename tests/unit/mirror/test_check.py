@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from mirror import needs
 from mirror.command import main
 from mirror.item import KINDS, Item
+from mirror.needs.items import needed
 from mirror.site import Site
 from tests.fakes import site_mirror
 from tests.fakes.site_mirror import SiteMirror
@@ -66,7 +66,7 @@ def _model(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def listed(settings: dict[str, Any]) -> list[Item]:
-    return needs.items(Site(EXAMPLE, **settings))
+    return needed(Site(EXAMPLE, **settings))
 
 
 def fill(mirror: SiteMirror, items: list[Item]) -> None:

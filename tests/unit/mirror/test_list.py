@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mirror import needs
 from mirror.command import main
 from mirror.item import Item
+from mirror.needs.items import needed
 from mirror.site import Site
 
 ROOT = Path(__file__).parents[3]
@@ -22,7 +22,7 @@ STACK = ROOT / "pulumi/Pulumi.example.yaml"
 
 @pytest.fixture(scope="module")
 def listed() -> list[Item]:
-    return needs.items(Site(EXAMPLE))
+    return needed(Site(EXAMPLE))
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def names(items: list[Item], kind: str, group: str = "") -> set[str]:
 
 
 def images(folder: Path, stack: Path | None) -> list[Item]:
-    return needs.items(Site(folder, stack=stack), kinds=["image"])
+    return needed(Site(folder, stack=stack), kinds=["image"])
 
 
 def test_each_release_has_the_packages_of_those_who_run_it(listed: list[Item]) -> None:
@@ -99,7 +99,7 @@ def test_keda_is_listed_once_a_model_follows_its_requests(tmp_path: Path) -> Non
     settings["config"]["qwen-onprem:models"][0]["autoscaling"] = {"min": 1, "max": 2}
     (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump(settings))
     assert not [item for item in images(EXAMPLE, STACK) if "keda" in item.name]
-    scaled = needs.items(Site(EXAMPLE, stack=tmp_path / "Pulumi.yaml"), kinds=["image", "tool"])
+    scaled = needed(Site(EXAMPLE, stack=tmp_path / "Pulumi.yaml"), kinds=["image", "tool"])
     assert len([item for item in scaled if "keda" in item.name]) == 4
 
 
@@ -111,7 +111,7 @@ def test_without_a_stack_file_no_image_is_left_out(site: Path) -> None:
 def test_the_lists_of_another_release_are_by_its_versions(tmp_path: Path) -> None:
     text = (ROOT / "versions.yml").read_text().replace("1.34.4", "1.34.3")
     (tmp_path / "versions.yml").write_text(text)
-    before = needs.items(Site(EXAMPLE, versions=tmp_path / "versions.yml"), versions=tmp_path / "versions.yml")
+    before = needed(Site(EXAMPLE, versions=tmp_path / "versions.yml"), versions=tmp_path / "versions.yml")
     assert "kubernetes/kube-apiserver:v1.34.3" in names(before, "image")
     assert {item.version for item in before if item.name == "kubelet"} == {"1.34.3-1.1"}
 
@@ -134,7 +134,7 @@ def test_a_model_has_its_size_and_the_manifest_that_the_site_vouches_for(listed:
 def test_a_controller_that_the_mirror_does_not_serve_is_left_out(site: Path) -> None:
     text = (site / "group_vars/all/site.yml").read_text()
     (site / "group_vars/all/site.yml").write_text(text.replace("site_controller_system: Ubuntu-24.04", ""))
-    items = needs.items(Site(site, stack=STACK))
+    items = needed(Site(site, stack=STACK))
     assert not [item for item in items if "controller" in item.used_by.split(", ")]
 
 

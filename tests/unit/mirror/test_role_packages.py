@@ -9,8 +9,8 @@ import pytest
 import yaml
 from ansible.errors import AnsibleError
 
-from mirror import role_packages
-from mirror.role_packages import PACKAGE_MODULES, RolePackages
+from mirror.needs import role_packages
+from mirror.needs.role_packages import PACKAGE_MODULES, RolePackages
 from mirror.site import Site
 
 ROOT = Path(__file__).parents[3]

@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import tools
-from .fill_images import BLOBS, layout_of
-from .item import Item
+from mirror.carry.image_layout import BLOBS, layout_of
+from mirror.item import Item
+from mirror.tools import programs
 
 COPY = ("skopeo", "copy", "--quiet", "--preserve-digests", "--retry-times=3")
 
@@ -24,5 +24,5 @@ def push(folder: Path, items: Sequence[Item], authority: Path | None) -> list[st
         for item in carried:
             layout, tag = layout_of(images, item)
             options = [f"--src-shared-blob-dir={images / BLOBS}", f"--dest-cert-dir={certificates}"]
-            tools.run([*COPY, *options, f"oci:{layout}:{tag}", f"docker://{item.at}"], f"image {item.at}")
+            programs.run([*COPY, *options, f"oci:{layout}:{tag}", f"docker://{item.at}"], f"image {item.at}")
     return [item.at for item in carried]

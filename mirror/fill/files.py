@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from . import systems, tools
-from .item import Item
-from .needs_files import SOURCE_LOCK
+from mirror import systems
+from mirror.item import Item
+from mirror.needs.files import SOURCE_LOCK
+from mirror.tools import programs
 
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 HASHED = ("--no-deps", "--require-hashes")
@@ -31,7 +32,7 @@ def wheels(items: Sequence[Item], out: Path) -> None:
                 hashes = " ".join(f"--hash={digest}" for digest in item.digests)
                 requirements.write(f"{item.name}=={item.version} {hashes}\n")
             requirements.flush()
-            tools.run(
+            programs.run(
                 [*_fetch(group, folder), "-r", requirements.name], f"wheels of {group}", environment=_environment()
             )
 
@@ -59,11 +60,11 @@ def archives(items: Sequence[Item], out: Path) -> None:
         file, partial = folder / item.name, folder / f".{item.name}.partial"
         if file.exists():
             continue
-        tools.run([*CURL, "--output", str(partial), item.source], item.source)
+        programs.run([*CURL, "--output", str(partial), item.source], item.source)
         with partial.open("rb") as content:
             begins = content.read(len(GZIP))
         if file.suffix == ".gz" and begins != GZIP:
             partial.unlink()
             remedy = "Look at what the address answers, and correct mirror/upstream.yml."
-            raise tools.ToolError(f"{item.source} begins with {begins!r}", "an archive of gzip", remedy)
+            raise programs.ToolError(f"{item.source} begins with {begins!r}", "an archive of gzip", remedy)
         partial.replace(file)

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import tools
-from .item import Item
+from mirror.carry.image_layout import BLOBS, layout_of
+from mirror.item import Item
+from mirror.tools import programs
 
 COPY = (
     *("skopeo", "--override-os=linux", "--override-arch=amd64"),
     *("copy", "--quiet", "--preserve-digests", "--retry-times=3"),
 )
-BLOBS = "blobs"
 
 
 def fetch(items: Sequence[Item], out: Path) -> None:
@@ -26,10 +26,4 @@ def fetch(items: Sequence[Item], out: Path) -> None:
         layout, tag = layout_of(folder, item)
         layout.parent.mkdir(parents=True, exist_ok=True)
         shared = f"--dest-shared-blob-dir={folder / BLOBS}"
-        tools.run([*COPY, shared, f"docker://{item.source}", f"oci:{layout}:{tag}"], f"image {item.source}")
-
-
-def layout_of(folder: Path, item: Item) -> tuple[Path, str]:
-    """Folder of an image's layout, and the image's name in it."""
-    repository, tag = item.name.rsplit(":", 1)
-    return folder / repository, tag
+        programs.run([*COPY, shared, f"docker://{item.source}", f"oci:{layout}:{tag}"], f"image {item.source}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 
-from .item import Item
+from mirror.item import Item
 
 DIGEST_DIGITS = 12
 

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from . import bundle, fill_apt, fill_files, fill_images
-from .item import Item
+from mirror.carry import bundle
+from mirror.item import Item
+
+from . import files, images, packages
 
 KINDS = ("apt", "image", "wheel", "tool")
 """Kinds that are fetched. Models come from who publishes them, with `qwen-runtime weights manifest`."""
@@ -21,10 +23,10 @@ def fill(items: Sequence[Item], site: str, out: Path, versions: Path, statuses: 
     """
     out.mkdir(parents=True, exist_ok=True)
     steps: dict[str, Callable[[list[Item]], None]] = {
-        "apt": lambda found: fill_apt.fetch(found, out, versions, statuses),
-        "image": lambda found: fill_images.fetch(found, out),
-        "wheel": lambda found: fill_files.wheels(found, out),
-        "tool": lambda found: fill_files.archives(found, out),
+        "apt": lambda found: packages.fetch(found, out, versions, statuses),
+        "image": lambda found: images.fetch(found, out),
+        "wheel": lambda found: files.wheels(found, out),
+        "tool": lambda found: files.archives(found, out),
     }
     bundle.forget(out)
     for kind in KINDS:

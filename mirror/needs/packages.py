@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from images.catalog import Image
+from mirror import systems, upstream
+from mirror.item import Item
+from mirror.site import Site
 
-from . import systems, upstream
-from .item import Item
 from .role_packages import RolePackages
-from .site import Site
 
 CONTROLLER = ("buildah", "ca-certificates", "git", "kubectl", "openssh-client", "openssl", "python3-venv", "skopeo")
 """Packages of a controller beside its Python environment; it also builds the images."""

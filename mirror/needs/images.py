@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from images.catalog import Image
-
-from . import upstream
-from .item import Item
-from .site import Site
+from mirror import upstream
+from mirror.item import Item
+from mirror.site import Site
 
 BUILT = "built here: python -m images.build"
 STACK = "the stack"

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from qwen_runtime.errors import UsageError
 
-from . import bring_apt, bring_images, bundle
-from .bundle import File
-from .item import Item
+from mirror.carry import bundle
+from mirror.carry.bundle import File
+from mirror.item import Item
+
+from . import images, packages
 
 FILES = ("wheels", "tools")
 
@@ -40,8 +42,8 @@ def bring(
     suites = sorted({file.path.split("/")[1] for file in carried.files if file.path.startswith("apt/")})
     for suite in suites:
         if any(file.path.startswith(f"apt/{suite}/") for file in new) or not (root / "apt/dists" / suite).is_dir():
-            bring_apt.publish(root / "apt", suite, apt_key)
-    return [*new.values(), *bring_images.push(folder, items, authority)]
+            packages.publish(root / "apt", suite, apt_key)
+    return [*new.values(), *images.push(folder, items, authority)]
 
 
 def _place(file: File) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from .item import Item
+from mirror.item import Item
 
 UNKNOWN = "NOASSERTION"
 DOCUMENT = "SPDXRef-DOCUMENT"

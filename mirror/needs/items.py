@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from images.catalog import CATALOG, VERSIONS, choose, load
+from mirror.item import KINDS, Item
+from mirror.site import Site
 
-from . import needs_files, needs_images, needs_packages
-from .item import KINDS, Item
-from .site import Site
+from . import files, images, packages
 
 
-def items(
+def needed(
     site: Site,
     *,
     kinds: Collection[str] = KINDS,
@@ -27,13 +27,13 @@ def items(
     """
     own = choose([image for catalog in catalogs for image in load(catalog, versions)], variant)
 
-    listed = list(needs_packages.packages(site, own, versions)) if {"apt", "key"} & set(kinds) else []
+    listed = list(packages.packages(site, own, versions)) if {"apt", "key"} & set(kinds) else []
     makers: dict[str, Callable[[], Iterable[Item]]] = {
         "apt": lambda: listed,
-        "key": lambda: needs_packages.keys(site, listed, versions),
-        "image": lambda: needs_images.images(site, own, versions),
-        "wheel": lambda: needs_files.wheels(site, own),
-        "tool": lambda: needs_files.tools(site, needs_images.scales(site), versions),
-        "model": lambda: needs_files.models(site, versions),
+        "key": lambda: packages.keys(site, listed, versions),
+        "image": lambda: images.images(site, own, versions),
+        "wheel": lambda: files.wheels(site, own),
+        "tool": lambda: files.tools(site, images.scales(site), versions),
+        "model": lambda: files.models(site, versions),
     }
     return [item for kind in KINDS if kind in kinds for item in makers[kind]()]

@@ -12,10 +12,9 @@ from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import catalogue
 
 from images.catalog import ROOT, Image
-
-from . import systems, upstream
-from .item import Item
-from .site import Site
+from mirror import systems, upstream
+from mirror.item import Item
+from mirror.site import Site
 
 INDEX = "the index that pip is set up for"
 CONTROLLER_LOCK, UV_LOCK, SOURCE_LOCK = "locks/controller.txt", "locks/uv.txt", "locks/runtime-source.txt"

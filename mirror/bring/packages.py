@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .tools import ToolError
+from mirror.tools.programs import ToolError
 
 COMPONENT = "main"
 

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from qwen_runtime.errors import Fault, UsageError
 
-from .tools import ToolError
+from mirror.tools.programs import ToolError
 
 FORMAT = 1
 NAME, SIGNATURE = "bundle.json", "bundle.json.sig"

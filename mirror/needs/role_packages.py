@@ -15,9 +15,9 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
-from .systems import RELEASES
+from mirror.systems import RELEASES
 
-PLAYBOOKS = Path(__file__).resolve().parents[1] / "ansible"
+PLAYBOOKS = Path(__file__).resolve().parents[2] / "ansible"
 # Stands in a package's name instead of a kernel's version, where the package brings the newest kernel.
 KERNELS = {"Debian": "amd64", "Ubuntu": "generic"}
 ROLE_MODULES = ("ansible.builtin.import_role", "ansible.builtin.include_role")

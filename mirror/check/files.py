@@ -25,8 +25,8 @@ from packaging.utils import (
 from packaging.version import Version
 from qwen_runtime.errors import Fault
 
-from . import systems
-from .item import Item
+from mirror import systems
+from mirror.item import Item
 
 AT_ONCE = 4
 TIMEOUT_S = 30

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from qwen_runtime.errors import Fault
 
-from .item import Item
+from mirror.item import Item
 
 AT_ONCE = 4
 ASK = (

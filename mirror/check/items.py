@@ -8,9 +8,10 @@ from pathlib import Path
 
 from qwen_runtime.errors import Fault
 
-from . import check_apt, check_files, check_images
-from .item import KINDS, Item
-from .site import Site
+from mirror.item import KINDS, Item
+from mirror.site import Site
+
+from . import files, images, packages
 
 
 def missing(site: Site, items: Sequence[Item], statuses: Mapping[str, Path]) -> list[Fault]:
@@ -18,14 +19,14 @@ def missing(site: Site, items: Sequence[Item], statuses: Mapping[str, Path]) -> 
 
     `statuses`: dpkg's status file of a host as it comes, by suite; apt then resolves dependencies against it.
     """
-    web = check_files.Web(authority(site))
+    web = files.Web(site.authority)
     checks: dict[str, Callable[[list[Item]], Iterable[Fault]]] = {
-        "apt": lambda found: check_apt.missing(found, _apt_key(site), authority(site), statuses),
+        "apt": lambda found: packages.missing(found, _apt_key(site), site.authority, statuses),
         "key": lambda found: _keys(found),
-        "image": lambda found: check_images.missing(found, check_images.Login(*_login(site)), authority(site)),
-        "wheel": lambda found: check_files.wheels(found, web),
-        "tool": lambda found: check_files.tools(found, web),
-        "model": lambda found: check_files.models(found, web),
+        "image": lambda found: images.missing(found, images.Login(*_login(site)), site.authority),
+        "wheel": lambda found: files.wheels(found, web),
+        "tool": lambda found: files.tools(found, web),
+        "model": lambda found: files.models(found, web),
     }
     faults: list[Fault] = []
     for kind in KINDS:
@@ -47,12 +48,6 @@ def _keys(items: Iterable[Item]) -> Iterator[Fault]:
 
 def _apt_key(site: Site) -> Path:
     return Path(site.value("base_apt_key_file"))
-
-
-def authority(site: Site) -> Path | None:
-    """Certificate of the authority that signed the mirror's certificates; None where systems trust it already."""
-    file = site.value("base_ca_file", default="")
-    return Path(file) if file else None
 
 
 def _login(site: Site) -> tuple[str, str]:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from qwen_runtime.errors import UsageError
 
-from . import systems, tools, upstream
-from .apt import Apt, reason
-from .item import Item
-from .upstream import Repository
+from mirror import systems, upstream
+from mirror.item import Item
+from mirror.tools import programs
+from mirror.tools.apt import Apt, reason
+from mirror.upstream import Repository
 
 
 def fetch(items: Sequence[Item], out: Path, versions: Path, statuses: Mapping[str, Path]) -> None:
@@ -34,11 +35,11 @@ def _fetch(apt: Apt, suite: str, items: Sequence[Item], into: Path) -> None:
     update = apt.update()
     if update.returncode:
         remedy = "Correct mirror/upstream.yml, or run it again."
-        raise tools.ToolError(f"packages of {suite}: {reason(update)}", "lists signed by the known keys", remedy)
+        raise programs.ToolError(f"packages of {suite}: {reason(update)}", "lists signed by the known keys", remedy)
     download = apt.install(items, "--download-only", "-o", f"Dir::Cache::archives={into}")
     if download.returncode:
         remedy = "A package that is gone needs another version in versions.yml; otherwise run it again: it goes on."
-        raise tools.ToolError(f"packages of {suite}: {reason(download)}", "every package and dependency", remedy)
+        raise programs.ToolError(f"packages of {suite}: {reason(download)}", "every package and dependency", remedy)
     partial.rmdir()
     for package in into.glob("*%3a*"):
         # apt writes a version's epoch into the name as %3a, which a URL would read as a colon.
@@ -70,7 +71,7 @@ def _key(repository: Repository, folder: Path) -> Path:
     key = Path(repository.key)
     if "://" in repository.key:
         key = folder / f"{repository.name}.asc"
-        tools.run(["curl", "--fail", "--location", "--silent", "--show-error", "--output", str(key), repository.key],
+        programs.run(["curl", "--fail", "--location", "--silent", "--show-error", "--output", str(key), repository.key],
                   f"key of {repository.name}")  # fmt: skip
     elif not key.is_file():
         remedy = "Install the package that brings it, or copy it from a host of that system."

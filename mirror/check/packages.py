@@ -10,8 +10,8 @@ from pathlib import Path
 
 from qwen_runtime.errors import Fault, UsageError
 
-from .apt import Apt, reason
-from .item import Item
+from mirror.item import Item
+from mirror.tools.apt import Apt, reason
 
 FILL = "Fill the mirror again, and write and sign the repository's lists anew."
 

@@ -1,0 +1,1 @@
+"""Bringing a carried folder into the site's mirror."""

@@ -1,0 +1,15 @@
+"""The places of images in a carried folder: one OCI layout for each repository, which share their layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mirror.item import Item
+
+BLOBS = "blobs"
+
+
+def layout_of(folder: Path, item: Item) -> tuple[Path, str]:
+    """Folder of an image's layout, and the image's name in it."""
+    repository, tag = item.name.rsplit(":", 1)
+    return folder / repository, tag

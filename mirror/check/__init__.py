@@ -1,0 +1,1 @@
+"""Asking the mirror, and nothing else, for everything that a site needs."""
