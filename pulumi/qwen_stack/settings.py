@@ -203,7 +203,8 @@ class KeyLimits(Section):
     requests_per_minute: int | None = Field(default=None, ge=1)
     """Requests of one key in any 60 seconds."""
     service_class: Literal["interactive", "batch"] = Field(default="interactive", alias="class")
-    """Class of the key's requests: where requests wait, those of batch keys go last."""
+    """Class of the key's requests: where requests wait, those of batch keys get each eighth turn, and what
+    interactive ones leave."""
     tokens_per_minute: int | None = Field(default=None, ge=1)
     """Tokens of one key in any 60 seconds: prompt and answer. Reserved when a request begins, by its size and its
     max_tokens, and corrected by what it used."""

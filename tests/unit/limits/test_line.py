@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qwen_runtime.limits.lease import Ask, Lease, Refusal, Usage
@@ -69,6 +71,48 @@ def test_batch_goes_after_interactive_and_takes_no_place_that_is_kept() -> None:
     begin(accounts, "day", 3, 0.5)
     assert [end(accounts, lease) for lease in night[:3]] == [[], ["day"], ["day"]]
     assert accounts.places.in_flight["day"] == 3
+
+
+def turns(accounts: Ledger, running: deque[Lease], going: dict[str, Lease], count: int) -> list[str]:
+    """Keys whose requests go while the oldest of those in flight ends, again and again."""
+    keys = []
+    for _ in range(count):
+        accounts.settle(running.popleft().ask.id, Usage(), 1.0)
+        for started in accounts.advance(1.0):
+            keys.append(started.key)
+            running.append(going.pop(started.id))
+    return keys
+
+
+@pytest.mark.parametrize("each", [1, 2, 4, 16])
+def test_batch_gets_every_eighth_turn_while_interactive_work_never_ends(each: int) -> None:
+    accounts = ledger(each=each, keys={"night": Limit(klass="batch")})
+    day = begin(accounts, "day", 100)
+    going = {lease.ask.id: lease for lease in (*day, *begin(accounts, "night", 20))}
+    running = deque(lease for lease in day if not lease.waits)
+    assert turns(accounts, running, going, 24)[:24] == [*["day"] * 7, "night"] * 3
+
+
+def test_batch_gets_its_turn_from_keys_that_are_served_at_once_too() -> None:
+    accounts = ledger(each=16, keys={"night": Limit(klass="batch")})
+    running = deque(lease for number in range(16) for lease in begin(accounts, f"key{number}", 1))
+    going = {lease.ask.id: lease for lease in begin(accounts, "night", 9)}
+    started = []
+    for number in range(16, 40):
+        accounts.settle(running.popleft().ask.id, Usage(), 1.0)
+        [lease] = begin(accounts, f"key{number}", 1, 1.0)
+        going[lease.ask.id] = lease
+        started += [] if lease.waits else [lease.ask.key]
+        started += [asked.key for asked in accounts.advance(1.0)]
+        running.extend(going.pop(name) for name in list(going) if not going[name].waits)
+    assert started.count("night") == 3
+
+
+def test_batch_that_may_not_have_more_in_flight_holds_nobody_up() -> None:
+    accounts = ledger(each=4, keys={"night": Limit(klass="batch", in_flight=1)})
+    night, day = begin(accounts, "night", 5), begin(accounts, "day", 40)
+    going = {lease.ask.id: lease for lease in (*night, *day)}
+    assert turns(accounts, deque(lease for lease in day if not lease.waits), going, 20) == ["day"] * 20
 
 
 def test_more_ready_replicas_let_more_go() -> None:

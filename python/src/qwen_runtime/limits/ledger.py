@@ -67,7 +67,7 @@ class Ledger:
             self._refund(lease)
             return _no_place(full, limit)
         self._leases[ask.id] = lease
-        if full:
+        if full or self.line.owed(lease, self._may_take):
             self.line.join(lease)
         else:
             self._start(lease, now_s)
@@ -78,7 +78,7 @@ class Ledger:
     def advance(self, now_s: float) -> list[Ask]:
         """Requests whose turn has come. They are in flight now."""
         started = []
-        while lease := self.line.next(self._may_go, self.places.in_flight.__getitem__):
+        while lease := self.line.next(self._may_go, self._may_take, self.places.in_flight.__getitem__):
             self.line.leave(lease)
             self._start(lease, now_s)
             started.append(lease.ask)
@@ -148,10 +148,14 @@ class Ledger:
     def _may_go(self, lease: Lease) -> bool:
         return self.places.free_for(lease, self.rules) is None
 
+    def _may_take(self, lease: Lease) -> bool:
+        return self.places.free_for(lease, self.rules, in_turn=True) is None
+
     def _start(self, lease: Lease, now_s: float) -> None:
         lease.waits = False
         lease.since_s = now_s
         self.places.take(lease)
+        self.line.started(lease)
 
     def _refund(self, lease: Lease) -> None:
         account = self._account(lease.ask.key)

@@ -67,7 +67,8 @@ class Limiter:
         elif outcome.waits:
             since_s = self._waiting[ask.id].since_s if ask.id in self._waiting else now_s
             self._waiting[ask.id] = Waiting(ask, since_s, now_s, reply)
-            return ask.id
+            self._advance()
+            return ask.id if ask.id in self._waiting else None
         else:
             reply(self._admitted(ask))
         return None

@@ -27,8 +27,9 @@ class Places:
     def give_back(self, lease: Lease) -> None:
         self._change(lease, -1)
 
-    def free_for(self, lease: Lease, rules: Rules) -> str | None:
-        """None if the request may go now, else the limit that it waits for."""
+    def free_for(self, lease: Lease, rules: Rules, in_turn: bool = False) -> str | None:
+        """None if the request may go now, else the limit that it waits for. One that goes in its class's turn may take
+        a place that is kept."""
         key, model = lease.ask.key, lease.ask.model
         most = rules.of(key).in_flight
         if most is not None and self.in_flight[key] >= most:
@@ -38,7 +39,7 @@ class Places:
             return None
         places = each * max(1, self.replicas.get(model, 1))
         kept = max(1, places // KEPT) if places > 1 else 0
-        if lease.klass == CLASSES[0] and self._both[key, model] < kept:
+        if in_turn or (lease.klass == CLASSES[0] and self._both[key, model] < kept):
             kept = 0
         return None if self._models[model] < places - kept else "places"
 
