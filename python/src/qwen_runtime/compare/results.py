@@ -11,7 +11,7 @@ from typing import Any
 from qwen_runtime.errors import UsageError
 
 FORMAT = 1
-PAIRED = ("bench", "humaneval", "perplexity", "retrieval")
+PAIRED = ("bench", "humaneval", "perplexity", "retrieval", "summaries")
 """Kinds of results that have one entry for each item."""
 KINDS = (*PAIRED, "tools", "determinism", "saturation")
 SAME = ("kind", "model", "hardware", "load", "harness")

@@ -32,8 +32,9 @@ def _number(name: str) -> Callable[[Entry], float | None]:
     return lambda entry: entry.get(name) or None
 
 
-def _passed(entry: Entry) -> float | None:
-    return None if entry.get("score") is None else float(entry["score"])
+def _share(name: str) -> Callable[[Entry], float | None]:
+    """A score from 0 to 1, where 0 is a score too."""
+    return lambda entry: None if entry.get(name) is None else float(entry[name])
 
 
 SCORES = {
@@ -43,8 +44,9 @@ SCORES = {
         Score("inter_token_s", _number("inter_token_s"), is_time=True),
         Score("end_to_end_s", _number("end_to_end_s"), is_time=True),
     ),
-    "humaneval": (Score("pass_at_1", _passed),),
-    "retrieval": (Score("found", _passed),),
+    "humaneval": (Score("pass_at_1", _share("score")),),
+    "retrieval": (Score("found", _share("score")),),
+    "summaries": (Score("bleu", _share("bleu")), Score("rouge_l", _share("rouge_l"))),
     "perplexity": (Score("bits_per_byte", _number("bits_per_byte"), is_time=True),),
 }
 

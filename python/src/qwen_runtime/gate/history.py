@@ -155,6 +155,8 @@ def _named(kind: str, figures: dict[str, Any], document: dict[str, Any]) -> Iter
         yield from ((f"{check}_fails", counted["fails"]) for check, counted in figures.items())
     elif kind == "perplexity":
         yield from ((name, figures[name]) for name in ("perplexity", "bits_per_byte"))
+    elif kind == "summaries":
+        yield from ((name, figures[name]) for name in ("bleu", "rouge_1", "rouge_2", "rouge_l"))
     elif kind == "retrieval":
         yield from ((f"found_at_{length}", of["found_share"]) for length, of in figures["by_length"].items())
     elif kind == "determinism":

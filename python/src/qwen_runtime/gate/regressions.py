@@ -14,6 +14,8 @@ BEFORE = 6
 HIGHER_IS_BETTER = (
     "pass_at_",
     "found_at_",
+    "bleu",
+    "rouge_",
     "identical_share",
     "slo_attainment",
     "output_tokens_per_s",
