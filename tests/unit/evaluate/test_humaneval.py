@@ -31,6 +31,12 @@ def solve(body: dict[str, Any]) -> str:
     return f"Here it is:\n\n```python\n{problem.prompt}{problem.solution}```\nIt works."
 
 
+def solve_until_stopped(body: dict[str, Any]) -> str:
+    """The solution without its explanation, which ends at the first of the request's stops, as engines end it."""
+    text = solve(body)
+    return text[: min(text.find(stop) for stop in body["stop"] if stop in text)]
+
+
 def fake(body: dict[str, Any]) -> str:
     return "```python\nimport os\nprint('passed')\nos._exit(0)\n```"
 
@@ -55,6 +61,15 @@ def test_right_answers_pass_in_both_styles(style: str, tmp_path: Path) -> None:
     assert document["figures"]["pass_at"] == {"1": 1.0}
     assert [entry["item"] for entry in document["requests"]] == [f"HumanEval/{number}" for number in range(6)]
     assert document["subject"]["hardware"] == "none"
+
+
+def test_a_chat_answer_ends_behind_its_code_and_passes_without_the_end_of_the_block(tmp_path: Path) -> None:
+    output = tmp_path / "result.json"
+    with serving(Pace(answer=solve_until_stopped)) as url:
+        assert evaluate(url, output, "--problems", "6") == 0
+    document = json.loads(output.read_bytes())
+    assert document["figures"]["pass_at"] == {"1": 1.0}
+    assert document["load"]["stops"] == ["\n```\n"], "results of other ends are not compared"
 
 
 def test_a_program_that_prints_a_pass_and_exits_has_not_passed(tmp_path: Path) -> None:

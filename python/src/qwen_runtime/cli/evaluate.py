@@ -74,6 +74,7 @@ def run_humaneval(options: Options) -> None:
                 "problems": len(asked),
                 "seed": options.seed,
                 "seconds": sandbox.seconds,
+                "stops": problems.STOPS[options.style],
             },
             "figures": humaneval.figures(entries, options.samples),
             "requests": entries,

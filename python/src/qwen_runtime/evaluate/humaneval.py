@@ -39,9 +39,10 @@ class Asking:
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
             "seed": self.seed + sample,
+            "stop": STOPS[self.style],
         }
         if self.style == "completion":
-            return {**common, "prompt": problem.prompt, "stop": STOPS[:4]}
+            return {**common, "prompt": problem.prompt}
         content = INSTRUCTION.format(prompt=problem.prompt)
         return {**common, "messages": [{"role": "user", "content": content}]}
 

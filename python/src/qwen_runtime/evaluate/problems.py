@@ -9,9 +9,12 @@ from typing import Any
 from qwen_runtime.errors import UsageError
 from qwen_runtime.evaluate.sandbox import CandidateError, Sandbox
 
-FENCED = re.compile(r"```[\w+-]*\n(.*?)```", re.DOTALL)
-STOPS = ["\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(", "\n@"]
-"""Ends of a completion: something new begins at the margin (Chen et al. 2021, arXiv:2107.03374)."""
+FENCED = re.compile(r"```[\w+-]*\n(.*?)(?:```|\Z)", re.DOTALL)
+"""A code block; an endpoint leaves out the end at which it stopped."""
+STOPS = {"chat": ["\n```\n"], "completion": ["\nclass ", "\ndef ", "\n#", "\nif "]}
+"""Ends of an answer by its style. A chat answer ends behind its code block, as EvalPlus ends it: explanations are half
+of what models write, and no part of the score. A completion ends where something new begins at the margin (Chen et al.
+2021, arXiv:2107.03374)."""
 INSTRUCTION = (
     "Complete this Python function. Answer with the whole function in one code block.\n\n```python\n{prompt}```"
 )
