@@ -34,6 +34,7 @@ LONG = (
     "faults/test_group_of_pods.py",
     "faults/test_host_comes_and_goes.py",
     "faults/test_host_dies_mid_join.py",
+    "faults/test_monthly_measurement.py",
     "faults/test_repair_acting.py",
     "faults/test_rolling_change.py",
 )
