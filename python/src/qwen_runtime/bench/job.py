@@ -13,7 +13,7 @@ from qwen_runtime.bench import document, expectation, figures, saturation
 from qwen_runtime.bench.arrivals import instants
 from qwen_runtime.bench.expectation import Planned
 from qwen_runtime.bench.figures import Slo
-from qwen_runtime.bench.loads import Load, Session, sessions
+from qwen_runtime.bench.loads import Session, Source
 from qwen_runtime.bench.runner import Asking, Run, run_closed, run_open
 from qwen_runtime.bench.saturation import Search
 from qwen_runtime.endpoint import address
@@ -29,8 +29,7 @@ class Job:
     api_key: str
     model: str | None
     variant: str | None
-    load_name: str
-    load: Load
+    source: Source
     scale: float
     count: int
     warmup: int
@@ -56,7 +55,7 @@ async def measure(job: Job) -> dict[str, Any]:
     asking, description = await _prepare(job)
     started = document.now()
     warm = await _warm_up(job, asking)
-    asked = sessions(job.load, job.count, job.seed, scale=job.scale)
+    asked = job.source.sessions(job.count, job.seed, scale=job.scale)
     run = await _run(job, asking, asked)
     figures.refuse_if_empty(run)
     figures.refuse_if_late(run, job.own_delay_s)
@@ -81,7 +80,7 @@ async def saturate(job: Job) -> dict[str, Any]:
     async def step(rate: float, count: int, number: int) -> Run:
         seed = job.seed + 1000 * (number + 1)
         print(f"{rate:.2f} arrivals/s: {count} sessions", file=sys.stderr)
-        asked = sessions(job.load, count, seed, scale=job.scale)
+        asked = job.source.sessions(count, seed, scale=job.scale)
         return await run_open(asking, asked, _schedule(job, rate, count, seed))
 
     search = Search(job.slo, job.attainment, job.step_s, job.own_delay_s)
@@ -97,7 +96,7 @@ async def _prepare(job: Job) -> tuple[Asking, address.Description]:
 
 async def _warm_up(job: Job, asking: Asking) -> Run:
     """Sessions that are not measured: the engine compiles, caches fill, connections are made."""
-    asked = sessions(job.load, job.warmup, job.seed, scale=job.scale, warmup=True)
+    asked = job.source.sessions(job.warmup, job.seed, scale=job.scale, warmup=True)
     return await run_closed(asking, asked, WARMUP_USERS)
 
 
@@ -121,8 +120,7 @@ def _head(job: Job, description: address.Description, started: str) -> dict[str,
         "harness": document.harness(),
         "subject": document.subject(job.url, description, job.hardware, job.gpus),
         "load": {
-            "name": job.load_name,
-            **asdict(job.load),
+            **job.source.told(),
             "scale": job.scale,
             "sessions": job.count,
             "loop": "closed" if job.rate is None else "open",

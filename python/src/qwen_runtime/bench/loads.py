@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -92,12 +92,25 @@ WORDS = [
 AGENT_TURNS = 8
 
 
+class Turn(Protocol):
+    """One request of a session."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def answer_tokens(self) -> int: ...
+
+    @property
+    def wait_s(self) -> float:
+        """Time between the previous answer and this turn: a tool runs."""
+
+
 @dataclass(frozen=True, slots=True)
-class Turn:
+class DrawnTurn:
     text: str
     answer_tokens: int
     wait_s: float
-    """Time between the previous answer and this turn: a tool runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,8 @@ class Session:
     system: str = ""
     chat: bool = True
     """Whether it asks for a chat answer, or for the completion of a text."""
+    grows: bool = True
+    """Whether a turn has the history before it; those of a trace tell their whole text themselves."""
 
     @property
     def path(self) -> str:
@@ -166,6 +181,29 @@ LOADS = {
 }
 
 
+class Source(Protocol):
+    """An origin of sessions: the same seed and scale give the same ones."""
+
+    def sessions(self, count: int, seed: int, *, scale: float, warmup: bool = False) -> list[Session]: ...
+
+    def told(self) -> dict[str, Any]:
+        """The part of a result that names it: results of other loads are not compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Sessions drawn from the distributions of a load."""
+
+    name: str
+    load: Load
+
+    def sessions(self, count: int, seed: int, *, scale: float, warmup: bool = False) -> list[Session]:
+        return sessions(self.load, count, seed, scale=scale, warmup=warmup)
+
+    def told(self) -> dict[str, Any]:
+        return {"name": self.name, **asdict(self.load)}
+
+
 def fixed(load: Load, question_tokens: int | None, answer_tokens: int | None) -> Load:
     """The load with lengths that do not vary, where they are given."""
 
@@ -192,7 +230,7 @@ def sessions(load: Load, count: int, seed: int, *, scale: float = 1.0, warmup: b
 
 
 def _session(name: str, load: Load, system: str, rng: np.random.Generator, scale: float) -> Session:
-    turns = []
+    turns: list[Turn] = []
     for number in range(load.turns):
         # A beginning of its own, so that the answer to one session is not the prefix cache of another.
         mark = f"{int(rng.integers(1 << 62)):x} "
@@ -200,7 +238,7 @@ def _session(name: str, load: Load, system: str, rng: np.random.Generator, scale
         wait = 0.0
         if number:
             wait = scale * float(np.clip(rng.lognormal(np.log(load.wait_median_s), load.wait_sigma), 1, 100))
-        turns.append(Turn(question, load.answer.draw(rng, scale), wait))
+        turns.append(DrawnTurn(question, load.answer.draw(rng, scale), wait))
     return Session(name, tuple(turns), system, load.chat)
 
 

@@ -124,6 +124,7 @@ async def converse(
             progress(exchange)
         if exchange.outcome is not Outcome.ANSWERED or number + 1 == len(session.turns):
             return exchange
-        history += [user(turn), {"role": "assistant", "content": exchange.text}]
+        if session.grows:
+            history += [user(turn), {"role": "assistant", "content": exchange.text}]
         scheduled = exchange.ended_s + session.turns[number + 1].wait_s
     raise ValueError(f"{session.name} has no turns")

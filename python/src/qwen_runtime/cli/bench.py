@@ -15,6 +15,7 @@ from qwen_runtime.extras import EVALUATION, require
 
 if TYPE_CHECKING:
     from qwen_runtime.bench.job import Job
+    from qwen_runtime.bench.loads import Source
 
 Group: TypeAlias = "argparse._ArgumentGroup"
 KINDS = ("chat", "completion", "agent")
@@ -42,7 +43,9 @@ def add_to(commands: Commands) -> None:
 
 
 def add_load(what: Group) -> None:
-    what.add_argument("--load", choices=KINDS, default="chat", help="lengths of requests (default: %(default)s)")
+    kind = what.add_mutually_exclusive_group()
+    kind.add_argument("--load", choices=KINDS, default="chat", help="lengths of requests (default: %(default)s)")
+    kind.add_argument("--trace", type=Path, metavar="FILE", help="recorded sessions as blocks of hashes, without text")
     what.add_argument("--input-tokens", type=positive, metavar="N", help="one length for every question")
     what.add_argument("--output-tokens", type=positive, metavar="N", help="one limit for every answer")
     what.add_argument("--scale", type=above_zero, default=1.0, metavar="F", help="factor for all lengths and waits")
@@ -52,6 +55,20 @@ def add_load(what: Group) -> None:
         "--warmup", type=natural, default=8, metavar="N", help="sessions before it (default: %(default)s)"
     )
     what.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
+
+
+def source(options: Options) -> Source:
+    """The load that the options name. UsageError for a trace that is none."""
+    from qwen_runtime.bench import traces
+    from qwen_runtime.bench.loads import LOADS, Drawn, fixed
+
+    if options.trace is None:
+        return Drawn(options.load, fixed(LOADS[options.load], options.input_tokens, options.output_tokens))
+    if options.input_tokens or options.output_tokens:
+        raise UsageError(
+            "--trace with --input-tokens or --output-tokens", "the trace's own lengths", "Leave them out, or --trace."
+        )
+    return traces.read(options.trace)
 
 
 def add_limits(judged: Group) -> None:
@@ -108,7 +125,6 @@ def _job(options: Options) -> Job:
     from qwen_runtime.bench import expectation
     from qwen_runtime.bench.figures import Slo
     from qwen_runtime.bench.job import Job
-    from qwen_runtime.bench.loads import LOADS, fixed
     from qwen_runtime.endpoint.exchange import Patience
 
     planned = expectation.read(options.plan) if options.plan else None
@@ -117,8 +133,7 @@ def _job(options: Options) -> Job:
         api_key=api_key(options.api_key_file),
         model=options.model,
         variant=options.variant,
-        load_name=options.load,
-        load=fixed(LOADS[options.load], options.input_tokens, options.output_tokens),
+        source=source(options),
         scale=options.scale,
         count=options.sessions,
         warmup=options.warmup,

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwen_runtime.cli.bench import add_limits, add_load
+from qwen_runtime.cli.bench import add_limits, add_load, source
 from qwen_runtime.cli.common import Commands, Options, above_zero, add, positive
 from qwen_runtime.cli.documents import refuse_output, write, write_text
 from qwen_runtime.cli.endpoint import api_key
@@ -91,7 +91,6 @@ def _live(options: Options) -> tuple[dict[str, Any], dict[str, Any], dict[str, A
 
 def _job(options: Options) -> Job:
     from qwen_runtime.bench.figures import Slo
-    from qwen_runtime.bench.loads import LOADS, fixed
     from qwen_runtime.compare.live import Arm, Job
     from qwen_runtime.endpoint.exchange import Patience
 
@@ -99,8 +98,7 @@ def _job(options: Options) -> Job:
         baseline=Arm(options.baseline, options.baseline_model, options.baseline_variant),
         candidate=Arm(options.candidate, options.candidate_model, options.candidate_variant),
         api_key=api_key(options.api_key_file),
-        load_name=options.load,
-        load=fixed(LOADS[options.load], options.input_tokens, options.output_tokens),
+        source=source(options),
         scale=options.scale,
         count=options.sessions,
         warmup=options.warmup,

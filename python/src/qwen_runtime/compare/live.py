@@ -9,7 +9,7 @@ from typing import Any
 from qwen_runtime.bench import document as bench
 from qwen_runtime.bench import figures
 from qwen_runtime.bench.figures import Slo
-from qwen_runtime.bench.loads import Load, sessions
+from qwen_runtime.bench.loads import Source
 from qwen_runtime.bench.paired import run_pairs
 from qwen_runtime.bench.runner import Asking, Run, run_closed
 from qwen_runtime.compare import document, harm
@@ -33,8 +33,7 @@ class Job:
     baseline: Arm
     candidate: Arm
     api_key: str
-    load_name: str
-    load: Load
+    source: Source
     scale: float
     count: int
     warmup: int
@@ -52,10 +51,10 @@ async def compare(job: Job) -> tuple[dict[str, Any], dict[str, Any], dict[str, A
     """The document of the comparison, and both results. HostError for a late client, or without an answer."""
     arms = [await _prepare(job, arm) for arm in (job.baseline, job.candidate)]
     (baseline, described_baseline), (candidate, described_candidate) = arms
-    warm = sessions(job.load, job.warmup, job.seed, scale=job.scale, warmup=True)
+    warm = job.source.sessions(job.warmup, job.seed, scale=job.scale, warmup=True)
     await asyncio.gather(*(run_closed(asking, warm, job.users) for asking, _ in arms))
     started = bench.now()
-    asked = sessions(job.load, job.count, job.seed, scale=job.scale)
+    asked = job.source.sessions(job.count, job.seed, scale=job.scale)
     before, after, pairs = await run_pairs(baseline, candidate, asked, job.users, job.slo, job.seed)
     for run in (before, after):
         figures.refuse_if_empty(run)
@@ -90,7 +89,7 @@ def _result(job: Job, run: Run, url: str, described: Description, started: str) 
         "harness": bench.harness(),
         "subject": bench.subject(url, described, job.hardware, None),
         "load": {
-            "name": job.load_name,
+            **job.source.told(),
             "scale": job.scale,
             "sessions": job.count,
             "users": job.users,
