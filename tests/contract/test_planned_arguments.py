@@ -52,7 +52,16 @@ LAYOUTS = every_layout()
 # Models whose caches or weights follow another formula than Qwen3-Coder-480B's, each on hosts that hold it.
 FAMILIES = {
     name: plan(make(model=name, gpu="h200-141gb", gpus_per_node=8, nodes=1))
-    for name in ("Qwen3-Coder-Next", "GLM-4.6", "DeepSeek-V3", "gpt-oss-120b", "MiniMax-M2", "Devstral-Small-2507")
+    for name in (
+        "Qwen3-Coder-Next",
+        "Qwen3.5-397B-A17B",
+        "Qwen3.5-27B",
+        "GLM-4.6",
+        "DeepSeek-V3",
+        "gpt-oss-120b",
+        "MiniMax-M2",
+        "Devstral-Small-2507",
+    )
 }
 
 

@@ -16,8 +16,18 @@ from qwen_runtime.sizing.layout import Layout, misfit
 from qwen_runtime.sizing.memory import account
 from qwen_runtime.units import GIB
 
-OTHER_FORMULAS = ("Qwen3-Coder-Next", "GLM-4.6", "DeepSeek-V3", "gpt-oss-120b", "MiniMax-M2", "Devstral-Small-2507")
+OTHER_FORMULAS = (
+    "Qwen3-Coder-Next",
+    "Qwen3.5-35B-A3B",
+    "Qwen3.5-27B",
+    "GLM-4.6",
+    "DeepSeek-V3",
+    "gpt-oss-120b",
+    "MiniMax-M2",
+    "Devstral-Small-2507",
+)
 PAGE = (Path(__file__).parents[3] / "docs/planner.md").read_text()
+KEYS = {"model_type", "mamba_ssm_dtype"}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192}
 
 
@@ -87,6 +97,10 @@ def test_a_family_that_is_not_planned_is_refused_with_the_reason(family: str) ->
     [
         # Counts of transformers' own models; sizes as published, of bf16 where no other form is.
         ("Qwen3-Coder-Next", 79_674_391_296, 12 * 2 * 2 * 256 * 2, 36 * (24_576 + 524_288) * 2, None),
+        ("Qwen3.5-397B-A17B", 396_346_350_336, 15 * 2 * 2 * 256 * 2, 45 * (36_864 * 2 + 1_048_576 * 4), None),
+        ("Qwen3.5-122B-A10B", 122_111_526_912, 12 * 2 * 2 * 256 * 2, 36 * (36_864 * 2 + 1_048_576 * 4), None),
+        ("Qwen3.5-35B-A3B", 34_660_610_688, 10 * 2 * 2 * 256 * 2, 30 * (24_576 * 2 + 524_288 * 4), None),
+        ("Qwen3.5-27B", 26_895_998_464, 16 * 2 * 4 * 256 * 2, 48 * (30_720 * 2 + 786_432 * 4), None),
         ("GLM-4.6", 352_797_829_024, 92 * 2 * 8 * 128 * 2, 0, None),
         ("DeepSeek-V3", 671_026_419_200, 61 * 576 * 2, 0, None),
         ("gpt-oss-120b", 116_829_156_672, 18 * 2 * 8 * 64 * 2, 18 * 128 * 2048, 60.8),
@@ -104,6 +118,41 @@ def test_caches_that_follow_another_formula_are_counted_by_it(
     if size_gib:
         assert shape.size_bytes / GIB == pytest.approx(size_gib, abs=0.05)
     assert name in PAGE
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "encoder", "ahead"),
+    [
+        # The whole as published; the encoder as transformers' Qwen3_5MoeVisionModel has it; what looks ahead is a layer
+        # with full attention, a matrix of twice the hidden size by itself and three norms.
+        ("Qwen3.5-397B-A17B", 403_397_928_944, 456_010_480, 6_595_568_128),
+        ("Qwen3.5-122B-A10B", 125_086_497_008, 451_290_864, 2_523_679_232),
+        ("Qwen3.5-35B-A3B", 35_951_822_704, 446_571_248, 844_640_768),
+        ("Qwen3.5-27B", 27_781_427_952, 460_730_096, 424_699_392),
+    ],
+)
+def test_a_model_that_sees_is_its_language_model_the_encoder_and_what_looks_ahead(
+    name: str, whole: int, encoder: int, ahead: int
+) -> None:
+    shape = catalogue.get(name)
+    assert shape.parameters == whole - encoder - ahead
+    assert "vision_config: the encoder is left out, and the engine refuses images" in str(shape.remarks)
+
+
+def test_a_language_model_that_was_taken_out_of_one_that_sees_is_the_same() -> None:
+    text = catalogue.config("Qwen3.5-35B-A3B")["text_config"]
+    alone = from_config("m", text, "config.json")
+    assert alone.parameters == catalogue.get("Qwen3.5-35B-A3B").parameters
+    assert not alone.remarks
+
+
+def test_the_state_has_the_numbers_that_the_configuration_says() -> None:
+    config = catalogue.config("Qwen3.5-35B-A3B")
+    stated = {**config, "text_config": {**config["text_config"], "mamba_ssm_dtype": "bfloat16"}}
+    assert from_config("m", stated, "config.json").state_bytes == 30 * (24_576 + 524_288) * 2
+    wrong = {**config, "text_config": {**config["text_config"], "mamba_ssm_dtype": "fp4"}}
+    with pytest.raises(UsageError, match="has mamba_ssm_dtype 'fp4'"):
+        from_config("m", wrong, "config.json")
 
 
 def test_states_and_windows_cost_each_request_the_same_whatever_its_length() -> None:
@@ -125,6 +174,10 @@ def test_compressed_keys_and_values_lie_on_every_rank() -> None:
         ("Qwen3-Coder-Next-FP8", Layout(8), "the width of shared experts 512 / TP 8 = 64"),
         ("Qwen3-Coder-Next-FP8", Layout(4), None),
         ("Qwen3-Coder-Next", Layout(8), None),
+        ("Qwen3.5-397B-A17B-FP8", Layout(8), None),
+        ("Qwen3.5-397B-A17B", Layout(32), "16 heads of linear attention are not divisible by TP 32"),
+        ("Qwen3.5-35B-A3B-FP8", Layout(8), "the width of shared experts 512 / TP 8 = 64"),
+        ("Qwen3.5-27B", Layout(16), "24 attention heads are not divisible by TP 16"),
         ("DeepSeek-V3", Layout(8), None),
         ("gpt-oss-120b", Layout(8), None),
         ("MiniMax-M2", Layout(8), "moe_intermediate_size 1536 / TP 8 = 192"),
@@ -172,12 +225,27 @@ def test_any_configuration_of_a_new_family_gives_a_shape_or_a_refusal(name: str,
 
 @pytest.mark.parametrize("ahead", ["mtp.layers.0.mlp.weight", "model.layers.61.mlp.weight"])
 def test_tensors_that_look_ahead_are_not_the_models(ahead: str) -> None:
-    assert shards.looks_ahead(ahead, catalogue.get("DeepSeek-V3"))
-    assert not shards.looks_ahead("model.layers.60.mlp.weight", catalogue.get("DeepSeek-V3"))
+    assert shards.is_left_out(ahead, catalogue.get("DeepSeek-V3"))
+    assert not shards.is_left_out("model.layers.60.mlp.weight", catalogue.get("DeepSeek-V3"))
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out"),
+    [
+        ("model.visual.blocks.0.attn.qkv.weight", True),
+        ("mtp.fc.weight", True),
+        ("model.language_model.layers.40.mlp.gate.weight", True),
+        ("model.language_model.layers.39.mlp.gate.weight", False),
+        ("model.language_model.embed_tokens.weight", False),
+        ("lm_head.weight", False),
+    ],
+)
+def test_of_a_model_that_sees_the_language_model_alone_is_held_against_its_shards(name: str, left_out: bool) -> None:
+    assert shards.is_left_out(name, catalogue.get("Qwen3.5-35B-A3B")) == left_out
 
 
 def test_the_page_names_every_family_and_whether_it_is_planned() -> None:
     planned, refused = PAGE.split("## Families")[1].split("Refused with the reason")
-    named = [set(re.findall(r"`([a-z0-9_]+)`", text)) - {"model_type"} for text in (planned, refused)]
+    named = [set(re.findall(r"`([a-z0-9_]+)`", text)) - KEYS for text in (planned, refused)]
     assert named[0] == set(families.PLANNED)
     assert named[1] == {family for family in families.NOT_PLANNED if not family.endswith("_text")}

@@ -77,8 +77,8 @@ def test_sizes_are_read_from_the_text_config() -> None:
     ("config", "message"),
     [
         (
-            {"model_type": "qwen3_5_moe", "text_config": {**DENSE, "model_type": "qwen3_5_moe_text"}},
-            "model_type 'qwen3_5_moe' with a text_config of model_type 'qwen3_5_moe_text'",
+            {"model_type": "gemma3", "text_config": {**DENSE, "model_type": "gemma3_text"}},
+            "model_type 'gemma3' with a text_config of model_type 'gemma3_text'",
         ),
         (
             {"model_type": "wrapper", "text_config": DENSE, "vision_config": {"depth": 32}},

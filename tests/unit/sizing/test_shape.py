@@ -95,7 +95,10 @@ def test_layers_without_experts_are_counted_as_dense() -> None:
     ("change", "message"),
     [
         ({"model_type": ["llama"]}, "model_type ['llama']"),
-        ({"model_type": "bert"}, "model_type 'bert'\nneeded: one of qwen3_moe, qwen3_next, qwen3, qwen2, llama"),
+        (
+            {"model_type": "bert"},
+            "model_type 'bert'\nneeded: one of qwen3_moe, qwen3_next, qwen3_5_moe, qwen3_5, qwen3, qwen2, llama",
+        ),
         ({"model_type": None}, "model_type None"),
         ({"num_hidden_layers": None}, "has no num_hidden_layers"),
         ({"hidden_size": "256"}, "hidden_size '256'\nneeded: a whole number above 0"),

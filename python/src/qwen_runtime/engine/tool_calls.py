@@ -24,6 +24,7 @@ FORMS = (
 )
 PUBLISHED = (
     ("qwen3-coder", "qwen3_coder"),
+    ("qwen3.5", "qwen3_coder"),
     ("qwen2.5", "hermes"),
     ("qwen3", "hermes"),
     ("glm-4", "glm45"),

@@ -234,6 +234,8 @@ def planned_arguments(decision: Decision) -> list[str]:
     argv += ["--dtype", decision.shape.dtype, "--max-model-len", str(decision.context_tokens)]
     if decision.context_tokens > decision.shape.unstretched_context_tokens > 0:
         argv += _raised_limit(decision.shape.context_tokens, nested=decision.shape.nested)
+    if decision.shape.text_alone:
+        argv += ["--language-model-only"]  # vLLM then loads no encoder, and refuses images
     argv += ["--max-num-seqs", str(decision.sequences)]
     argv += ["--max-num-batched-tokens", str(BATCHED_TOKENS)]
     if decision.gpu.vendor != "cpu":

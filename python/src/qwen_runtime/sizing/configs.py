@@ -8,6 +8,7 @@ from typing import Any
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import families, published, stored
 from qwen_runtime.sizing.shape import Latent, Linear, Shape, Windows
+from qwen_runtime.sizing.tensors import BF16_BYTES, FP32_BYTES
 
 EXPERTS, EXPERTS_RENAMED = "num_experts", "num_local_experts"
 """How many experts a mixture has: as the models that Qwen published say it, and as transformers 5 writes it."""
@@ -15,6 +16,9 @@ EXPERTS_ROUTED = "n_routed_experts"
 """The same where experts that work on every token stand beside them."""
 MOST_LAYERS = 10_000
 WINDOWED = "sliding_attention"
+STATES = {None: BF16_BYTES, "auto": BF16_BYTES, "bfloat16": BF16_BYTES, "float16": BF16_BYTES, "float32": FP32_BYTES}
+_NO_DENSE = "qwen3_5_moe"
+"""The family whose configuration has no width of dense layers, since all its layers have experts."""
 
 
 def is_mixture(config: Mapping[str, Any]) -> bool:
@@ -37,6 +41,8 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
     if config.get("head_dim") is None and latent is None:
         reader.divides("num_attention_heads", heads, "hidden_size", hidden)
     form = stored.form(whole, where, mxfp4=family == "gpt_oss")
+    mixture = _mixture(reader, family, layers) if traits.mixture else {}
+    encoder = published.encoder(whole)
     shape = Shape(
         name=name,
         family=family,
@@ -49,16 +55,18 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
         context_tokens=published.longest_context(whole, where),
         unstretched_context_tokens=published.context_without_yarn(whole, where),
         nested=bool(whole.get(published.TEXT)),
-        intermediate=reader.number("intermediate_size"),
+        intermediate=reader.number("intermediate_size", mixture["moe_intermediate"] if family == _NO_DENSE else None),
         tied=config.get("tie_word_embeddings") is True,
         bias=traits.qkv_bias or config.get("attention_bias") is True,
         fp8_block=form.fp8_block,
         mxfp4=form.mxfp4,
         own_qk_norm="head" if family == "glm4_moe" and config.get("use_qk_norm") is True else "",
         latent=latent,
-        linear=_linear(reader, layers) if family == "qwen3_next" else None,
+        linear=_linear(reader, layers) if traits.linear else None,
         windows=_windows(reader, family, layers),
-        **(_mixture(reader, family, layers) if traits.mixture else {}),
+        text_alone=encoder is not None,
+        remarks=(f"{where} has {encoder}: the encoder is left out, and the engine refuses images",) if encoder else (),
+        **mixture,
     )
     if shape.growing_layers < 1:
         raise reader.wrong("layer_types", config.get("layer_types"), "at least one layer with full attention")
@@ -69,9 +77,9 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
 
 
 def _family(whole: Mapping[str, Any], text: Mapping[str, Any], where: str) -> str:
-    """The model_type of the language model, which must be a planned one and have nothing beside it."""
+    """The family of the language model, which must be a planned one. Beside it may be only what engines leave out."""
     inner, outer = text.get("model_type"), whole.get("model_type")
-    family = next((name for name in (inner, outer) if isinstance(name, str) and name in families.PLANNED), None)
+    family = families.planned((inner, outer))
     if family is None:
         nested = f" with a {published.TEXT} of model_type {inner!r}" if inner != outer else ""
         why = families.reason((outer, inner))
@@ -80,7 +88,7 @@ def _family(whole: Mapping[str, Any], text: Mapping[str, Any], where: str) -> st
             f"one of {', '.join(families.PLANNED)}",
             "Plan a model of these families. `qwen-runtime serve` takes others too, in a layout that you choose.",
         )
-    if key := published.encoder(whole):
+    if not families.PLANNED[family].sees and (key := published.encoder(whole)):
         raise UsageError(
             f"{where} has {key}",
             "a model of text alone",
@@ -120,7 +128,8 @@ def _mixture(reader: Reader, family: str, layers: int) -> dict[str, Any]:
         experts = reader.number(EXPERTS_RENAMED)
     else:
         width = reader.number("moe_intermediate_size")
-        shared = reader.number("shared_expert_intermediate_size") if family == "qwen3_next" else 0
+        gated = families.PLANNED[family].shared_gate
+        shared = reader.number("shared_expert_intermediate_size") if gated else 0
         experts = reader.number(EXPERTS, config.get(EXPERTS_RENAMED))
         dense_layers = _dense_layers(reader, layers)
     return {
@@ -164,7 +173,16 @@ def _linear(reader: Reader, layers: int) -> Linear:
         key_dim=reader.number("linear_key_head_dim"),
         value_dim=reader.number("linear_value_head_dim"),
         kernel=reader.number("linear_conv_kernel_dim"),
+        number_bytes=_state_bytes(reader),
     )
+
+
+def _state_bytes(reader: Reader) -> int:
+    """Bytes of a number of the state: vLLM 0.32 takes mamba_ssm_dtype, or the form in which the model computes."""
+    stated = reader.config.get("mamba_ssm_dtype")
+    if stated not in STATES:
+        raise reader.wrong("mamba_ssm_dtype", stated, f"one of {', '.join(map(str, STATES))}")
+    return STATES[stated]
 
 
 def _windows(reader: Reader, family: str, layers: int) -> Windows | None:

@@ -30,11 +30,27 @@ class Family:
     expert_bias: bool = False
     shared_gate: bool = False
     """Whether a gate stands before the shared expert."""
+    linear: bool = False
+    """Whether most layers have linear attention by the gated delta rule."""
+    sees: bool = False
+    """Whether an encoder of images stands beside the published models, which engines can leave out."""
 
 
 PLANNED = {
     "qwen3_moe": Family("Qwen3MoeForCausalLM", mixture=True, qk_norm="head"),
-    "qwen3_next": Family("Qwen3NextForCausalLM", mixture=True, qk_norm="head", gated_attention=True, shared_gate=True),
+    "qwen3_next": Family(
+        "Qwen3NextForCausalLM", mixture=True, qk_norm="head", gated_attention=True, shared_gate=True, linear=True
+    ),
+    "qwen3_5_moe": Family(
+        "Qwen3_5MoeForConditionalGeneration",
+        mixture=True,
+        qk_norm="head",
+        gated_attention=True,
+        shared_gate=True,
+        linear=True,
+        sees=True,
+    ),
+    "qwen3_5": Family("Qwen3_5ForConditionalGeneration", qk_norm="head", gated_attention=True, linear=True, sees=True),
     "qwen3": Family("Qwen3ForCausalLM", qk_norm="head"),
     "qwen2": Family("Qwen2ForCausalLM", qkv_bias=True, output_bias=False),
     "llama": Family("LlamaForCausalLM"),
@@ -48,14 +64,12 @@ PLANNED = {
 }
 EQUAL_LAYERS = ("qwen3_moe", "qwen3", "qwen2", "llama")
 """Families that this project's own engines have been tried with: decoders of equal layers with full attention."""
-_LINEAR = "three of four layers have linear attention, and an encoder of images stands beside the language model"
 _LATENT = "latent attention with an index, another rope or other layers than DeepSeek-V3's, which are not counted yet"
 _SHARED = "its first layers are dense, and the others have shared experts beside the routed ones"
 _WINDOWS = "most layers attend to a window of the context only, so that their KV cache does not grow with it"
 _MAMBA = "most layers are Mamba's, with a state of fixed size instead of a KV cache"
 _UNCOUNTED = "its sizes have not been held against a published checkpoint"
 NOT_PLANNED = {
-    **dict.fromkeys(("qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"), _LINEAR),
     **dict.fromkeys(("deepseek_v32", "kimi_k2", "kimi_k25", "glm_moe_dsa", "glm4_moe_lite"), _LATENT),
     "ernie4_5_moe": _SHARED,
     **dict.fromkeys(("gemma3", "gemma3_text", "cohere2", "olmo3"), _WINDOWS),
@@ -64,6 +78,12 @@ NOT_PLANNED = {
     "llama4": "most layers attend to chunks of the context only, and a shared expert stands beside the routed ones",
     "phi3": "its projections of queries, keys and values are one matrix, as are those of its MLP",
 }
+
+
+def planned(model_types: tuple[object, ...]) -> str | None:
+    """The first planned family among these; a language model that stands in a larger one adds _text to its name."""
+    names = (name.removesuffix("_text") for name in model_types if isinstance(name, str))
+    return next((name for name in names if name in PLANNED), None)
 
 
 def reason(model_types: tuple[object, ...]) -> str:

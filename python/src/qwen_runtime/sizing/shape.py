@@ -114,6 +114,8 @@ class Shape:
     """Bytes of a number that is stored in bf16, as it lies in memory: four where the hardware computes in float32."""
     nested: bool = field(default=False, compare=False)
     """Whether config.json has the sizes in its text_config."""
+    text_alone: bool = field(default=False, compare=False)
+    """Whether the checkpoint has an encoder of images, which is left out."""
     chat_template: str | None = field(default=None, compare=False, repr=False)
     """The chat template beside config.json, empty where there is none; None for a name of the catalogue."""
     remarks: tuple[str, ...] = field(default=(), compare=False)

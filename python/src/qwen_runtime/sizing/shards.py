@@ -27,8 +27,11 @@ BUFFERS = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 WHOLE = ("BF16", "F16", "F32", "F64")
 FP8 = ("F8_E4M3",)
 MXFP4 = ("U8",)
-MOST_AHEAD = 1.1
-"""Most that tensors that look ahead add to a model: one layer of it, or two."""
+ENCODERS = ("model.visual.", "visual.")
+"""Begins of names of encoders that engines can leave out."""
+MOST_LEFT_OUT = {False: 1.1, True: 1.25}
+"""Most that tensors that are left out add to a model: one or two layers that look ahead, and an encoder, which is
+large beside a small model."""
 COUNTERS = ("I64", "BOOL")
 """Types of positions and masks, which are no weights."""
 ANOTHER = "One of the two belongs to another model: stage the directory again."
@@ -45,10 +48,10 @@ def compare(shape: Shape, directory: Path) -> Shape:
         shape = replace(shape, tied=False)  # a conversion may have untied what the configuration still calls tied
     stated = _total_size(index)
     if tensors is None:
-        ahead = any(looks_ahead(name, shape) for name in shards)
-        remark = _check_statement(shape, stated, index_path, ahead=ahead)
+        more = any(is_left_out(name, shape) for name in shards)
+        remark = _check_statement(shape, stated, index_path, more=more)
     else:
-        loaded = {name: tensor for name, tensor in tensors.items() if not looks_ahead(name, shape)}
+        loaded = {name: tensor for name, tensor in tensors.items() if not is_left_out(name, shape)}
         _check_tensors(shape, loaded, directory)
         held_bytes = sum(tensor.size_bytes for tensor in tensors.values())
         remark = None
@@ -57,10 +60,12 @@ def compare(shape: Shape, directory: Path) -> Shape:
     return replace(shape, remarks=(*shape.remarks, remark)) if remark else shape
 
 
-def looks_ahead(name: str, shape: Shape) -> bool:
-    """Whether a tensor predicts tokens beyond the next one (MTP): engines load it for speculative decoding alone."""
-    layer = re.match(r"model\.layers\.(\d+)\.", name)
-    return name.startswith("mtp.") or bool(layer and int(layer[1]) >= shape.layers)
+def is_left_out(name: str, shape: Shape) -> bool:
+    """Whether engines leave a tensor out: one that predicts tokens beyond the next one (MTP), which they load for
+    speculative decoding alone, or one of an encoder that is left out."""
+    layer = re.match(r"model\.(?:language_model\.)?layers\.(\d+)\.", name)
+    ahead = name.startswith("mtp.") or bool(layer and int(layer[1]) >= shape.layers)
+    return ahead or (shape.text_alone and name.startswith(ENCODERS))
 
 
 def _tensors(directory: Path, shards: Mapping[str, Any]) -> dict[str, Tensor] | None:
@@ -105,10 +110,11 @@ def _check_tensors(shape: Shape, tensors: Mapping[str, Tensor], directory: Path)
         )
 
 
-def _check_statement(shape: Shape, stated: object, path: Path, *, ahead: bool = False) -> str | None:
-    """A remark about a total_size that is odd; UsageError where it is that of another model. `ahead`: whether it counts
-    tensors that look ahead, whose sizes only their shards know."""
-    if ahead and isinstance(stated, int) and shape.size_bytes <= stated <= MOST_AHEAD * shape.size_bytes:
+def _check_statement(shape: Shape, stated: object, path: Path, *, more: bool = False) -> str | None:
+    """A remark about a total_size that is odd; UsageError where it is that of another model. `more`: whether it counts
+    tensors that are left out, whose sizes only their shards know."""
+    most = MOST_LEFT_OUT[shape.text_alone] * shape.size_bytes
+    if more and isinstance(stated, int) and shape.size_bytes <= stated <= most:
         return None
     if stated is None or (type(stated) is int and _agrees(shape, stated)):
         return None
