@@ -79,7 +79,7 @@ test: check ## everything: check, the lab from nothing, its tests, a second run,
 	@$(RUN) python -m tests.lifecycle.trace
 	@$(LAB) up
 	@$(LAB) serving
-	@$(RUN) pytest -q -m "not long" tests/e2e tests/served tests/contract tests/engines tests/faults tests/images tests/testinfra tests/lifecycle/test_first_answer.py tests/lifecycle/test_second_up.py tests/lifecycle/test_down.py
+	@$(RUN) pytest -q -m "not long" tests/e2e tests/served tests/contract tests/engines tests/faults tests/images tests/testinfra tests/lifecycle/test_first_answer.py tests/lifecycle/test_second_up.py tests/lifecycle/test_lost_controller.py tests/lifecycle/test_down.py
 
 lock: ## write locks/*.txt again from locks/*.in
 	@locks/compile

@@ -18,7 +18,7 @@ from qwen_stack.specs import registry
 
 PROJECT = "qwen-onprem"
 PROGRAM = Path(__file__).resolve().parents[1]
-TEXT_KEYS = {"namespace", "clusterDomain", "registry", "gpuRuntimeClass"}
+TEXT_KEYS = {"namespace", "clusterDomain", "clusterUid", "registry", "gpuRuntimeClass"}
 SECRETS = {
     "apiKeys": 'pulumi config set --secret --path apiKeys.<name> "$(openssl rand -hex 32)"',
     "engineKeys": """pulumi config set --secret --path 'engineKeys[0]' "$(openssl rand -hex 32)\"""",

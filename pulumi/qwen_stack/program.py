@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 
 from qwen_stack import config, rollouts
-from qwen_stack.components import promotion
+from qwen_stack.components import cluster, last_run, promotion
 from qwen_stack.components.engine_keys import EngineKeys
 from qwen_stack.components.evaluation import Evaluation, EvaluationArgs
 from qwen_stack.components.gateway import Gateway, GatewayArgs
@@ -25,7 +25,9 @@ from qwen_stack.specs.gateway_routes import route
 
 def run() -> None:
     settings = config.load(pulumi.Config())
-    serving = promotion.judged(settings, config.PROGRAM)
+    before = last_run.outputs()
+    belonging = cluster.belonging(settings, before)
+    serving = promotion.judged(settings, before, config.PROGRAM)
     # Not register_resource_transform: pulumi's mocks know no transforms, and no test would see labels and login.
     pulumi.runtime.register_stack_transformation(label_everything)
 
@@ -92,6 +94,7 @@ def run() -> None:
 
     judged.judge()
 
+    pulumi.export(cluster.OUTPUT, belonging)
     pulumi.export("namespace", namespace.name)
     pulumi.export("models", [model.served_name for model in settings.models])
     pulumi.export(promotion.OUTPUT, serving)

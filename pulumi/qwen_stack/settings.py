@@ -268,6 +268,9 @@ class Settings(Section):
     """Namespace that holds everything."""
     cluster_domain: DnsName = "cluster.local"
     """DNS domain of the cluster."""
+    cluster_uid: str | None = Field(default=None, pattern=r"^[0-9a-f-]{36}$")
+    """The uid of namespace kube-system of the only cluster that the stack may change. By default it is the cluster of
+    the first run, as the output `cluster` has it."""
     registry: str = Field(pattern=r"^[^\s/@]+$")
     """The only registry that images may come from."""
     registry_login: RegistryLogin | None = None

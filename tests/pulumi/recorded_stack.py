@@ -8,13 +8,16 @@ import runpy
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pulumi
 
 from qwen_stack import config
+from qwen_stack.components import cluster
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 PROJECT = "qwen-onprem"
+CLUSTER_UID = "0b5a1e52-6b1f-4a39-9d0f-0c1f2f0c6b11"
 SECRET_MARKER = "4dabf18193072939515e22adb298388d"  # pulumi marks a secret value with it
 Objects = dict[str, pulumi.runtime.MockResourceArgs]
 
@@ -34,9 +37,14 @@ class Recorder(pulumi.runtime.Mocks):
         raise AssertionError(f"the program calls {args.token}, which needs a cluster")
 
 
-def run_program(values: dict[str, Any], plain: Collection[str] = (), outputs: dict[str, Any] | None = None) -> Objects:
+def run_program(
+    values: dict[str, Any],
+    plain: Collection[str] = (),
+    outputs: dict[str, Any] | None = None,
+    cluster_uid: str = CLUSTER_UID,
+) -> Objects:
     """Objects of Kubernetes by kind and name. Every key that holds a secret is encrypted, except those in `plain`.
-    `outputs` are those of the stack's last run."""
+    `outputs` are those of the stack's last run, `cluster_uid` is what the cluster answers."""
     recorder = Recorder(outputs or {})
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="any")
     texts = {f"{PROJECT}:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
@@ -47,7 +55,8 @@ def run_program(values: dict[str, Any], plain: Collection[str] = (), outputs: di
     def program() -> None:
         runpy.run_path(str(PROGRAM / "__main__.py"), run_name="__main__")
 
-    program()
+    with patch.object(cluster, "uid", return_value=cluster_uid):
+        program()
     objects = (args for args in recorder.resources if args.typ.startswith("kubernetes:"))
     return {f"{args.typ.rpartition(':')[2]}/{args.name}": args for args in objects}
 

@@ -18,9 +18,12 @@ class PromotionError(pulumi.RunError):
     """A promotion is not shown to be safe; pulumi prints the message without a traceback."""
 
 
-def judged(settings: Settings, folder: Path) -> dict[str, promotions.Serving]:
-    """The output `serving` of this run. Raises PromotionError with everything that speaks against its promotions."""
-    before = _last_output()
+def judged(settings: Settings, outputs: Mapping[str, Any], folder: Path) -> dict[str, promotions.Serving]:
+    """The output `serving` of this run. Raises PromotionError with everything that speaks against its promotions.
+
+    `outputs`: those of the stack's last run; one of an older program has no `serving`.
+    """
+    before = outputs.get(OUTPUT) or {}
     judgements = promotions.judge(settings, before, folder)
     refused = [problem for judgement in judgements if judgement.is_refused for problem in judgement.problems]
     if refused:
@@ -38,12 +41,3 @@ def judged(settings: Settings, folder: Path) -> dict[str, promotions.Serving]:
 def _overridden(judgement: promotions.Judgement, by: str, because: str) -> str:
     lines = "".join(f"\n  {problem}" for problem in judgement.problems)
     return f"{by} promotes {judgement.promoted}, because: {because}. Not met:{lines}"
-
-
-def _last_output() -> Mapping[str, Any]:
-    """The output of the last run that succeeded; empty before the first one, and for one of an older program."""
-    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    # An invoke, and no StackReference: that resource would differ in every run that follows a change.
-    read = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": stack}).value
-    outputs: Mapping[str, Any] = read["outputs"]
-    return outputs.get(OUTPUT) or {}
