@@ -38,6 +38,8 @@ class Pace:
     """The text of an answer, whole in one event, in place of tokens at a pace."""
     logprobs: Callable[[str], list[float]] | None = None
     """Logarithms of the probabilities of a prompt's tokens but the first, for requests that ask for them."""
+    likeliest: str = "7"
+    """Number of the token that has probability 1 in every place; 7 is the number of each token of a prompt."""
     variants: tuple[str, ...] = ()
     """Entries that share the model's name, as at the gateway: an answer tells the one that its request names."""
     keep: bool = True
@@ -76,12 +78,18 @@ class TokenServer:
         if fault in {"refuse", "fail"}:
             return web.json_response({"error": {"message": fault}}, status=400 if fault == "refuse" else 503)
         if self.pace.logprobs and "prompt_logprobs" in body and fault == "none":
-            told = [None, *({"7": {"logprob": each}} for each in self.pace.logprobs(body["prompt"]))]
+            told = [None, *map(self._place, self.pace.logprobs(body["prompt"]))]
             return web.json_response({"choices": [{"index": 0, "text": " the", "prompt_logprobs": told}]})
         if self.pace.answer and fault == "none":
             return await self._say(request, "messages" in body, self.pace.answer(body))
         async with self._slots:
             return await self._stream(request, body, fault)
+
+    def _place(self, logprob: float) -> dict[str, dict[str, float]]:
+        """A place of a prompt, as vLLM tells it: its own token, and the likeliest where that is another."""
+        if self.pace.likeliest == "7":
+            return {"7": {"logprob": logprob, "rank": 1}}
+        return {"7": {"logprob": logprob, "rank": 2}, self.pace.likeliest: {"logprob": 0.0, "rank": 1}}
 
     async def _tell_variant(self, request: web.Request, answer: web.StreamResponse) -> None:
         if (named := request.headers.get("x-qwen-variant")) in self.pace.variants:

@@ -60,3 +60,18 @@ def test_two_models_are_compared_text_by_text(tmp_path: Path) -> None:
     assert (score["name"], score["pairs"], score["verdict"]) == ("bits_per_byte", 24, "worse")
     assert score["kept"] == pytest.approx(0.5)
     assert main(["history", "add", *map(str, results), "--history", str(tmp_path / "h.sqlite")]) == 0
+
+
+def test_models_that_would_go_on_alike_agree_and_others_do_not(tmp_path: Path) -> None:
+    """The likeliest token is counted, not the text's own: another one costs no perplexity."""
+    results = {name: tmp_path / f"{name}.json" for name in ("7", "7 again", "8")}
+    for name, output in results.items():
+        assert measure(Pace(logprobs=halves, likeliest=name[0]), output, problems=24) == 0
+        assert json.loads(output.read_bytes())["figures"]["perplexity"] == 2
+    compared, report = tmp_path / "c.json", tmp_path / "c.html"
+    for candidate, share in (("7 again", 1), ("8", 0)):
+        arms = [str(results["7"]), str(results[candidate])]
+        assert main(["compare", *arms, "--output", str(compared), "--report", str(report)]) == 0
+        agreement = json.loads(compared.read_bytes())["agreement"]
+        assert (agreement["texts"], agreement["share"], agreement["interval"]) == (24, share, [share, share])
+        assert f"the same likeliest token in {share:.2%}" in report.read_text()

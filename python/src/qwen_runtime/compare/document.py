@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_runtime.compare import results, scores, verdict
+from qwen_runtime.compare import agreement, results, scores, verdict
 from qwen_runtime.compare.scores import Pairs, Score
 from qwen_runtime.compare.verdict import Judgement
 from qwen_runtime.errors import UsageError
@@ -36,6 +36,7 @@ def compare(
         "baseline": _arm(baseline),
         "candidate": _arm(candidate),
         "scores": judged,
+        "agreement": agreement.of(before, after),
         "promotes": all(entry["promotes"] for entry in judged if entry["pairs"]),
     }
 
@@ -86,6 +87,8 @@ def table(document: dict[str, Any]) -> list[str]:
             f"{entry['name']:<16}{entry['baseline_mean']:>12.4f}{entry['candidate_mean']:>12.4f}{entry['kept']:>9.3f}  "
             f"{f'{low:.3f} to {high:.3f}':<18}{entry['pairs']:>6}  {entry['text']}"
         )
+    if document["agreement"]:
+        lines.append(agreement.told(document["agreement"]))
     for name in ("baseline", "candidate"):
         told = ", ".join(f"{count} {what}" for what, count in document[name]["counts"].items())
         lines.append(f"{name}: {document[name]['items']} items; never a score: {told}")

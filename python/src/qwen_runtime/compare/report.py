@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from qwen_runtime.compare import results, scores
+from qwen_runtime.compare import agreement, results, scores
 
 STYLE = """
 body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em; }
@@ -48,6 +48,8 @@ def _arms(compared: dict[str, Any]) -> Iterator[str]:
             f"{name}: {subject['model']} on {subject['hardware'] or 'unnamed hardware'}, engine "
             f"{subject['engine_version']}, {arm['started']}, {arm['items']} items; never a score: {told}"
         )
+    if compared["agreement"]:
+        yield agreement.told(compared["agreement"])
 
 
 def _table(judged: list[dict[str, Any]]) -> str:

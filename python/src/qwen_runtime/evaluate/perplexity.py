@@ -1,7 +1,8 @@
 """Perplexity of an endpoint on a fixed text: HumanEval's problems with their own solutions, which are in its package.
 
 The endpoint must tell the logarithm of each prompt token's probability (`prompt_logprobs`, as vLLM does). The first
-token of a text has none, since nothing is before it.
+token of a text has none, since nothing is before it. The likeliest token of each place is kept by its number, so that
+two results tell in how many places their models would go on alike.
 """
 
 from __future__ import annotations
@@ -50,13 +51,16 @@ async def measure(asking: Asking, problems: Sequence[Problem]) -> list[dict[str,
 
 async def _score(http: aiohttp.ClientSession, endpoint: Endpoint, problem: Problem) -> dict[str, Any]:
     text = problem.prompt + problem.solution
-    body = {"model": endpoint.model, "prompt": text, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 0}
+    body = {"model": endpoint.model, "prompt": text, "max_tokens": 1, "temperature": 0, "prompt_logprobs": 1}
     try:
         async with http.post(f"{endpoint.url}/completions", json=body) as answer:
             if answer.status != 200:
                 return _failed(problem, f"{answer.status} {(await answer.text())[:200]}")
             told = (await answer.json(content_type=None))["choices"][0]["prompt_logprobs"]
-            nats = -sum(float(token["logprob"]) for place in told[1:] for token in place.values())
+            # A place tells its own token and the likeliest, which may be the same one.
+            own = [max(place.values(), key=_rank) for place in told[1:]]
+            likeliest = [min(place.items(), key=lambda entry: _rank(entry[1]))[0] for place in told[1:]]
+            nats = -sum(float(token["logprob"]) for token in own)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         return _failed(problem, str(error) or type(error).__name__)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -69,7 +73,12 @@ async def _score(http: aiohttp.ClientSession, endpoint: Endpoint, problem: Probl
         "bytes": size,
         "nats": round(nats, 6),
         "bits_per_byte": round(nats / math.log(2) / size, 6),
+        "likeliest": " ".join(likeliest),
     }
+
+
+def _rank(token: dict[str, Any]) -> int:
+    return int(token["rank"])
 
 
 def _failed(problem: Problem, detail: str) -> dict[str, Any]:
