@@ -18,6 +18,8 @@ class Evaluation(Section):
     """Times as cron writes them, in UTC."""
     model: ModelName | None = None
     """Served name that is measured; by default the first."""
+    tool_tokens: int = Field(default=512, gt=0)
+    """Longest answer to a question about tools, less for a slow model (`evaluate tools --max-tokens`)."""
     load: tuple[str, ...] = ("--load", "agent", "--users", "4", "--sessions", "100", "--own-delay-s", "0.05")
     """Arguments of `qwen-runtime bench` that say how much it asks, and how late it may be itself."""
     endpoint: Origin | None = None

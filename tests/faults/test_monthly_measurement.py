@@ -28,6 +28,7 @@ JOB = "measured-by-hand"
 EVALUATION = {
     "key": "lab",
     "hardware": HARDWARE,
+    "toolTokens": 32,
     "load": ["--load", "chat", "--scale", "0.05", "--users", "2", "--sessions", "8", "--own-delay-s", "5"],
 }
 SERVER = "http://127.0.0.1:9108"

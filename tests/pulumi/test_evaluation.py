@@ -69,6 +69,14 @@ def test_each_step_is_a_command_of_the_package(measured: Values) -> None:
     assert sent.history == "http://evaluation-history.qwen.svc.cluster.local:9108"
 
 
+def test_a_slow_model_is_asked_for_shorter_answers_about_tools(measured: Values) -> None:
+    settings = config.parse({**measured, "evaluation": {**EVALUATION, "toolTokens": 32}})
+    [tools, _] = evaluation.cron_job(settings, settings.evaluation)["spec"]["jobTemplate"]["spec"]["template"]["spec"][
+        "initContainers"
+    ]
+    assert build_parser().parse_args(tools["args"]).max_tokens == 32
+
+
 def test_the_gateway_is_asked_at_a_port_of_its_service(measured: Values) -> None:
     stack = run_program(measured)
     [port] = stack["Service/gateway"].inputs["spec"]["ports"]

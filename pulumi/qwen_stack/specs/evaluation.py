@@ -67,7 +67,7 @@ def cron_job(settings: Settings, evaluation: Evaluation) -> Manifest:
     ]
     slo = f"--slo-first-token-s={settings.monitoring.objectives.first_token_seconds:g}"
     suites = {
-        "tools": ["evaluate", "tools", *common, "--users=2"],
+        "tools": ["evaluate", "tools", *common, "--users=2", f"--max-tokens={evaluation.tool_tokens}"],
         "bench": ["bench", *common, slo, *evaluation.load],
     }
     files = {name: f"{RESULTS_DIR}/{name}.json" for name in suites}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,7 +32,11 @@ class Suite:
             parts = [self._types(case) for case in CASES]
             parts += [self._choices(CASES[0]), self._choices(CASES[2]), self._cut(CASES[7])]
             parts += [self._replay(CASES[0], calls) for calls in (1, 2)]
-            return [finding for part in await asyncio.gather(*parts) for finding in part]
+            asked = [asyncio.ensure_future(part) for part in parts]
+            for number, answered in enumerate(asyncio.as_completed(asked), 1):
+                await answered
+                print(f"{number} of {len(asked)} groups of questions answered", file=sys.stderr)
+            return [finding for group in asked for finding in group.result()]
 
     async def _types(self, case: Case) -> list[Finding]:
         """A call that is required, beside another tool, whole and streamed."""
