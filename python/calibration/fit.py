@@ -14,9 +14,9 @@ from qwen_runtime.sizing.memory import BATCHED_TOKENS, account
 from .measurements import MEASUREMENTS, Measurement, shape_of
 
 # Where the search begins, and what no share may pass.
-_START = Efficiency(0.8, 0.5, 0.5, 0.3, 0.2, 40e-6, 40e-6, 30e-6, 500e-6, 20e-3, 1.5, 2.0)
+_START = Efficiency(0.8, 0.5, 0.5, 0.5, 0.3, 0.2, 16, 40e-6, 40e-6, 30e-6, 500e-6, 20e-3, 1.5, 2.0)
 _LARGEST_SHARE = 0.95
-_SHARES = ("dense_bandwidth", "expert_bandwidth", "dense_compute", "expert_compute", "fp8_compute")
+_SHARES = ("dense_bandwidth", "expert_bandwidth", "dense_compute", "older_compute", "expert_compute", "fp8_compute")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ LINK_SHARE = 0.8
 """Share of a link's rate that an all-reduce reaches: 360 of 450 GB/s bus bandwidth on eight H100
 (https://github.com/NVIDIA/nccl-tests/blob/master/doc/PERFORMANCE.md says how it is counted)."""
 
+HOPPER = (9, 0)
+"""Compute capability of the first GPUs whose rate in bf16 is beyond what their memory and power let kernels reach."""
+
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
@@ -35,10 +38,14 @@ class Efficiency:
     """The same for experts, uneven load among ranks included."""
     dense_compute: float
     """Share of the bf16 rate in matrix products of a prefill."""
+    older_compute: float
+    """The same on NVIDIA's GPUs before Hopper, whose rate is smaller and easier to reach."""
     expert_compute: float
     """The same inside experts."""
     fp8_compute: float
     """Share of the FP8 rate in block-quantised products, dense and expert."""
+    tile_rows: float
+    """Tokens that a matrix product works on at least: kernels pad fewer to a tile of this many rows."""
     layer_s: float
     """Launches, norms and attention of one layer in a decode step, whatever the batch."""
     expert_layer_s: float
@@ -59,20 +66,22 @@ class Efficiency:
 
 
 EFFICIENCY = Efficiency(
-    dense_bandwidth=0.95,  # the most that the fit may say
+    dense_bandwidth=0.887,
     expert_bandwidth=0.519,
-    dense_compute=0.305,
+    dense_compute=0.306,
+    older_compute=0.531,
     expert_compute=0.507,
     fp8_compute=0.439,
-    layer_s=72.4e-6,
-    expert_layer_s=29.1e-6,
-    tensor_parallel_layer_s=31.5e-6,
-    prefill_layer_s=1205e-6,
-    request_s=22.3e-3,
+    tile_rows=30.3,
+    layer_s=57.8e-6,
+    expert_layer_s=42.7e-6,
+    tensor_parallel_layer_s=32.2e-6,
+    prefill_layer_s=1200e-6,
+    request_s=23.0e-3,
     amd_overhead=1.92,
-    cpu_overhead=3.11,
+    cpu_overhead=3.54,
 )
-LIKELY = {"inter_token_s": (0.91, 1.77), "ttft_s": (0.84, 1.27), "output_tokens_per_s": (0.79, 1.37)}
+LIKELY = {"inter_token_s": (0.91, 1.19), "ttft_s": (0.84, 1.27), "output_tokens_per_s": (0.79, 1.35)}
 """Measured over predicted, from the tenth to the ninetieth of a hundred rows that the fit has not seen
 (python/calibration): the range in which four of five measurements lie."""
 
@@ -158,9 +167,10 @@ class Roofline:
         memory_s = work.dense_bytes / (gpu.bandwidth_bytes_per_s * e.dense_bandwidth)
         memory_s += work.expert_bytes / (gpu.bandwidth_bytes_per_s * e.expert_bandwidth)
         dense_rate, expert_rate = self._rates()
-        compute_s = work.dense_flops / dense_rate + work.expert_flops / expert_rate
-        launch_s = self._launch_s() if prompt_tokens else 0.0
         tokens = decoding + prompt_tokens
+        compute_s = (work.dense_flops + self._padding_flops(tokens / groups)) / dense_rate
+        compute_s += work.expert_flops / expert_rate
+        launch_s = self._launch_s() if prompt_tokens else 0.0
         return self._overhead_s() + max(memory_s, compute_s, launch_s) + self._communication_s(tokens / groups)
 
     def work(self, decoding: float, context_tokens: float, prompt_tokens: float = 0, behind_tokens: float = 0) -> Work:
@@ -202,7 +212,12 @@ class Roofline:
             return gpu.bf16_flops, gpu.bf16_flops  # a measured rate, not a nameplate's
         if self._shape.fp8_block and gpu.fp8_flops:
             return gpu.fp8_flops * e.fp8_compute, gpu.fp8_flops * e.fp8_compute
-        return gpu.bf16_flops * e.dense_compute, gpu.bf16_flops * e.expert_compute
+        older = gpu.vendor == "nvidia" and gpu.capability < HOPPER
+        return gpu.bf16_flops * (e.older_compute if older else e.dense_compute), gpu.bf16_flops * e.expert_compute
+
+    def _padding_flops(self, tokens: float) -> float:
+        """Operations on rows that only fill a tile. Experts have kernels for few rows, and CPUs multiply a vector."""
+        return 0.0 if self._gpu.vendor == "cpu" else max(0.0, self._efficiency.tile_rows - tokens) * self._dense_flops
 
     def _overhead_s(self) -> float:
         e, shape = self._efficiency, self._shape
