@@ -93,6 +93,7 @@ class Api(BaseHTTPRequestHandler):
     def _stream(self, include_usage: bool) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
         self.send_header("Connection", "close")
         self.end_headers()
         for number in range(self.options.tokens):
@@ -100,17 +101,23 @@ class Api(BaseHTTPRequestHandler):
                 "choices": [{"delta": {"content": f"{number} ".ljust(self.options.token_bytes)}}],
                 "sent_s": time.time(),
             }
-            self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
-            self.wfile.flush()
+            self._event(json.dumps(event))
             time.sleep(self.options.token_delay)
         if self.path == "/v1/responses":
             last = {"type": "response.completed", "response": {"usage": RESPONSES_USAGE}}
-            self.wfile.write(f"data: {json.dumps(last)}\n\n".encode())
+            self._event(json.dumps(last))
         elif include_usage:
             last = {"choices": [], "usage": {**USAGE, "completion_tokens": self.options.tokens}}
-            self.wfile.write(f"data: {json.dumps(last)}\n\n".encode())
-        self.wfile.write(b"data: [DONE]\n\n")
+            self._event(json.dumps(last))
+        self._event("[DONE]")
+        self.wfile.write(b"0\r\n\r\n")
         self.close_connection = True
+
+    def _event(self, text: str) -> None:
+        """One event in a chunk of its own, as uvicorn writes it: a stream that ends without the last chunk is cut."""
+        data = f"data: {text}\n\n".encode()
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
 
     def _client_leaves_within(self, seconds: float) -> bool:
         readable, _, _ = select.select([self.connection], [], [], seconds)

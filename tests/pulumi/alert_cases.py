@@ -79,12 +79,18 @@ def started(instance: str, values: str) -> Series:
 
 
 def answers(**values: str) -> Series:
-    """Counters of answers by class: s2, s4, s5."""
+    """Counters of answers by class: s2, s4, s5. None of them is cut."""
     labels = 'envoy_http_conn_manager_prefix="api",instance="g"'
-    return {
+    answered = {
         f'envoy_http_downstream_rq_xx{{envoy_response_code_class="{name[1]}",{labels}}}': value
         for name, value in values.items()
     }
+    return {**cut(f"0x{LONG}"), **answered}
+
+
+def cut(values: str) -> Series:
+    """Counter of answers that the gateway had to end."""
+    return {'envoy_http_downstream_rq_tx_reset{envoy_http_conn_manager_prefix="api",instance="g"}': values}
 
 
 def gateway(name: str, value: str, labels: str = "") -> Series:
@@ -237,6 +243,8 @@ SERVING = (
             answers(s2=f"0+95x{LONG}", s5=f"0+5x{LONG}"),
             engine(f"{FIRST_TOKEN}_bucket", f"0+50x{LONG}", ',le="10.0"')
             | engine(f"{FIRST_TOKEN}_count", f"0+100x{LONG}"),
+            # Answers that all began well.
+            answers(s2=f"0+100x{LONG}", s5=f"0x{LONG}") | cut(f"0+5x{LONG}"),
         ),
         (
             answers(s2=f"0+999x{LONG}", s5=f"0+1x{LONG}"),
@@ -258,7 +266,10 @@ GATEWAY = (
     Case(
         "GatewayErrors",
         12,
-        (answers(s2=f"0+90x{LONG}", s5=f"0+10x{LONG}"),),
+        (
+            answers(s2=f"0+90x{LONG}", s5=f"0+10x{LONG}"),
+            answers(s2=f"0+100x{LONG}", s5=f"0x{LONG}") | cut(f"0+10x{LONG}"),
+        ),
         (answers(s2=f"0+99x{LONG}", s5=f"0+1x{LONG}"), answers(s2=STILL, s5=f"0x10 2x{LONG}")),
     ),
     Case(

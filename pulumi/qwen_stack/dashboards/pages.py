@@ -91,11 +91,11 @@ FLEET = Page(
                     ),
                 ),
                 Panel(
-                    "Repeated and cut requests",
+                    "Repeated requests and cut streams",
                     "reqps",
                     (
                         (total("serving:gateway_retries:total", "sum by (server)"), "{{server}} repeated"),
-                        (total("serving:gateway_resets:total", "sum by (server)"), "{{server}} cut"),
+                        (total("serving:gateway_cut:total", "sum by (instance)"), "{{instance}} cut"),
                     ),
                 ),
                 Panel("Memory", "percentunit", (("serving:gateway_memory_used:ratio", "{{instance}}"),)),

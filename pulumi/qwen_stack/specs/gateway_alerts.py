@@ -12,7 +12,8 @@ LOG = "`kubectl -n <namespace> logs -l app.kubernetes.io/name=gateway --since 15
 
 
 def alerts() -> list[Alert]:
-    failed = 'sum(increase(serving:gateway_answers:total{class="5xx"}[5m]))'
+    refused = 'sum(increase(serving:gateway_answers:total{class="5xx"}[5m]))'
+    failed = f"({refused} + sum(increase(serving:gateway_cut:total[5m])))"
     asked = 'sum(increase(serving:gateway_answers:total{class=~"2xx|3xx|5xx"}[5m]))'
     return [
         Alert(
@@ -22,11 +23,11 @@ def alerts() -> list[Alert]:
             severity="critical",
             owner="serving",
             summary="The gateway answers with errors",
-            impact="Clients get 5xx.",
+            impact="Clients get 5xx, or streams that end before their last word.",
             found="{{ $value | humanizePercentage }} of the answers within 5 minutes",
             needed=f"at most {ERRORS:.0%}",
             remedy="Look at `detail` and `server` of the failed requests: one server, one client, or all.",
-            look=LOG + ' with `"status":5`',
+            look=LOG + ' with `"status":5`, or `"end":"UPE"` for a stream that was cut',
         ),
         Alert(
             name="GatewayFull",

@@ -19,13 +19,14 @@ def recording_rules() -> list[Manifest]:
     answers = f'label_replace(envoy_http_downstream_rq_xx{CLIENTS}, "class", "${{1}}xx", "{CLASS}", "(.*)")'
     series = {
         "gateway_answers:total": f"sum without ({PREFIX}, {CLASS}) ({answers})",
+        # Answers that Envoy had to end after their first byte: the model server went away, or was silent for too long.
+        "gateway_cut:total": f"sum without ({PREFIX}) (envoy_http_downstream_rq_tx_reset{CLIENTS})",
         "gateway_connections:connections": f"sum without ({PREFIX}) (envoy_http_downstream_cx_active{CLIENTS})",
         "gateway_memory_used:ratio": "envoy_overload_envoy_resource_monitors_fixed_heap_pressure / 100",
         "gateway_refuses_requests:bool": "envoy_overload_envoy_overload_actions_stop_accepting_requests_active",
         "gateway_requests_running:requests": _by_server("envoy_cluster_upstream_rq_active"),
         "gateway_requests_waiting:requests": _by_server("envoy_cluster_upstream_rq_pending_active"),
         "gateway_retries:total": _by_server("envoy_cluster_upstream_rq_retry"),
-        "gateway_resets:total": _by_server("envoy_cluster_upstream_rq_rx_reset"),
         "gateway_healthy_servers:replicas": _by_server("envoy_cluster_membership_healthy"),
         "gateway_certificate_left:days": f"envoy_server_days_until_first_cert_expiring < {NO_CERTIFICATE_DAYS}",
     }

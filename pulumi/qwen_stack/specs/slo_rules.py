@@ -34,22 +34,33 @@ LEAST_EVENTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Good and all events of one service level, as counters, and what the site promises."""
+    """Good or bad and all events of one service level, as counters, and what the site promises."""
 
     name: str
     objective: float
-    good: str
     all: str
     by: str
     """Label that keeps models apart; empty where the gateway counts for all of them."""
+    good: str = ""
+    bad: tuple[str, ...] = ()
+    """Counters of bad events, in place of `good`."""
     threshold_s: float | None = None
+
+    def errors(self, window: str) -> str:
+        """Share of bad events within a window."""
+        by = f" by ({self.by})" if self.by else ""
+        every = f"sum{by} (rate({self.all}[{window}]))"
+        if self.good:
+            return f"1 - sum{by} (rate({self.good}[{window}])) / {every}"
+        return f"({' + '.join(f'sum{by} (rate({bad}[{window}]))' for bad in self.bad)}) / {every}"
 
 
 def levels(objectives: Objectives) -> list[Level]:
     asked = 'serving:gateway_answers:total{class=~"2xx|3xx|5xx"}'
-    answered = 'serving:gateway_answers:total{class=~"2xx|3xx"}'
+    # A stream that is cut began as 2xx, and is asked for once.
+    failed = ('serving:gateway_answers:total{class="5xx"}', "serving:gateway_cut:total")
     return [
-        Level("availability", objectives.availability, answered, asked, ""),
+        Level("availability", objectives.availability, asked, "", bad=failed),
         _below("first_token", "time_to_first_token", objectives.first_token_seconds, objectives.first_token_share),
         _below("inter_token", "inter_token_latency", objectives.inter_token_seconds, objectives.inter_token_share),
         _below("answer", "request_latency", objectives.answer_seconds, objectives.answer_share),
@@ -79,18 +90,12 @@ def _burning(burn: Burn) -> str:
 def _below(name: str, histogram: str, seconds: float, share: float) -> Level:
     series = f"serving:{histogram}:seconds"
     bucket = f'{series}_bucket{{le="{edge_label(seconds)}"}}'
-    return Level(name, share, bucket, f"{series}_count", "model_name", seconds)
+    return Level(name, share, f"{series}_count", "model_name", good=bucket, threshold_s=seconds)
 
 
 def _rules(level: Level) -> list[Manifest]:
     by = f" by ({level.by})" if level.by else ""
-    rules = [
-        (
-            f"slo_errors:ratio_{window}",
-            f"1 - sum{by} (rate({level.good}[{window}])) / sum{by} (rate({level.all}[{window}]))",
-        )
-        for window in WINDOWS
-    ]
+    rules = [(f"slo_errors:ratio_{window}", level.errors(window)) for window in WINDOWS]
     rules += [(f"slo_events:increase_{window}", f"sum{by} (increase({level.all}[{window}]))") for window in WINDOWS]
     rules.append(("slo_objective:ratio", f"vector({level.objective:g})"))
     rules.append(("slo_budget:ratio", f"vector({1 - level.objective:g})"))
