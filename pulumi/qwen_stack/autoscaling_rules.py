@@ -40,16 +40,6 @@ def the_most_replicas_have_gpus(model: Model) -> Iterator[Problem]:
         )
 
 
-def a_replica_is_one_pod(model: Model) -> Iterator[Problem]:
-    if model.autoscaling and model.nodes_per_replica > 1:
-        yield Problem(
-            ("autoscaling", "nodesPerReplica"),
-            f"autoscaling of groups of {model.nodes_per_replica} pods",
-            "replicas on one host each: the autoscaler counts pods, and part of a group answers nothing",
-            "remove autoscaling, or plan a layout within one host",
-        )
-
-
 def a_start_is_remembered_to_its_end(model: Model) -> Iterator[Problem]:
     if model.autoscaling and model.startup_seconds > LONGEST_MEMORY_S:
         yield Problem(
@@ -64,6 +54,5 @@ RULES: tuple[Callable[[Model], Iterator[Problem]], ...] = (
     a_plan_says_what_a_replica_carries,
     bounds_are_in_order,
     the_most_replicas_have_gpus,
-    a_replica_is_one_pod,
     a_start_is_remembered_to_its_end,
 )

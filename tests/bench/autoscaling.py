@@ -12,17 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from qwen_stack import config
 from qwen_stack.specs import autoscaling
 from tests.fakes.autoscaler import Autoscaler
 from tests.support.autoscaled import Load, Service
+from tests.support.stacks import lab_model
 
-STACK = Path(__file__).resolve().parents[2] / "pulumi/Pulumi.local.yaml"
 FIRST_S, TOKEN_S = 2.0, 0.075
 """Bounds that a request should keep: its first token, and its time for each token."""
 TARGET = 12
@@ -31,17 +27,8 @@ TARGET = 12
 
 def spec(start_s: int) -> Any:
     """The `spec` that the stack writes for the lab's model."""
-    stack = {key.partition(":")[2]: value for key, value in yaml.safe_load(STACK.read_text())["config"].items()}
-    images = {name: f"{stack['registry']}/{name}:1" for name in ("runtime", "gateway", "prometheus", "alertmanager")}
-    changes = {"spareReplicas": 0, "acceptOutage": True, "startupSeconds": start_s, "autoscaling": {"target": TARGET}}
-    values = {
-        **stack,
-        "images": {**stack["images"], **images},
-        "apiKeys": {"bench": "k" * 32},
-        "engineKeys": ["e" * 32],
-    }
-    values["models"] = [{**stack["models"][0], **changes}]
-    return autoscaling.scaled_object(config.parse(values).models[0], "http://prometheus:9090")["spec"]
+    model = lab_model({"target": TARGET}, startupSeconds=start_s)
+    return autoscaling.scaled_object(model, "http://prometheus:9090")["spec"]
 
 
 def followed(start_s: int, load: Load) -> Service:

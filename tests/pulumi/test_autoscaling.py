@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -51,11 +52,31 @@ def test_without_a_plan_nobody_knows_how_many_replicas_have_gpus(local: Values) 
     assert [problem.keys for problem in caught.value.problems] == [("models[1].autoscaling", "models[1].plan")]
 
 
-def test_groups_of_pods_are_not_counted_one_by_one(example: Values) -> None:
-    model = config.parse(with_entry(example, autoscaling={"min": 2})).models[0]
-    group = model.model_copy(update={"nodes_per_replica": 2})
-    found = [problem.keys for rule in config.rules.model_rules.RULES for problem in rule(group)]
-    assert ("autoscaling", "nodesPerReplica") in found
+@pytest.fixture
+def groups(local: Values) -> Any:
+    """A model of up to four groups of two pods, of which one always runs."""
+    model = first(scaled(local, {"min": 1, "max": 4, "target": 6}))
+    return model.model_copy(update={"nodes_per_replica": 2, "gpus_per_replica": 2})
+
+
+@pytest.mark.parametrize(("demand", "cache"), [(0, 0.1), (6, 0.1), (7, 0.2), (13, 0.8), (40, 0.9), (5, 0.86), (3, 2.6)])
+def test_as_many_whole_groups_are_wanted_as_replicas_would_be(groups: Any, demand: float, cache: float) -> None:
+    specs = [autoscaling.scaled_group(groups, replica, ADDRESS)["spec"] for replica in range(1, 4)]
+    values = {"demand": demand, "kv-cache": cache}
+    running = 1 + sum(
+        any(values[trigger["name"]] > float(trigger["metadata"]["activationThreshold"]) for trigger in spec["triggers"])
+        for spec in specs
+    )
+    assert running == min(4, max(1, math.ceil(demand / 6), math.ceil(cache / 0.85)))
+
+
+def test_a_group_has_all_of_its_pods_or_none_and_ends_after_the_longest_start(groups: Any) -> None:
+    spec = autoscaling.scaled_group(groups, 3, ADDRESS)["spec"]
+    assert spec["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "model-server-3"}
+    assert [spec[f"{bound}ReplicaCount"] for bound in ("idle", "min", "max")] == [0, 2, 2]
+    assert spec["cooldownPeriod"] == spec["initialCooldownPeriod"] == groups.startup_seconds
+    assert "fallback" not in spec, "KEDA counts a fallback as load, and would start a group because it sees nothing"
+    assert {trigger["metadata"]["ignoreNullValues"] for trigger in spec["triggers"]} == {"false"}
 
 
 def test_what_the_stack_leaves_out_is_what_was_planned(local: Values, example: Values) -> None:
@@ -64,12 +85,13 @@ def test_what_the_stack_leaves_out_is_what_was_planned(local: Values, example: V
     assert first(with_entry(example, autoscaling={"min": 2})).autoscaling.target == 8
 
 
-def test_the_number_of_replicas_is_the_autoscalers_alone(local: Values) -> None:
+def test_a_fixed_number_is_the_stacks_own_even_where_an_autoscaler_counted_before(local: Values) -> None:
     fixed, followed = (
-        model_server.deployment(first(values), "image", "nvidia")["spec"] for values in (local, scaled(local, {}))
+        model_server.deployment(first(values), "image", "nvidia") for values in (local, scaled(local, {"min": 2}))
     )
-    assert fixed["replicas"] == 2
-    assert "replicas" not in followed, "a change of the image would set it back"
+    assert [found["spec"]["replicas"] for found in (fixed, followed)] == [2, 2]
+    forced = [found["metadata"].get("annotations", {}).get("pulumi.com/patchForce") for found in (fixed, followed)]
+    assert forced == ["true", None]
 
 
 def test_keda_is_asked_for_the_planned_bounds_and_for_replicas_of_the_planned_load(local: Values) -> None:

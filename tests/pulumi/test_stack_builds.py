@@ -2,10 +2,13 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pulumi.runtime.mocks import MockMonitor
 
+from .planned_stacks import with_entry, write_plan
 from .recorded_stack import PROJECT, SECRET_MARKER, Objects, makes_pods, names, pods, run_program
 
 OF_THE_CLUSTER = ("ClusterRole", "ClusterRoleBinding", "Namespace", "PersistentVolume", "PriorityClass")
@@ -90,16 +93,46 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
     }
 
 
-def test_replicas_that_follow_the_requests_are_counted_by_keda_alone(stack: Objects, local: dict[str, Any]) -> None:
+@pytest.fixture
+def left_alone(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Keys of each object that no change touches, filled while the program runs."""
+    seen: dict[str, list[str]] = {}
+    register = MockMonitor.RegisterResource
+
+    def recorded(monitor: MockMonitor, request: Any) -> Any:
+        seen[f"{request.type.rpartition(':')[2]}/{request.name}"] = list(request.ignoreChanges)
+        return register(monitor, request)
+
+    monkeypatch.setattr(MockMonitor, "RegisterResource", recorded)
+    return seen
+
+
+def test_replicas_that_follow_the_requests_are_counted_by_keda_alone(
+    stack: Objects, local: dict[str, Any], left_alone: dict[str, list[str]]
+) -> None:
     entry = {**local["models"][0], "autoscaling": {"max": 2}, "acceptOutage": True}
     built = run_program({**local, "models": [entry, local["models"][1]]})
     assert names(built) == names(stack) | {"ScaledObject/model-server"}
     scaled = built["ScaledObject/model-server"].inputs
     assert scaled["apiVersion"] == "keda.sh/v1alpha1"
     assert scaled["metadata"]["namespace"] == "qwen"
-    target = built[f"Deployment/{scaled['spec']['scaleTargetRef']['name']}"].inputs["spec"]
-    assert "replicas" not in target
+    assert scaled["spec"]["scaleTargetRef"]["name"] == "model-server"
+    assert {name: keys for name, keys in left_alone.items() if keys} == {"Deployment/model-server": ["spec.replicas"]}
     assert scaled["spec"]["triggers"][0]["metadata"]["serverAddress"] == "http://prometheus.qwen.svc.cluster.local:9090"
+
+
+def test_groups_beyond_the_fewest_are_switched_and_the_others_are_the_stacks_own(
+    example: dict[str, Any], left_alone: dict[str, list[str]], tmp_path: Path
+) -> None:
+    write_plan(tmp_path / "plan.json", "Qwen3-Coder-480B-A35B-Instruct", 4)
+    entry = {"name": "qwen3-coder-480b-a35b-instruct", "plan": str(tmp_path / "plan.json"), "autoscaling": {"min": 1}}
+    built = run_program(with_entry(example, **entry, acceptOutage=True))
+    assert {name for name in built if name.startswith("ScaledObject")} == {"ScaledObject/model-server-1"}
+    assert {name: keys for name, keys in left_alone.items() if keys} == {
+        "StatefulSet/model-server-1": ["spec.replicas"]
+    }
+    forced = {name for name, args in built.items() if "pulumi.com/patchForce" in json.dumps(args.inputs["metadata"])}
+    assert forced == {"StatefulSet/model-server-0"}
 
 
 def test_replicas_over_several_hosts_are_sets_with_a_meeting_point_each(stack: Objects, local: dict[str, Any]) -> None:

@@ -48,9 +48,10 @@ def create(
     depends_on: Sequence[pulumi.Resource] = (),
     timeout_s: int | None = None,
     replaced_by: Sequence[str] = (),
+    begun_with: Sequence[str] = (),
 ) -> pulumi.CustomResource:
     """Resource with the name of its object. Its rollout may take `timeout_s`. A change of the keys in `replaced_by`
-    deletes the object and creates it again."""
+    deletes the object and creates it again. The keys in `begun_with` count for a new object alone."""
     resource = KINDS[f"{manifest['apiVersion']}/{manifest['kind']}"]
     metadata = dict(manifest["metadata"]) if namespace is None else {**manifest["metadata"], "namespace": namespace}
     body = {_snake(key): value for key, value in manifest.items() if key not in ("apiVersion", "kind", "metadata")}
@@ -64,6 +65,7 @@ def create(
             depends_on=list(depends_on),
             custom_timeouts=timeouts,
             replace_on_changes=list(replaced_by),
+            ignore_changes=list(begun_with),
             delete_before_replace=True if replaced_by else None,
         ),
     )

@@ -42,6 +42,8 @@ class ModelServer(pulumi.ComponentResource):
                 args.namespace,
                 depends_on=before,
                 timeout_s=specs.rollout_seconds(args.model),
+                # The autoscaler's own from then on.
+                begun_with=["spec.replicas"] if args.model.autoscaling else [],
             )
             discovery = specs.discovery(args.model)
             self._autoscaler(args)
@@ -55,10 +57,15 @@ class ModelServer(pulumi.ComponentResource):
         if args.model.autoscaling:
             create(autoscaling.scaled_object(args.model, args.prometheus), self, args.namespace)
 
+    def _switch(self, args: ModelServerArgs, replica: int) -> None:
+        """Lets the requests start and end a group, unless it always runs."""
+        if replica >= args.model.fewest_replicas:
+            create(autoscaling.scaled_group(args.model, replica, args.prometheus), self, args.namespace)
+
     def _groups(self, args: ModelServerArgs, before: Sequence[pulumi.Resource]) -> None:
         """Creates the groups one after the other, so that a change stops one group at a time. Each is replaced as a
         whole, because pods of two versions cannot work as one group."""
-        for replica in range(args.model.replicas):
+        for replica in model_group.numbers(args.model):
             create(model_group.meeting_point(args.model, replica), self, args.namespace)
             group = create(
                 model_group.stateful_set(args.model, args.image, replica, args.runtime_class),
@@ -67,5 +74,7 @@ class ModelServer(pulumi.ComponentResource):
                 depends_on=before,
                 timeout_s=specs.replacement_seconds(args.model),
                 replaced_by=["spec"],
+                begun_with=["spec.replicas"] if replica >= args.model.fewest_replicas else [],
             )
             before = [*before, group]
+            self._switch(args, replica)

@@ -18,6 +18,11 @@ REPLICA = "qwen-onprem/replica"
 ORDINAL = "apps.kubernetes.io/pod-index"
 
 
+def numbers(model: Model) -> range:
+    """Numbers of the groups that there may be at once."""
+    return range(model.autoscaling.max if model.autoscaling else model.replicas)
+
+
 def name_of(model: Model, replica: int) -> str:
     return f"{model.server}-{replica}"
 
@@ -56,7 +61,10 @@ def stateful_set(model: Model, image: str, replica: int, runtime_class: str) -> 
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": metadata(name_of(model, replica)),
+        "metadata": {
+            **metadata(name_of(model, replica)),
+            **(model_server.OWN_NUMBER if replica < model.fewest_replicas else {}),
+        },
         "spec": {
             "replicas": model.nodes_per_replica,
             "serviceName": name_of(model, replica),

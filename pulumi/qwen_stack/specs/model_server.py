@@ -44,6 +44,9 @@ PRIORITY = "qwen-onprem/priority"
 PLAN_DIR = "/etc/qwen-runtime"
 PLAN_FILE = "plan.json"
 COMPILED_DIR = "/var/cache/qwen-runtime"
+# The provider takes a field from another owner only where this is asked for: without it, a model that followed the
+# requests could not be given a fixed number again.
+OWN_NUMBER: Manifest = {"annotations": {"pulumi.com/patchForce": "true"}}
 STRATEGIES = {
     rollouts.SURGE: {"maxSurge": 1, "maxUnavailable": 0},
     rollouts.IN_PLACE: {"maxSurge": 0, "maxUnavailable": 1},
@@ -200,10 +203,9 @@ def deployment(model: Model, image: str, runtime_class: str) -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(model.server),
+        "metadata": {**metadata(model.server), **({} if model.autoscaling else OWN_NUMBER)},
         "spec": {
-            # The autoscaler's own: what is written here would win over it at every change.
-            **({} if model.autoscaling else {"replicas": model.replicas}),
+            "replicas": model.fewest_replicas,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": STRATEGIES[rollouts.choose(model).kind]},
             "minReadySeconds": settling_seconds(model),
             "progressDeadlineSeconds": replacement_seconds(model),

@@ -125,7 +125,7 @@ def _of_model(model: Model) -> Iterator[Flow]:
     yield Flow(GATEWAY, server, SERVER_PORTS)
     yield Flow(PROMETHEUS, server, SERVER_PORTS)
     if model.nodes_per_replica > 1:
-        for replica in range(model.replicas):
+        for replica in model_group.numbers(model):
             # Ranks choose their ports for each other themselves.
             group = part(model_group.name_of(model, replica), model_group.labels(model, replica))
             yield Flow(group, group)
