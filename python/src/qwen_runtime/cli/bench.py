@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -95,20 +94,20 @@ def add_limits(judged: Group) -> None:
 
 
 def run(options: Options) -> None:
-    require(EVALUATION, "aiohttp", "numpy")
-    from qwen_runtime.bench import document, job
+    require(EVALUATION, "aiohttp", "numpy", "uvloop")
+    from qwen_runtime.bench import document, job, loop
 
     _refuse_contradictions(options)
     task = _job(options)
     if options.find_saturation:
-        found = asyncio.run(job.saturate(task))
+        found = loop.run(job.saturate(task))
         write(options.output, found)
         print(
             f"{options.output}: {found['highest_good_rate_per_s']} arrivals/s keep the SLO, "
             f"{found['lowest_bad_rate_per_s']} do not; limited by: {found['limited_by']}"
         )
         return
-    measured = asyncio.run(job.measure(task))
+    measured = loop.run(job.measure(task))
     write(options.output, measured)
     print("\n".join(document.table(measured)))
     figures = measured["figures"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +76,8 @@ def run(options: Options) -> None:
 
 
 def _live(options: Options) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    require(EVALUATION, "uvloop")
+    from qwen_runtime.bench import loop
     from qwen_runtime.compare import live
 
     job = _job(options)
@@ -86,7 +87,7 @@ def _live(options: Options) -> tuple[dict[str, Any], dict[str, Any], dict[str, A
             "two that differ",
             "Give --baseline-model and --candidate-model, or --baseline-variant and --candidate-variant.",
         )
-    return asyncio.run(live.compare(job))
+    return loop.run(live.compare(job))
 
 
 def _job(options: Options) -> Job:
