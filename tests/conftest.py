@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ LONG = (
     "engines/test_burn.py",
     "engines/test_faults.py",
     "engines/test_keys.py",
+    "engines/test_warm.py",
     "engines/transformers/test_contract.py",
     "engines/transformers/test_ranks.py",
     "engines/transformers/test_trouble.py",
@@ -43,8 +45,20 @@ LONG = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.get_closest_marker("gpu") and (missing := missing_gpu()):
+            item.add_marker(pytest.mark.skip(reason=missing))
         if item.path.relative_to(TESTS).as_posix().startswith(LONG):
             item.add_marker(pytest.mark.long)
+
+
+@cache
+def missing_gpu() -> str | None:
+    """The reason why tests marked `gpu` cannot run here; None where they can."""
+    try:
+        subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "nvidia-smi shows no GPU on this machine"
+    return None
 
 
 @pytest.fixture(scope="session")

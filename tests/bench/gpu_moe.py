@@ -6,8 +6,8 @@
 Nothing is downloaded: the shape is that of Qwen3-Coder-30B-A3B (61 GB in bf16; --layers takes fewer where the GPU is
 smaller), its weights are random (`--load-format dummy`) and its tokenizer has bytes. Random routers spread tokens
 evenly over the experts, as the planner counts; real ones do not. Prompts are random, so that no prefix is in the cache.
-The same start is timed with an empty compile cache and with a kept one. Without a GPU it is skipped, and says so. The
-last line is JSON.
+The KV cache is that of vLLM's log. The same start is timed with an empty compile cache and with a kept one. Without a
+GPU it is skipped, and says so. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import statistics
 import subprocess
 import tempfile
@@ -29,6 +30,7 @@ from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec
 from qwen_runtime.sizing import catalogue, gpus
 from qwen_runtime.sizing.gpus import Gpu
+from qwen_runtime.units import GIB
 
 from tests.support.client import COMPLETIONS, Client
 from tests.support.ports import free_port
@@ -86,6 +88,19 @@ class Started:
         self.start_s = time.perf_counter() - begun
 
 
+def start(planned: plan.Plan, python: Path, log: Path, cache: Path, *, tiny: bool = False) -> Started:
+    own = ("--load-format", "dummy", *(("--enforce-eager",) if tiny else ()))
+    arguments, directory = tuple(planned.launch["vllm"]), Path(planned.request.model)
+    spec = EngineSpec(directory, "m", free_port(), CONTEXT, "bfloat16", planned=arguments, extra=own)
+    return Started(spec, python, planned, log, cache)
+
+
+def kv_cache_gib(started: Started) -> float | None:
+    """Size of the KV cache by vLLM's log; None on a CPU, where it is given."""
+    found = re.search(r"Available KV cache memory: ([\d.]+) GiB", started.process.log())
+    return float(found[1]) if found else None
+
+
 def ask(client: Client, prompt_tokens: int, answer_tokens: int) -> tuple[float, float]:
     """Seconds to the first token, and to the last."""
     prompt = [random.randrange(BYTES) for _ in range(prompt_tokens)]
@@ -120,9 +135,14 @@ def compare(planned: plan.Plan, client: Client, rounds: int) -> dict[str, Any]:
     row: dict[str, Any] = {"streams": streams}
     for name in QUANTITIES:
         expected = getattr(predicted, name)
-        row[name] = {"predicted": expected, "measured": measured[name], "ratio": measured[name] / expected}
-        print(f"{streams:4} {name:22} {expected:12.4f} {measured[name]:12.4f} {measured[name] / expected:8.2f}")
+        row[name] = entry(streams, name, expected, measured[name])
     return row
+
+
+def entry(streams: int | str, name: str, expected: float, measured: float) -> dict[str, float]:
+    """One line of the table, printed, and its part of the JSON."""
+    print(f"{streams:4} {name:22} {expected:12.4f} {measured:12.4f} {measured / expected:8.2f}", flush=True)
+    return {"predicted": expected, "measured": measured, "ratio": measured / expected}
 
 
 def main() -> None:
@@ -147,23 +167,22 @@ def run(gpu: Gpu, options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     directory.mkdir()
     write_model(directory, options.python, options.layers, tiny=options.tiny)
     plans = [draw(directory, gpu, streams, tiny=options.tiny) for streams in options.streams]
-    own = ("--load-format", "dummy", *(("--enforce-eager",) if options.tiny else ()))
-    starts_s, rows = {}, []
+    starts_s: dict[str, float] = {}
+    rows, memory = [], {}
     for cache in ("empty", "kept"):
-        spec = EngineSpec(
-            directory, "m", free_port(), CONTEXT, "bfloat16", planned=tuple(plans[0].launch["vllm"]), extra=own
-        )
-        server = Started(spec, options.python, plans[0], scratch / cache, scratch / "cache")
+        server = start(plans[0], options.python, scratch / cache, scratch / "cache", tiny=options.tiny)
         starts_s[cache] = server.start_s
         print(f"{cache} compile cache: answers after {server.start_s:.1f} s", flush=True)
         try:
             if cache == "kept":
                 measure(server.client, 1, 16, 8, 1)  # what compiles at the first request has compiled
                 print(f"{'':4} {'':22} {'predicted':>12} {'measured':>12} {'ratio':>8}")
+                if (held := kv_cache_gib(server)) is not None:
+                    memory = entry("", "kv_cache_gib", plans[0].best.memory.kv_bytes / GIB, held)
                 rows = [compare(planned, server.client, options.rounds) for planned in plans]
         finally:
             server.process.end()
-    return {"gpu": gpu.name, "tiny": options.tiny, "start_s": starts_s, "rows": rows}
+    return {"gpu": gpu.name, "tiny": options.tiny, "start_s": starts_s, "kv_cache_gib": memory, "rows": rows}
 
 
 def draw(directory: Path, gpu: Gpu, streams: int, *, tiny: bool) -> plan.Plan:

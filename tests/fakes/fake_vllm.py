@@ -4,7 +4,9 @@ Run as `... serve MODEL_DIR --served-model-name NAME --port PORT [...]`; unknown
 --fake-exit CODE (ends at once), --fake-words FILE (logs that first), --fake-wait FILE (listens once that is there),
 --fake-silent (never listens), --fake-deaf (ignores SIGTERM), --fake-orphan FILE (starts a process in a session of its
 own and writes its id there), --fake-compile (compiles a graph unless its cache has one, and says which),
---fake-allergic (ends at once where its cache has a graph).
+--fake-allergic (ends at once where its cache has a graph). Requests below /v1 are answered with nothing; the first one
+with logprobs compiles, and writes that into the cache. --fake-unwell (answers those with 503), --fake-frail (dies at
+them), --fake-slow SECONDS (takes so long for each).
 GET /stream?seconds=S answers line by line; POST /die ends it as a crash does; POST /health?status=N changes what
 /health answers; POST /hang stops all tokens; POST /finish ends every stream as if its answer were complete; POST /mute
 lets it accept questions and answer none. With --headless it has no server, as the ranks of vLLM that only compute.
@@ -34,6 +36,9 @@ class Server(ThreadingHTTPServer):
     mute = threading.Event()
     finished = False
     health_status = 200
+    completion_status = 200
+    frail = False
+    slow_s = 0.0
     lock = threading.Lock()
 
 
@@ -61,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         url = urlsplit(self.path)
-        if url.path == "/die":
+        if url.path == "/die" or (self.server.frail and url.path.startswith("/v1/")):
             os.kill(os.getpid(), signal.SIGKILL)
         if url.path == "/hang":
             self.server.hangs = True
@@ -69,9 +74,21 @@ class Handler(BaseHTTPRequestHandler):
             self.server.finished = True
         elif url.path == "/mute":
             self.server.mute.set()
+        elif url.path.startswith("/v1/"):
+            self._complete()
+            return
         else:
             self.server.health_status = int(parse_qs(url.query)["status"][0])
         self._answer(200, b"")
+
+    def _complete(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        time.sleep(self.server.slow_s)
+        if "logprobs" in body and "XDG_CACHE_HOME" in os.environ:
+            ranks = Path(os.environ["XDG_CACHE_HOME"], "vllm/ranks")
+            ranks.parent.mkdir(parents=True, exist_ok=True)
+            ranks.write_text("compiled")
+        self._answer(self.server.completion_status, b"")
 
     def _stream(self, seconds: float) -> None:
         with self.server.lock:
@@ -124,6 +141,9 @@ def main() -> None:
     parser.add_argument("--fake-orphan", type=Path)
     parser.add_argument("--fake-compile", action="store_true")
     parser.add_argument("--fake-allergic", action="store_true")
+    parser.add_argument("--fake-unwell", action="store_true")
+    parser.add_argument("--fake-frail", action="store_true")
+    parser.add_argument("--fake-slow", type=float, default=0.0)
     options, _ = parser.parse_known_args()
     print(f"fake engine with {' '.join(sys.argv[1:])}", flush=True)
     if options.fake_words:
@@ -140,7 +160,8 @@ def main() -> None:
     if options.fake_silent or options.headless:
         signal.pause()
     server = Server(("127.0.0.1", options.port), Handler)
-    server.name = options.served_model_name
+    server.name, server.frail, server.slow_s = options.served_model_name, options.fake_frail, options.fake_slow
+    server.completion_status = 503 if options.fake_unwell else 200
 
     def stop(number: int, frame: object) -> None:
         if not options.fake_deaf:

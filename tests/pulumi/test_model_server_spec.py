@@ -74,6 +74,7 @@ def test_compiled_code_is_kept_on_the_host_for_the_same_image_and_plan_alone(set
         [mount] = [mount for mount in container["volumeMounts"] if mount["name"] == "compiled"]
         [volume] = [volume for volume in pod["volumes"] if volume["name"] == "compiled"]
         kept, _, folder = argv[argv.index("--compile-cache") + 1].rpartition("/")
+        assert "--warm" in argv, "what features compile is kept too"
         assert mount == {"name": "compiled", "mountPath": kept}
         assert volume["persistentVolumeClaim"]["readOnly"] is False
         folders.add(folder)

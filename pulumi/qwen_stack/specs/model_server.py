@@ -109,12 +109,13 @@ def folders(model: Model) -> list[NodeFolder]:
 
 
 def compile_cache(model: Model, image: str) -> list[str]:
-    """Arguments that keep compiled code, by a name that follows from all that it depends on beside the host itself."""
+    """Arguments that keep compiled code, by a name that follows from all that it depends on beside the host itself. The
+    pod warms its engine first, so that what features compile is kept too."""
     if model.compile_cache is None:
         return []
     plan = model.plan.text if model.plan else ""
     key = checksum(image, plan, *arguments(model), *(f"{name}={value}" for name, value in sorted(model.env.items())))
-    return ["--compile-cache", f"{COMPILED_DIR}/{key[:16]}"]
+    return ["--compile-cache", f"{COMPILED_DIR}/{key[:16]}", "--warm"]
 
 
 def weights_mount(model: Model) -> Manifest:

@@ -87,3 +87,11 @@ def test_a_file_without_digests_is_refused_before_the_engine_starts(tmp_path: Pa
     with pytest.raises(UsageError, match="--keys") as refusal:
         door.read(file)
     assert "clear-text" not in str(refusal.value)
+
+
+def test_the_supervisors_own_key_is_let_in_beside_those_of_the_file(
+    keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(door.OWN, hashlib.sha256(OTHER.encode()).hexdigest())
+    engine = door.Door(answer)
+    assert [status(engine, key=key) for key in (None, "", KEY, OTHER)] == [401, 401, 200, 200]

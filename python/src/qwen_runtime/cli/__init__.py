@@ -26,6 +26,7 @@ from qwen_runtime.cli import (
     repair,
     score,
     serve,
+    warm,
     weights,
 )
 from qwen_runtime.errors import Error
@@ -61,6 +62,21 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qwen-runtime", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (plan, serve, score, weights, models, chat, bench, compare, evaluate, gate, history, limits, repair):
+    for command in (
+        plan,
+        serve,
+        warm,
+        score,
+        weights,
+        models,
+        chat,
+        bench,
+        compare,
+        evaluate,
+        gate,
+        history,
+        limits,
+        repair,
+    ):
         command.add_to(commands)
     return parser

@@ -69,6 +69,11 @@ def add_to(commands: Commands) -> None:
         metavar="DIR",
         help="keeps what this engine compiles for its next start, one DIR for each image and plan (default: none)",
     )
+    serve.add_argument(
+        "--warm",
+        action="store_true",
+        help="be ready only after one request of each kind, so that no user waits for a compiler: see `warm`",
+    )
     group = serve.add_argument_group("group", "a model over several nodes: the same command on each, with its own rank")
     group.add_argument("--nodes", type=positive, metavar="N", help="default: the plan's, or 1")
     group.add_argument("--node-rank", type=natural, metavar="R", help="0, the leader, answers the API")
@@ -99,6 +104,7 @@ def run(options: Options) -> None:
     from qwen_runtime.engine.spec import EngineSpec
     from qwen_runtime.serve import journal, planned, preflight, ranks
     from qwen_runtime.serve.supervisor import Supervisor
+    from qwen_runtime.serve.warmer import Warmer
     from qwen_runtime.serve.witness import Witness
     from qwen_runtime.weights import directories
 
@@ -138,9 +144,10 @@ def run(options: Options) -> None:
     )
     command, count = engine.command(spec), engine.ranks(spec)
     keys = {door.VARIABLE: str(options.keys.absolute())} if options.keys else {}
-    cache = compile_cache(options)
+    cache, warmer = compile_cache(options), Warmer(spec.port) if options.warm else None
     kept = cache.environment() if cache else {}
-    environment = engine.environment({**kept, **settings.environment, **os.environ, **keys})
+    own = warmer.environment() if warmer else {}
+    environment = engine.environment({**kept, **settings.environment, **os.environ, **keys, **own})
     journal.event(
         "verified",
         f"{manifest.model} {manifest.revision} agrees with its manifest ({options.verify})",
@@ -160,6 +167,7 @@ def run(options: Options) -> None:
         drain_s=options.drain_seconds,
         find_change=witness.find_change,
         cache=cache,
+        warm=warmer.warm if warmer else lambda: None,
         group=group_of(options, rank, f"{manifest.model} {manifest.revision}"),
     ).run()
 

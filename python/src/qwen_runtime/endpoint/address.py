@@ -7,11 +7,10 @@ from typing import Any
 
 import aiohttp
 
+from qwen_runtime.endpoint import VARIANT
 from qwen_runtime.errors import HostError, UsageError
 
 CONNECT_S = 10.0
-VARIANT = "x-qwen-variant"
-"""The header by which the gateway is asked for one of the entries that share a name, and by which it tells one."""
 DESCRIBE_S = 30.0
 
 

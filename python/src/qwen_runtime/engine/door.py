@@ -19,6 +19,8 @@ from qwen_runtime.errors import UsageError
 
 VARIABLE = "QWEN_RUNTIME_KEYS"
 """Variable of the engine's environment that names the file of keys."""
+OWN = "QWEN_RUNTIME_OWN_KEY"
+"""Variable with the SHA-256 of one more key, by which the supervisor warms its engine."""
 MIDDLEWARE = f"{__name__}.Door"
 OPEN = frozenset({"/health", "/metrics", "/v1/models", "/openapi.json"})
 """Paths of the supervisor and of Prometheus. They tell, and compute nothing."""
@@ -54,7 +56,7 @@ class Door:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._file = Path(os.environ[VARIABLE])
+        self._file, self._own = Path(os.environ[VARIABLE]), os.environ.get(OWN)
         self._keys, self._looked_at = read(self._file), time.monotonic()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -70,7 +72,8 @@ class Door:
     def _knows(self, headers: dict[bytes, bytes]) -> bool:
         self._look()
         scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
-        return scheme.lower() == b"bearer" and hashlib.sha256(key.strip()).hexdigest() in self._keys
+        digest = hashlib.sha256(key.strip()).hexdigest()
+        return scheme.lower() == b"bearer" and (digest in self._keys or digest == self._own)
 
     def _look(self) -> None:
         """Take what the file says now. A file that is being replaced leaves the keys as they are."""

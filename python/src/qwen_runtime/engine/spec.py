@@ -19,13 +19,16 @@ ENVIRONMENT = {
 }
 
 
-# Variables that say where compilers keep their results, and a folder for each. vLLM and, through it, DeepGEMM follow
-# the first; the others are torch's, Triton's, FlashInfer's and CUDA's.
+# Variables that say where compilers keep their results, and a folder for each. vLLM and, through it, DeepGEMM and
+# FlashInfer's choice of kernels follow the first; the others are torch's, Triton's, FlashInfer's, CUTLASS', TileLang's
+# and CUDA's.
 CACHES = {
     "XDG_CACHE_HOME": "xdg",
     "TORCHINDUCTOR_CACHE_DIR": "inductor",
     "TRITON_CACHE_DIR": "triton",
     "FLASHINFER_WORKSPACE_BASE": "flashinfer",
+    "CUTE_DSL_CACHE_DIR": "cutlass",
+    "TILELANG_CACHE_DIR": "tilelang",
     "CUDA_CACHE_PATH": "cuda",
 }
 

@@ -86,9 +86,11 @@ class Supervisor:
         find_change: Callable[[], str | None],
         group: Leader | Follower | None = None,
         cache: CompileCache | None = None,
+        warm: Callable[[], None] = lambda: None,
     ) -> None:
         """environments: one for each rank of the engine on this host. port: of the engine's API; None for a follower's
-        engine, which has none. find_change: the file that is no longer as it was verified."""
+        engine, which has none. find_change: the file that is no longer as it was verified. warm: called between the
+        engine's first answer and ready."""
         self._patience = Patience(settle_s, drain_s)
         self._group, self._cache = group, cache
         self._events = Events()
@@ -104,6 +106,7 @@ class Supervisor:
             stall_s=stall_s,
             find_change=find_change,
             find_missing=group.find_missing if isinstance(group, Leader) else lambda: None,
+            before_ready=warm,
             when_ready=cache.keep_in_background if cache else lambda: None,
         )
 

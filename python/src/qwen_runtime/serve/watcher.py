@@ -45,15 +45,16 @@ class Watcher:
         stall_s: float,
         find_change: Callable[[], str | None],
         find_missing: Callable[[], str | None],
+        before_ready: Callable[[], None],
         when_ready: Callable[[], None],
     ) -> None:
         """report: called on the watcher's thread. find_change: the file that is no longer as it was verified.
-        find_missing: the rank without which a group cannot serve. when_ready: called once. The rest is as the
-        supervisor has it."""
+        find_missing: the rank without which a group cannot serve. before_ready, when_ready: each called once. The rest
+        is as the supervisor has it."""
         self._health, self._report = health, report
         self._port, self._served_model_name, self._read_progress = port, served_model_name, read_progress
         self._find_change, self._find_missing = find_change, find_missing
-        self._when_ready = when_ready
+        self._before_ready, self._when_ready = before_ready, when_ready
         self._judge = ProgressJudge(stall_s)
 
     def start(self) -> None:
@@ -84,6 +85,9 @@ class Watcher:
         """Ready follows the engine's own answers. Once it was ready, tokens must move while requests are there."""
         patience_s = clamp(self._judge.left_s(time.monotonic()), PACE.shortest_look_s, PACE.longest_look_s)
         obstacle, silent = self._ask(port, patience_s)
+        if obstacle is None and self._health.state is State.STARTING:
+            self._before_ready()
+            obstacle, silent = self._ask(port, patience_s)  # it may have died meanwhile
         if obstacle is None and self._health.move(State.READY, "the engine answers"):
             seconds = self._health.start_s = round(time.monotonic() - self._started, 1)
             journal.event("ready", f"the engine answered after {seconds} s", start_s=seconds)
