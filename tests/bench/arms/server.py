@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,11 +22,18 @@ Figures = dict[str, float]
 
 class Server:
     def __init__(
-        self, name: str, log: Path, port: int, model: str, command: Sequence[object], program: Path = PYTHON
+        self,
+        name: str,
+        log: Path,
+        port: int,
+        model: str,
+        command: Sequence[object],
+        program: Path = PYTHON,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """model: its name in the API; command: arguments of the program."""
+        """model: its name in the API; command: arguments of the program; environment: beside that of all engines."""
         started = time.perf_counter()
-        self.process = Process(log, command, program, **ENVIRONMENT)
+        self.process = Process(log, command, program, **{**ENVIRONMENT, **(environment or {})})
         self._client, self.port, self.name, self._model = Client(port), port, name, model
         wait_for_engine(
             lambda: self.process.process.poll() is not None or self._client.answers("/health"), f"{name} ready"
@@ -47,6 +54,7 @@ class Server:
             "tokens_per_s": len(numbers) * TOKENS / seconds,
             "first_p50_s": statistics.median(first),
             "first_p99_s": first[round(0.99 * (len(first) - 1))],
+            "between_p50_s": statistics.median(gaps),
             "between_p99_s": gaps[round(0.99 * (len(gaps) - 1))],
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from qwen_runtime.errors import HostError
 from qwen_runtime.plan import Plan, build, make, plan
 from qwen_runtime.sizing import processor
 
@@ -101,3 +102,33 @@ def test_what_was_measured_without_bf16_is_predicted_within_a_factor_of_two(stre
 
 def test_a_gpu_that_is_offered_instead_computes_in_bf16_again() -> None:
     assert draw("cpu-float32", memory_gib=32).request.on(draw("h100-80gb").request.gpu).shape.dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(("cpu_info", "dtype", "bytes_of_a_number"), [(ZEN_4, "bfloat16", 2), (MILAN, "float32", 4)])
+def test_the_host_itself_is_planned_by_what_is_found_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu_info: str, dtype: str, bytes_of_a_number: int
+) -> None:
+    (tmp_path / "cpuinfo").write_text(cpu_info)
+    (tmp_path / "meminfo").write_text("MemTotal: 99999999 kB\nMemAvailable:   33554432 kB\n")
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(processor, "MEMORY_INFO", tmp_path / "meminfo")
+    monkeypatch.setattr(processor, "memory_bytes_per_s", lambda: 20e9)
+    drawn = draw("host")
+    alone = drawn.predicted[0]
+    assert drawn.request.gpu.usable_bytes == 32 * 2**30
+    weights_bytes = drawn.request.shape.parameters * bytes_of_a_number
+    assert 0.6 < weights_bytes / 20e9 / alone.inter_token_s < 1, "one user is bound by this memory"
+    reason = build(drawn)["choices"]["dtype"]
+    assert reason["value"] == dtype
+    assert "memory that gives 20 GB/s" in reason["reason"]
+
+
+def test_a_host_that_cannot_be_told_is_planned_by_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpuinfo").write_text(ARM)
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
+    with pytest.raises(HostError, match="Plan --gpu cpu or cpu-float32"):
+        draw("host")
+
+
+def test_the_speed_of_memory_is_measured() -> None:
+    assert 1e8 < processor.memory_bytes_per_s() < 1e13

@@ -31,7 +31,8 @@ def add_to(commands: Commands) -> None:
     plan.add_argument(
         "--gpu",
         metavar="NAME",
-        help="a name that --list-gpus lists, such as h100-80gb; for a host without one cpu or cpu-float32",
+        help="a name that --list-gpus lists, such as h100-80gb; for hosts without one cpu or cpu-float32, or host: the "
+        "host itself, by its instructions and its memory's measured speed",
     )
     plan.add_argument(
         "--gpus-per-node", type=positive, metavar="N", help="GPUs in each host, joined by their fast link"
@@ -160,7 +161,8 @@ def run(options: Options) -> None:
         turns_per_hour=options.turns_per_hour,
         wait_s=options.wait_s,
     )
-    if request.gpu.vendor == "cpu" and (this := processor.here()) and (advice := this.advice(request.gpu.name)):
+    told = request.gpu.vendor == "cpu" and not request.gpu.found
+    if told and (this := processor.here()) and (advice := this.advice(request.gpu.name)):
         print(f"note: {advice}", file=sys.stderr)
     sized = people.size(request, options.nodes) if request.workload else None
     document = plan.build(plan.plan(sized.request if sized else request), sized)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from qwen_runtime.engine.registry import SERVES_BY_DEFAULT
 from qwen_runtime.errors import UsageError
 from qwen_runtime.plan.workload import PROFILES, USUAL_PROFILE, Workload, of_team
-from qwen_runtime.sizing import catalogue, gpus
+from qwen_runtime.sizing import catalogue, gpus, processor
 from qwen_runtime.sizing.gpus import Gpu
 from qwen_runtime.sizing.layout import Site, candidates, plain
 from qwen_runtime.sizing.memory import UTILIZATION
@@ -162,7 +162,7 @@ def make(
     shape = _in_form(catalogue.get(model), quantization)
     if kv_cache_dtype == "fp8":
         shape = replace(shape, kv_number_bytes=FP8_BYTES)
-    chosen = gpus.get(gpu)
+    chosen = processor.as_planned() if gpu == gpus.THIS_HOST else gpus.get(gpu)
     shape = gpus.as_computed(shape, chosen)
     if memory_gib is not None:
         chosen = replace(chosen, usable_bytes=int(memory_gib * GIB), memory_source="--memory-gib")

@@ -52,6 +52,8 @@ class Gpu:
     """Needs of hosts with this GPU that no role of this bundle installs."""
     number_bytes: int = BF16_BYTES
     """Bytes of a number in which it computes best what is stored in bf16."""
+    found: str = ""
+    """Features of the very host, where that was asked for them."""
 
     @property
     def capability(self) -> tuple[int, int]:
@@ -95,6 +97,8 @@ def _gpu(
     )
 
 
+THIS_HOST = "host"
+"""Name by which the host itself is planned, where it has no GPU."""
 FLOAT32_CPU = "cpu-float32"
 """Name of hosts without a GPU whose processors have no instructions for bf16."""
 _ROCM = "ROCm: no role, image or device plugin of this bundle has it"
@@ -163,6 +167,10 @@ def as_computed(shape: Shape, gpu: Gpu) -> Shape:
 
 def dtype_reason(gpu: Gpu) -> str:
     """The reason for the form of numbers in which a model stored in bf16 computes."""
+    if gpu.found:
+        return f"this host has {gpu.found}: " + dtype_reason(replace(gpu, found=""))
+    if gpu.vendor == "cpu" and gpu.number_bytes == BF16_BYTES:
+        return "what the model was trained in; half the bytes of float32, which bound one user's speed"
     if gpu.number_bytes == FP32_BYTES:
         return "processors without instructions for bf16 gain nothing from batching in it; twice the memory"
     return "what the model was trained in; every GPU here computes in it"

@@ -1,13 +1,23 @@
-"""The processor of a host without a GPU: which of the planned kinds it is, told by its instructions."""
+"""The processor of a host without a GPU: which of the planned kinds it is, told by its instructions, and how fast its
+memory is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import re
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qwen_runtime.sizing.gpus import FLOAT32_CPU
+from qwen_runtime.errors import HostError
+from qwen_runtime.sizing import gpus
+from qwen_runtime.sizing.gpus import FLOAT32_CPU, Gpu
+from qwen_runtime.units import GIGA
 
-CPU_INFO = Path("/proc/cpuinfo")
+CPU_INFO, MEMORY_INFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+MEASURED_CORES = 2
+"""Cores on which the rates of the catalogue's kinds were measured."""
+COPIED_BYTES, COPIES = 1 << 27, 12
 BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 """Flags of Linux for matrix products in bf16 on x86: Sapphire Rapids and newer, and Cooper Lake, Zen 4 and newer."""
 
@@ -53,3 +63,38 @@ def here() -> Processor | None:
         return parse(CPU_INFO.read_text())
     except OSError:
         return None
+
+
+def as_planned() -> Gpu:
+    """This host's kind, with its own memory's size and speed, which are measured in a second, and as many cores as this
+    process may use. Raises HostError where it is no host without a GPU that can be told."""
+    this = here()
+    size = re.search(r"^MemAvailable:\s*(\d+) kB", MEMORY_INFO.read_text(), re.MULTILINE) if this else None
+    if this is None or size is None:
+        raise HostError(
+            f"{CPU_INFO} and {MEMORY_INFO} do not tell this host's processor and memory",
+            "Linux on x86",
+            "Plan --gpu cpu or cpu-float32 with --memory-gib.",
+        )
+    kind, cores, rate = gpus.get(this.kind), len(os.sched_getaffinity(0)), memory_bytes_per_s()
+    widest = this.bf16 or f"{this.widest} and no instructions for bf16"
+    return replace(
+        kind,
+        usable_bytes=int(size[1]) * 1024,
+        memory_source="available on this host",
+        bandwidth_bytes_per_s=rate,
+        bf16_flops=kind.bf16_flops * cores / MEASURED_CORES,
+        source="measured on this host: memory; arithmetic as the catalogue's kind, by the number of cores",
+        found=f"{this.model} with {widest}, {cores} cores, memory that gives {rate / GIGA:.0f} GB/s",
+    )
+
+
+def memory_bytes_per_s() -> float:
+    """Bytes per second that one thread reads and writes, by the fastest of a few copies that no cache holds."""
+    source, target = bytearray(COPIED_BYTES), bytearray(COPIED_BYTES)
+    view, fastest_s = memoryview(target), float("inf")
+    for _ in range(COPIES):
+        started = time.perf_counter()
+        view[:] = source
+        fastest_s = min(fastest_s, time.perf_counter() - started)
+    return 2 * COPIED_BYTES / fastest_s
