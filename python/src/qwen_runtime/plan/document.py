@@ -239,11 +239,6 @@ def _of_the_hardware(plan: Plan) -> Iterator[str]:
         yield f"{gpu.name} has no NVLink: its ranks agree over PCIe"
     if spare := kubernetes.requests(plan)["spare_gpus_for_max_surge"]:
         yield f"a rolling change that starts a new replica first needs {spare} {gpu.name} more than the site has"
-    if gpu.vendor == "amd":
-        yield (
-            f"{gpu.name} is planned and not installed: no role installs ROCm, and the serving stack asks for "
-            "nvidia.com/gpu alone"
-        )
 
 
 def refused(candidate: Candidate, site: Site) -> dict[str, Any]:

@@ -101,7 +101,7 @@ THIS_HOST = "host"
 """Name by which the host itself is planned, where it has no GPU."""
 FLOAT32_CPU = "cpu-float32"
 """Name of hosts without a GPU whose processors have no instructions for bf16."""
-_ROCM = "ROCm: no role, image or device plugin of this bundle has it"
+_ROCM = "ROCm: no role, image or device plugin of this bundle has it, and its stack asks for nvidia.com/gpu alone"
 _NVLINK_5 = "the NVLink Subnet Manager (package nvlsm) and the module ib_umad for its NVSwitches"
 
 GPUS = (
