@@ -96,6 +96,13 @@ def pull_secret(settings: Settings) -> pulumi.Output[str] | None:
     return pulumi.Output.secret(registry.encoded(settings.registry, login.user, login.password.get_secret_value()))
 
 
+def provider() -> dict[str, str]:
+    """Settings of pulumi's Kubernetes provider that choose a cluster, of those that the stack's file has."""
+    settings = pulumi.Config("kubernetes")
+    chosen = {name: settings.get(name) for name in ("kubeconfig", "context", "cluster")}
+    return {name: value for name, value in chosen.items() if value}
+
+
 def parse(raw: Mapping[str, Any]) -> Settings:
     """Settings from the stack's keys, completed from plans.
 

@@ -26,7 +26,7 @@ from qwen_stack.specs.gateway_routes import route
 def run() -> None:
     settings = config.load(pulumi.Config())
     before = last_run.outputs()
-    belonging = cluster.belonging(settings, before)
+    belonging = cluster.belonging(settings, before, config.provider())
     serving = promotion.judged(settings, before, config.PROGRAM)
     # Not register_resource_transform: pulumi's mocks know no transforms, and no test would see labels and login.
     pulumi.runtime.register_stack_transformation(label_everything)

@@ -82,25 +82,25 @@ def configure(**values: str) -> None:
 def test_the_uid_is_that_of_kube_system(api: kubernetes_api.Cluster) -> None:
     api.put("/api/v1/namespaces/kube-system", metadata={"uid": OTHER})
     configure()
-    assert cluster.uid() == OTHER
+    assert cluster.uid(config.provider()) == OTHER
     configure(context="same")
-    assert cluster.uid() == OTHER
+    assert cluster.uid(config.provider()) == OTHER
 
 
 def test_a_cluster_that_does_not_answer_is_refused(api: kubernetes_api.Cluster) -> None:
     api.down = True
     configure()
     with pytest.raises(ClusterError, match=r"found:  no answer of the cluster: .*unable to handle the request"):
-        cluster.uid()
+        cluster.uid(config.provider())
 
 
 def test_a_context_that_is_not_there_is_refused(api: kubernetes_api.Cluster) -> None:
     configure(context="nowhere")
     with pytest.raises(ClusterError, match='context "nowhere" does not exist'):
-        cluster.uid()
+        cluster.uid(config.provider())
 
 
 def test_a_kubeconfig_that_is_no_file_is_refused(api: kubernetes_api.Cluster) -> None:
     configure(kubeconfig="apiVersion: v1")
     with pytest.raises(ClusterError, match="remedy: `pulumi config rm kubernetes:kubeconfig`"):
-        cluster.uid()
+        cluster.uid(config.provider())

@@ -26,12 +26,13 @@ class ClusterError(pulumi.RunError):
     """The cluster does not answer, or is another one; pulumi prints the message without a traceback."""
 
 
-def belonging(settings: Settings, outputs: Mapping[str, Any]) -> str:
+def belonging(settings: Settings, outputs: Mapping[str, Any], provider: Mapping[str, str]) -> str:
     """The uid of the cluster that this run reaches, which is the output `cluster` of this run.
 
-    `outputs`: those of the stack's last run. Raises ClusterError for any other cluster than the stack's.
+    `outputs`: those of the stack's last run. `provider`: settings of pulumi's provider that choose a cluster. Raises
+    ClusterError for any other cluster than the stack's.
     """
-    found = uid()
+    found = uid(provider)
     needed = settings.cluster_uid or outputs.get(OUTPUT)
     if needed and found != needed:
         by = "clusterUid in the stack's file" if settings.cluster_uid else "the stack's last run"
@@ -47,9 +48,9 @@ def belonging(settings: Settings, outputs: Mapping[str, Any]) -> str:
     return found
 
 
-def uid() -> str:
+def uid(provider: Mapping[str, str]) -> str:
     """The uid, asked with the settings that pulumi's provider reads too. Raises ClusterError."""
-    asked = subprocess.run(_question(), check=False, capture_output=True, text=True)
+    asked = subprocess.run(_question(provider), check=False, capture_output=True, text=True)
     if asked.returncode:
         raise ClusterError(
             message(
@@ -62,11 +63,9 @@ def uid() -> str:
     return found
 
 
-def _question() -> list[str]:
+def _question(provider: Mapping[str, str]) -> list[str]:
     """kubectl's command. Raises ClusterError for a kubeconfig that is written into the stack's file."""
-    provider = pulumi.Config("kubernetes")
-    named = {option: provider.get(option) for option in ("kubeconfig", "context", "cluster")}
-    if named["kubeconfig"] and not Path(named["kubeconfig"]).is_file():
+    if "kubeconfig" in provider and not Path(provider["kubeconfig"]).is_file():
         raise ClusterError(
             message(
                 "kubernetes:kubeconfig, which is no path of a file",
@@ -74,5 +73,5 @@ def _question() -> list[str]:
                 "`pulumi config rm kubernetes:kubeconfig`, and let KUBECONFIG name the file.",
             )
         )
-    options = [f"--{option}={value}" for option, value in named.items() if value]
+    options = [f"--{option}={value}" for option, value in provider.items()]
     return ["kubectl", *options, "get", f"--raw={NAMESPACE}", f"--request-timeout={TIMEOUT}"]
