@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
-from qwen_stack import config, rollouts
+from qwen_stack import config, handovers, rollouts
 from qwen_stack.components import cluster, last_run, promotion
 from qwen_stack.components.engine_keys import EngineKeys
 from qwen_stack.components.evaluation import Evaluation, EvaluationArgs
@@ -49,9 +49,9 @@ def run() -> None:
 
     engine_keys = EngineKeys("engine-keys", namespace.name, config.engine_keys(settings))
 
-    def serve(model: Model, after: list[pulumi.Resource]) -> ModelServer:
+    def serve(model: Model, after: list[pulumi.Resource], to: pulumi.Output[str] = folders.namespace) -> ModelServer:
         args = ModelServerArgs(
-            namespace=folders.namespace,
+            namespace=to,
             model=model,
             image=settings.images.runtime,
             runtime_class=settings.gpu_runtime_class,
@@ -75,13 +75,18 @@ def run() -> None:
             gateway=settings.gateway,
             image=settings.images.gateway,
             files=gateway_config.files(settings.gateway, route(settings)),
+            weights=gateway_config.weights(route(settings)),
             api_keys=config.api_keys(settings),
             engine_key=engine_keys.sent,
-            servers=[model.server for model in settings.models if model.weight != 0],
         ),
         pulumi.ResourceOptions(depends_on=weighted),
     )
-    servers |= {model.server: serve(model, [gateway]) for model in settings.models if model.weight == 0}
+    waiting = handovers.waiting(settings, before.get(promotion.OUTPUT) or {}, before.get(handovers.OUTPUT) or {})
+    for model in settings.models:
+        if model.weight == 0:
+            waits = model.server in waiting
+            to = gateway.after_weights(folders.namespace) if waits else folders.namespace
+            servers[model.server] = serve(model, [gateway], to)
 
     monitoring = Monitoring("monitoring", MonitoringArgs(namespace=namespace.name, settings=settings))
 
@@ -98,6 +103,7 @@ def run() -> None:
     pulumi.export("namespace", namespace.name)
     pulumi.export("models", [model.served_name for model in settings.models])
     pulumi.export(promotion.OUTPUT, serving)
+    pulumi.export(handovers.OUTPUT, handovers.digests(settings))
     pulumi.export("rollouts", {model.server: str(rollouts.choose(model)) for model in settings.models})
     pulumi.export("modelServices", [servers[model.server].service_name for model in settings.models])
     pulumi.export("gatewayService", gateway.service_name)

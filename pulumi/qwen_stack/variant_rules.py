@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from qwen_stack.problem import Problem
 from qwen_stack.settings import Model, Settings
 
+MOST_OF_A_NAME = 4
+
 
 def what_is_shared_has_variants(settings: Settings) -> Iterator[Problem]:
     """Entries of one name need a word each, those of one directory of weights one from the second on."""
@@ -67,6 +69,19 @@ def variants_of_a_name_differ(settings: Settings) -> Iterator[Problem]:
             yield Problem(keys, f"{word} in each", "a word of its own for each entry of one servedName", "change one")
 
 
+def few_entries_share_a_name(settings: Settings) -> Iterator[Problem]:
+    """The gateway has a cluster for each entry and each choice of entries that stand in for it."""
+    for entries in _by_name(settings):
+        if len(entries) > MOST_OF_A_NAME:
+            name = next(iter(entries.values())).served_name
+            yield Problem(
+                tuple(f"models[{position}].servedName" for position in entries),
+                f"{len(entries)} entries that serve {name}",
+                f"at most {MOST_OF_A_NAME} of one name",
+                "give the others a servedName of their own",
+            )
+
+
 def weights_share_out_a_name(settings: Settings) -> Iterator[Problem]:
     for entries in _by_name(settings):
         name = next(iter(entries.values())).served_name
@@ -120,6 +135,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     what_is_shared_has_variants,
     names_of_the_api_differ,
     variants_of_a_name_differ,
+    few_entries_share_a_name,
     weights_share_out_a_name,
     replicas_are_counted_for_names_with_one_entry,
 )

@@ -92,6 +92,11 @@ class Site:
         """Let the gateway send this key."""
         mount(self.folder / "engine-key", key, {engine_keys.SENT_FILE: engine_keys.sent([key])})
 
+    def write_weights(self, upstreams: tuple[Upstream, ...]) -> None:
+        """Mount the weights of these entries, as the kubelet does."""
+        files = gateway_config.weights(Route(upstreams))
+        mount(self.folder / "weights", engine_keys.digests(list(files.values()))[:8], files)
+
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -234,6 +239,7 @@ def running(tmp_path: Path, gateway: Any, upstreams: tuple[Upstream, ...] = TWO_
         keys_dir=str(tmp_path),
         tls_dir=str(tmp_path / "tls"),
         client_ca_dir=str(tmp_path / "client-ca"),
+        weights_dir=str(tmp_path / "weights"),
         tls_check_port=here.tls_check_port,
         engine_key_dir=str(tmp_path / "engine-key"),
         dns=("127.0.0.1", here.dns_port),
@@ -244,6 +250,7 @@ def running(tmp_path: Path, gateway: Any, upstreams: tuple[Upstream, ...] = TWO_
     gateway = gateway.model_copy(update={"timeouts": gateway.timeouts.model_copy(update={"request_seconds": 3})})
     for name, text in gateway_config.files(gateway, route).items():
         (tmp_path / name).write_text(text)
+    here.write_weights(upstreams)
     here.write_engine_key(ENGINE_KEY)
     here.write_keys({"default": KEY, "second": KEY[::-1]})
     here.start(sys.executable, str(FAKES / "dns_server.py"), str(here.dns_port), str(tmp_path))

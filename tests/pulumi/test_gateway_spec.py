@@ -45,7 +45,7 @@ def test_the_memory_limit_covers_the_body_of_every_connection_twice(settings: An
 
 
 def test_the_gateway_asks_for_a_good_part_of_the_memory_that_it_may_use(settings: Any) -> None:
-    resources = gateway.container(settings.gateway, "image", ["model-server"])["resources"]
+    resources = gateway.container(settings.gateway, "image")["resources"]
     requested, limit = (int(resources[kind]["memory"].removesuffix("Mi")) for kind in ("requests", "limits"))
     assert requested >= limit / 2
 

@@ -7,7 +7,7 @@ import http.client
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from qwen_runtime.engine.registry import servers
 
 from qwen_stack.specs import gateway as specs
 from qwen_stack.specs.gateway_routes import Upstream
-from qwen_stack.specs.gateway_variants import SHARE
+from qwen_stack.specs.gateway_weights import SERVERS_FILE, SHARE, WEIGHTS_FILE
 
-from .gateway_site import CHAT, ONE, THREE, TWO, Site, eventually, needs_envoy, running
+from .gateway_site import CHAT, ONE, THREE, TWO, Site, eventually, mount, needs_envoy, running
 
 pytestmark = needs_envoy
 VLLM, REFERENCE = servers()["vllm"].PATHS, servers()["transformers"].PATHS
@@ -58,45 +58,69 @@ def test_sessions_are_shared_out_by_the_weights_and_stay(split: Site) -> None:
     assert answered(split) == first
 
 
-def test_a_weight_that_grows_takes_sessions_and_gives_none(tmp_path: Path, settings: Any, split: Site) -> None:
+def test_a_weight_that_grows_takes_sessions_and_gives_none(split: Site) -> None:
     before = answered(split)
-    folder = tmp_path / "later"
-    folder.mkdir()
-    ports = {"model_port": split.model_port, "health_port": split.health_port}
-    with running(folder, settings.gateway, entries(50, 50), **ports) as later:
-        later.models.update(split.models)
-        later.variants.add(THREE)
-        later.list_models()
-        eventually(lambda: later.model_servers() == 2)
-        eventually(lambda: later.ask(CHAT, {}, **{"X-Qwen-Variant": "new"}).status == 200)
-        after = answered(later)
+    split.write_weights(entries(50, 50))
+    eventually(lambda: Counter(answered(split).values())[THREE] > Counter(before.values())[THREE])
+    after = answered(split)
     moved = {session for session in before if before[session] != after[session]}
-    assert moved
     assert {after[session] for session in moved} == {THREE}
 
 
-def test_a_new_gateway_gets_no_request_before_it_knows_a_replica_of_each_entry(tmp_path: Path, settings: Any) -> None:
-    both = ["model-server", "model-server-new"]
-    with running(tmp_path, settings.gateway, entries(50, 50)) as site:
+def test_going_back_reaches_a_running_gateway_and_cuts_no_stream(tmp_path: Path, settings: Any) -> None:
+    with running(tmp_path, settings.gateway, entries(0, 100)) as site:
         site.variants.add(TWO)
-        assert not lets_requests_in(site, both)
         site.add_model(ONE)
-        eventually(lambda: lets_requests_in(site, both[:1]))
-        assert not lets_requests_in(site, both)
+        site.add_model(TWO, tokens=80, token_delay=0.1)
+        for variant in ("old", "new"):
+            eventually(lambda variant=variant: site.ask(CHAT, {}, **{"X-Qwen-Variant": variant}).status == 200)  # type: ignore[misc]
+        with site.stream() as stream:
+            assert stream.readline()
+            site.write_weights(entries(100, 0))
+            eventually(lambda: set(answered(site, 20).values()) == {ONE})
+            assert stream.read().count(b"delta") == 79
+        assert site.gateway.poll() is None
+
+
+def test_who_stands_in_for_an_entry_changes_with_the_weights(split: Site) -> None:
+    split.write_weights(entries(100, 0))
+    eventually(lambda: set(answered(split, 40).values()) == {ONE, TWO})
+    for address in (ONE, TWO):
+        split.set_ready(address, False)
+    eventually(lambda: split.ask(CHAT, {}).status == 503)
+    split.write_weights(entries(99, 1))
+    eventually(lambda: set(answered(split, 20).values()) == {THREE})
+
+
+def test_a_gateway_whose_weights_are_unreadable_keeps_those_of_before(split: Site) -> None:
+    before = answered(split, 40)
+    mount(split.folder / "weights", "broken", {WEIGHTS_FILE: "{", SERVERS_FILE: ""})
+    eventually(lambda: "config update failure" in split.log.read_text())
+    assert answered(split, 40) == before
+
+
+def test_a_new_gateway_gets_no_request_before_it_knows_a_replica_of_each_entry(tmp_path: Path, settings: Any) -> None:
+    with running(tmp_path, settings.gateway, entries(100, 0)) as site:
+        site.variants.add(TWO)
+        assert not lets_requests_in(site)
+        site.add_model(ONE)
+        eventually(lambda: lets_requests_in(site))
+        site.write_weights(entries(50, 50))
+        assert not lets_requests_in(site)
         site.add_model(TWO)
-        eventually(lambda: lets_requests_in(site, both))
+        eventually(lambda: lets_requests_in(site))
         assert site.ask(CHAT, {}).status == 200
 
 
 def test_a_new_gateway_serves_after_a_while_though_no_replica_is_ready(site: Site) -> None:
-    assert not lets_requests_in(site, ["model-server"])
-    eventually(lambda: lets_requests_in(site, ["model-server"], within_s=1))
+    assert not lets_requests_in(site)
+    eventually(lambda: lets_requests_in(site, within_s=1))
     assert site.ask(CHAT, {}).json["error"]["code"] == "model_unavailable"
 
 
-def lets_requests_in(site: Site, servers: Sequence[str], within_s: int = 600) -> bool:
+def lets_requests_in(site: Site, within_s: int = 600) -> bool:
     """Whether the probes of a gateway that starts succeed, as the kubelet asks them."""
-    started = ["bash", "-c", specs.start_script(servers, site.admin_port, within_s)]
+    started = ["bash", "-c", specs.start_script(str(site.folder / "weights"), site.admin_port, within_s)]
     return subprocess.run(started, check=False).returncode == 0 and site.probe("/readyz") == 200
 
 
@@ -178,7 +202,8 @@ def test_a_name_with_two_entries_is_listed_once_with_the_shorter_context_and_com
 
 def test_requests_are_counted_for_the_entry_that_answered(split: Site) -> None:
     before = completed(split)
-    answers = Counter(f"{SHARE}model-server{'-new' * (replica == THREE)}" for replica in answered(split, 30).values())
+    shares = {ONE: "model-server/model-server-new", THREE: "model-server-new/model-server"}
+    answers = Counter(SHARE + shares.get(replica, shares[ONE]) for replica in answered(split, 30).values())
     counted = Counter(completed(split)) - Counter(before)
     assert {name: count for name, count in counted.items() if name != "admin"} == answers
 

@@ -33,7 +33,7 @@ def test_a_pod_ends_after_the_longest_answer_that_it_may_have(settings: Any) -> 
     longest_s = model.plan.document.pods.longest_answer_seconds
     pods = [
         model_server.deployment(model, "image", "nvidia")["spec"]["template"]["spec"],
-        specs.deployment(settings.gateway, "image", "config", ["model-server"])["spec"]["template"]["spec"],
+        specs.deployment(settings.gateway, "image", "config", "weights")["spec"]["template"]["spec"],
     ]
     assert longest_s > 600
     assert all(pod["terminationGracePeriodSeconds"] > longest_s for pod in pods)

@@ -50,6 +50,7 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
         "PodDisruptionBudget/model-server-reference",
         "ConfigMap/model-server-plan-<digest>",
         "ConfigMap/gateway-config-<digest>",
+        "ConfigMap/gateway-weights-<digest>",
         "Secret/gateway-clients",
         "Secret/engine-keys",
         "Secret/gateway-engine-key",
@@ -154,6 +155,7 @@ def test_a_second_model_has_a_plan_and_objects_of_its_own(stack: Objects, local:
     changed = {name for name in stack if name not in built or built[name].inputs != stack[name].inputs}
     assert names(changed) == {
         "ConfigMap/gateway-config-<digest>",
+        "ConfigMap/gateway-weights-<digest>",
         "Deployment/gateway",
         "ConfigMap/prometheus-config-<digest>",
         "Deployment/prometheus",

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from qwen_stack import config
+from qwen_stack import config, handovers, promotions
+from qwen_stack.components import gateway, promotion
 from qwen_stack.specs import gateway_config, scrape_jobs
 from qwen_stack.specs.gateway_routes import route
 
@@ -105,6 +106,13 @@ def test_entries_of_one_name_have_the_same_further_names(shared: Values) -> None
         config.parse(with_keys(shared, aliases, {"aliases": ["coder"]}))
 
 
+def test_more_entries_of_one_name_than_the_gateway_has_clusters_for_are_refused(shared: Values) -> None:
+    first, second = shared["models"]
+    more = [{**second, "variant": f"v{number}", "weight": 0} for number in range(4)]
+    with pytest.raises(config.ConfigError, match=r"models\[4\]\.servedName"):
+        config.parse({**shared, "models": [{**first, "weight": 100}, *more]})
+
+
 def test_the_limiter_does_not_count_replicas_of_two_entries(shared: Values) -> None:
     limits = {"limits": {"requestsPerReplica": {NAME: 4}}}
     with pytest.raises(config.ConfigError) as refused:
@@ -134,14 +142,48 @@ def test_an_entry_that_lost_its_share_changes_after_the_gateways(shared: Values,
     assert made.index("Deployment/gateway") < made.index(f"Deployment/model-server{last}")
 
 
-def test_engines_and_their_supervisors_do_not_start_anew_for_a_weight(shared: Values) -> None:
+def outputs(values: Values, **weights: int) -> Values:
+    """Outputs of a run with these values, where entries had these percents of NAME before."""
+    settings = config.parse(values)
+    percent = {promotions.identity(model): weights[str(model.variant)] for model in settings.models}
+    serving = {NAME: {"percent": percent, "byRight": list(percent)}}
+    return {promotion.OUTPUT: serving, handovers.OUTPUT: handovers.digests(settings)}
+
+
+@pytest.mark.parametrize(
+    ("had", "changed", "slept"),
+    [
+        ({"old": 100, "new": 0}, {"extraArgs": ["--seed", "1"]}, 1),
+        ({"old": 100, "new": 0}, {}, 0),
+        ({"old": 0, "new": 100}, {"extraArgs": ["--seed", "1"]}, 0),
+    ],
+)
+def test_an_entry_that_changes_as_it_loses_its_weight_waits_until_gateways_know(
+    shared: Values, monkeypatch: pytest.MonkeyPatch, had: dict[str, int], changed: Values, slept: int
+) -> None:
+    slept_s: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept_s.append(seconds)
+
+    after = with_weights(shared, 0, 100)
+    before = outputs(after, **had)
+    after["models"][0] |= changed
+    monkeypatch.setattr(gateway, "sleep", sleep)
+    made = list(run_program(after, outputs=before))
+    assert slept_s == [gateway.HEARD_WITHIN_S] * slept
+    weights = next(name for name in made if name.startswith("ConfigMap/gateway-weights"))
+    assert made.index(weights) < made.index("Deployment/model-server")
+
+
+def test_neither_engines_nor_gateways_start_anew_for_a_weight(shared: Values) -> None:
     before, after = (
         run_program(shared),
         run_program(with_weights(shared, 50, 50)),
     )
-    differ = {name.rpartition("-")[0] for name in before.keys() ^ after.keys()}
-    differ |= {name for name in before.keys() & after.keys() if before[name].inputs != after[name].inputs}
-    assert differ == {"ConfigMap/gateway-config", "Deployment/gateway"}
+    assert before.keys() == after.keys()
+    differ = {name.rpartition("-")[0] for name in before if before[name].inputs != after[name].inputs}
+    assert differ == {"ConfigMap/gateway-weights"}
 
 
 def test_repetitions_have_the_same_budget_at_every_cluster_of_a_name(shared: Values) -> None:

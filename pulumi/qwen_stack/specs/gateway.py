@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from qwen_stack.settings import Gateway, GatewayService
-from qwen_stack.specs import engine_keys, gateway_config, gateway_tls, manifest
+from qwen_stack.specs import engine_keys, gateway_config, gateway_tls, gateway_weights, manifest
 from qwen_stack.specs.gateway_routes import (
     ADMIN_PORT,
     API_PORT,
@@ -16,6 +16,7 @@ from qwen_stack.specs.gateway_routes import (
     KEYS_DIR,
     METRICS_PORT,
     TLS_DIR,
+    WEIGHTS_DIR,
 )
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
@@ -35,6 +36,7 @@ NAME = "gateway"
 METRICS_NAME = "gateway-metrics"
 MOUNTS = {
     "config": CONFIG_DIR,
+    "weights": WEIGHTS_DIR,
     "clients": KEYS_DIR,
     "tls": TLS_DIR,
     "engine-key": engine_keys.SENT_DIR,
@@ -74,7 +76,17 @@ def clients_secret(clients: Any) -> Manifest:
 
 def config_map(files: Mapping[str, str]) -> Manifest:
     """The files by a name that follows from them: what runs keeps its own until it is replaced."""
-    return {**manifest.config_map(f"{NAME}-config-{checksum(*files.values())[:10]}", dict(files)), "immutable": True}
+    return {**manifest.config_map(f"{NAME}-config-{_digest(files)}", dict(files)), "immutable": True}
+
+
+def weights_map(weights: Mapping[str, str], files: Mapping[str, str]) -> Manifest:
+    """The files with the weights, which change in place. Their name follows from the other files: gateways that run
+    with others have weights of their own."""
+    return manifest.config_map(f"{NAME}-weights-{_digest(files)}", dict(weights))
+
+
+def _digest(files: Mapping[str, str]) -> str:
+    return checksum(*files.values())[:10]
 
 
 def stop_script(gateway: Gateway, admin_port: int = ADMIN_PORT, withdrawal_s: int = WITHDRAWAL_S) -> str:
@@ -96,20 +108,23 @@ done
     )
 
 
-def start_script(servers: Sequence[str], admin_port: int = ADMIN_PORT, within_s: int = REPLICAS_WITHIN_S) -> str:
-    """Probe of a gateway that starts: each of these entries has a replica that it knows to be ready.
+def start_script(
+    weights_dir: str = WEIGHTS_DIR, admin_port: int = ADMIN_PORT, within_s: int = REPLICAS_WITHIN_S
+) -> str:
+    """Probe of a gateway that starts: each entry that has a weight has a replica that it knows to be ready.
 
     Envoy listens once it has asked for names and health, whatever the answers were. On a busy cluster they may come too
     late, and such a gateway would refuse what the one before it could answer.
     """
-    healthy = "|".join(f"cluster.{server}.membership_healthy" for server in servers)
     return (
         ADMIN.format(port=admin_port)
         + f"""
-stats=$(admin GET '/stats?filter=^({healthy}|server.uptime)$')
+mapfile -t servers < {weights_dir}/{gateway_weights.SERVERS_FILE}
+printf -v healthy 'cluster.%s.membership_healthy|' "${{servers[@]}}"
+stats=$(admin GET "/stats?filter=^(${{healthy}}server.uptime)$")
 ready=$(printf '%s' "$stats" | grep -c 'membership_healthy: [1-9]')
 [[ $stats =~ server.uptime:.([0-9]+) ]]
-((ready == {len(servers)} || BASH_REMATCH[1] >= {within_s}))
+((ready == ${{#servers[@]}} || BASH_REMATCH[1] >= {within_s}))
 """
     )
 
@@ -125,7 +140,7 @@ def command(gateway: Gateway, config_dir: str = CONFIG_DIR) -> list[str]:
     ]
 
 
-def container(gateway: Gateway, image: str, servers: Sequence[str]) -> Manifest:
+def container(gateway: Gateway, image: str) -> Manifest:
     memory = gateway_config.memory_mib(gateway)
     return {
         "name": NAME,
@@ -141,7 +156,7 @@ def container(gateway: Gateway, image: str, servers: Sequence[str]) -> Manifest:
             "limits": {"memory": f"{memory}Mi"},
         },
         "startupProbe": {
-            "exec": {"command": ["bash", "-c", start_script(servers)]},
+            "exec": {"command": ["bash", "-c", start_script()]},
             "periodSeconds": 1,
             "failureThreshold": 10 * REPLICAS_WITHIN_S,
             "timeoutSeconds": 5,
@@ -153,33 +168,31 @@ def container(gateway: Gateway, image: str, servers: Sequence[str]) -> Manifest:
         "securityContext": container_security(),
         "volumeMounts": [
             {"name": volume["name"], "mountPath": MOUNTS[volume["name"]], "readOnly": True}
-            for volume in volumes(gateway, "")
+            for volume in volumes(gateway, "", "")
         ],
     }
 
 
-def volumes(gateway: Gateway, config_name: str) -> list[Manifest]:
+def volumes(gateway: Gateway, config_name: str, weights_name: str) -> list[Manifest]:
     secrets = {"clients": f"{NAME}-clients", "engine-key": engine_keys.SENT}
     secrets |= {"tls": gateway.tls_secret} if gateway.tls_secret else {}
     secrets |= {"client-ca": gateway.client_ca_secret} if gateway.client_ca_secret else {}
     return [
         {"name": "config", "configMap": {"name": config_name}},
+        {"name": "weights", "configMap": {"name": weights_name}},
         *({"name": name, "secret": {"secretName": of, "defaultMode": 0o440}} for name, of in secrets.items()),
     ]
 
 
-def deployment(gateway: Gateway, image: str, config_name: str, servers: Sequence[str]) -> Manifest:
-    """`config_name` follows from the files, so that a change of them replaces the pods. A change of keys does not.
-
-    `servers` are the entries whose replicas a new pod waits for.
-    """
+def deployment(gateway: Gateway, image: str, config_name: str, weights_name: str) -> Manifest:
+    """The names follow from the files, so that a change of them replaces the pods. One of keys or weights does not."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": metadata(NAME),
         "spec": {
             "replicas": gateway.replicas,
-            # All new gateways start at once: a change of weights waits for one start, not for one after the other.
+            # All new gateways start at once: a change waits for one start, not for one after the other.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}},
             "selector": {"matchLabels": app(NAME)},
             "template": {
@@ -189,8 +202,8 @@ def deployment(gateway: Gateway, image: str, config_name: str, servers: Sequence
                     **spread(NAME),
                     "terminationGracePeriodSeconds": WITHDRAWAL_S + gateway.drain_seconds + 10,
                     "securityContext": pod_security(),
-                    "containers": [container(gateway, image, servers)],
-                    "volumes": volumes(gateway, config_name),
+                    "containers": [container(gateway, image)],
+                    "volumes": volumes(gateway, config_name, weights_name),
                 },
             },
         },

@@ -16,6 +16,7 @@ from qwen_stack.specs import (
     gateway_limits,
     gateway_tls,
     gateway_variants,
+    gateway_weights,
 )
 from qwen_stack.specs.envoy import Part, error, http_filter, manager, router, typed
 from qwen_stack.specs.gateway_routes import HEALTH, Route, own_answers, routes
@@ -64,7 +65,7 @@ def memory_mib(gateway: Gateway) -> int:
 
 
 def files(gateway: Gateway, to: Route) -> dict[str, str]:
-    """All files of the gateway, by name. `to.config_dir` is where they lie."""
+    """The files of the gateway that do not change while it runs, by name. `to.config_dir` is where they lie."""
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
@@ -79,12 +80,18 @@ def files(gateway: Gateway, to: Route) -> dict[str, str]:
     return {**programs, **texts}
 
 
+def weights(to: Route) -> dict[str, str]:
+    """The files that running gateways read again. They lie in `to.weights_dir`."""
+    return gateway_weights.files(gateway_variants.groups(to.upstreams))
+
+
 def config(gateway: Gateway, to: Route) -> Part:
     admin = {
         "name": ADMIN,
         "type": "STATIC",
         "load_assignment": envoy.endpoints(ADMIN, "127.0.0.1", to.admin_port),
     }
+    weights = {"layered_runtime": gateway_weights.layers(to.weights_dir)}
     # The log that the limiter reads crashes if its listener is there before its cluster: such a listener comes later.
     later = {"lds_config": {"path_config_source": {"path": f"{to.config_dir}/{LISTENERS_FILE}"}}}
     at_once = [] if gateway.limits else [api_listener(gateway, to)]
@@ -103,6 +110,7 @@ def config(gateway: Gateway, to: Route) -> Part:
             ],
         },
         **({"dynamic_resources": later} if gateway.limits else {}),
+        **(weights if gateway_variants.are_there(to.upstreams) else {}),
         "overload_manager": overload(gateway),
     }
 

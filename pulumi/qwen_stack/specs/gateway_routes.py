@@ -19,6 +19,7 @@ CONFIG_DIR = "/etc/envoy"
 KEYS_DIR = "/etc/gateway-keys"
 TLS_DIR = "/etc/gateway-tls"
 CLIENT_CA_DIR = "/etc/gateway-client-ca"
+WEIGHTS_DIR = "/etc/gateway-weights"
 # How Envoy's log marks a request whose model server ended the connection, or sent what is no answer.
 NO_ANSWER = ("UC", "UR", "LR", "UPE")
 # Envoy's own refusals; the gateway's programs and routes answer 400 in words of their own.
@@ -64,6 +65,7 @@ class Route:
     keys_dir: str = KEYS_DIR
     tls_dir: str = TLS_DIR
     client_ca_dir: str = CLIENT_CA_DIR
+    weights_dir: str = WEIGHTS_DIR
     tls_check_port: int = TLS_CHECK_PORT
     engine_key_dir: str = engine_keys.SENT_DIR
     dns: tuple[str, int] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qwen_stack.specs import gateway_limits
 from qwen_stack.specs.gateway_config import ADMIN, API
-from qwen_stack.specs.gateway_variants import SHARE
+from qwen_stack.specs.gateway_weights import BETWEEN, SHARE
 from qwen_stack.specs.manifest import Manifest
 
 PREFIX, CLASS, CLUSTER = "envoy_http_conn_manager_prefix", "envoy_response_code_class", "envoy_cluster_name"
@@ -35,5 +35,5 @@ def recording_rules() -> list[Manifest]:
 
 def _by_server(metric: str) -> str:
     """Series of each model server, by the label `server` that its own targets have too."""
-    named = f'label_replace({metric}{SERVERS}, "server", "$1", "{CLUSTER}", "(?:{SHARE})?(.*)")'
+    named = f'label_replace({metric}{SERVERS}, "server", "$1", "{CLUSTER}", "(?:{SHARE})?([^{BETWEEN}]*).*")'
     return f"sum without ({CLUSTER}) ({named})"

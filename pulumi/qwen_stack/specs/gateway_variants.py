@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qwen_stack.specs.envoy import Part, answer, error, typed
+from qwen_stack.specs.gateway_weights import LAYER, Group, cluster_of, shares
 
 if TYPE_CHECKING:
     from qwen_stack.specs.gateway_routes import Upstream
 
 # A request's header that asks for one entry, and an answer's that names the entry it came from.
 HEADER = "x-qwen-variant"
-# Prefix of the cluster that gets an entry's share: Envoy counts answers and repetitions there, and connections and
-# requests in flight at the entry.
-SHARE = "share-of-"
 OF_HOST = "%UPSTREAM_METADATA(gateway:variant)%"
 # A repetition goes to another entry of the name: all of one may be broken, or it has a single replica.
 OTHER_ENTRY = typed(
@@ -22,7 +20,6 @@ OTHER_ENTRY = typed(
     "extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
     update_frequency=1,
 )
-Group = Sequence["Upstream"]
 
 
 def groups(upstreams: Group) -> list[list[Upstream]]:
@@ -54,8 +51,13 @@ def routes(group: Group, asked: Part, forward: Callable[[Part], Part]) -> list[P
         {"match": with_header(string_match={"exact": upstream.variant}), "route": forward({"cluster": upstream.server})}
         for upstream in group
     ]
-    weights = {"clusters": [{"name": _split(upstream), "weight": upstream.weight} for upstream in group]}
-    shared = {"match": asked, "route": forward({"weighted_clusters": {**weights, "use_hash_policy": True}})}
+    # Envoy demands weights here too, and takes those of the mounted file.
+    weights = {
+        "clusters": [{"name": cluster_of(share), "weight": 1} for share in shares(group)],
+        "runtime_key_prefix": LAYER,
+        "use_hash_policy": True,
+    }
+    shared = {"match": asked, "route": forward({"weighted_clusters": weights})}
     shared["route"]["retry_policy"]["retry_priority"] = OTHER_ENTRY
     tell = {"header": {"key": HEADER, "value": OF_HOST}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     told = [{**route, "response_headers_to_add": [tell]} for route in (*named, shared)]
@@ -65,33 +67,23 @@ def routes(group: Group, asked: Part, forward: Callable[[Part], Part]) -> list[P
 
 
 def clusters(upstreams: Group, budget: Part) -> list[Part]:
-    """Clusters for the shares of a name: an entry, and while no replica of it is ready, the others with a weight.
+    """Clusters of the shares: an entry, and while no replica of it is ready, those that stand in for it.
 
     Envoy bounds repetitions there, and not at the entries.
     """
     return [
         {
-            "name": _split(upstream),
+            "name": cluster_of(share),
             "connect_timeout": "1s",
             "lb_policy": "CLUSTER_PROVIDED",
             "circuit_breakers": {"thresholds": [budget]},
             "cluster_type": typed(
                 "envoy.clusters.aggregate",
                 "extensions.clusters.aggregate.v3.ClusterConfig",
-                clusters=[upstream.server, *(other.server for other in _others(group, upstream))],
+                clusters=[upstream.server for upstream in share],
             ),
         }
         for group in groups(upstreams)
-        if len(group) > 1
-        for upstream in group
+        for share in shares(group)
+        if len(share) > 1
     ]
-
-
-def _others(group: Group, upstream: Upstream) -> list[Upstream]:
-    """The other entries that have a weight, the heaviest first."""
-    weighted = [other for other in group if other.weight and other is not upstream]
-    return sorted(weighted, key=lambda other: -other.weight)
-
-
-def _split(upstream: Upstream) -> str:
-    return SHARE + upstream.server

@@ -11,7 +11,7 @@ from qwen_stack.specs import (
     evaluation,
     gateway,
     gateway_routes,
-    gateway_variants,
+    gateway_weights,
     host_jobs,
     limits,
     model_server,
@@ -87,7 +87,7 @@ def _variants(settings: Settings, label: str) -> list[Mapping[str, object]]:
     return [
         {
             "source_labels": [label],
-            "regex": f"({gateway_variants.SHARE})?{model.server}",
+            "regex": f"({gateway_weights.SHARE})?{model.server}({gateway_weights.BETWEEN}.*)?",
             "target_label": "variant",
             "replacement": model.variant,
         }

@@ -57,6 +57,11 @@ def test_kubelet_tells_of_a_change_within_seconds(host: Host) -> None:
     assert settings["nodeStatusReportFrequency"] == "5m0s"
 
 
+def test_kubelet_brings_changed_keys_to_pods_within_seconds(host: Host) -> None:
+    settings = yaml.safe_load(host.file("/var/lib/kubelet/config.yaml").content_string)
+    assert settings["syncFrequency"] == "2s"
+
+
 def test_kubelet_runs_with_its_protections(host: Host, expected: Expected) -> None:
     settings = yaml.safe_load(host.file("/var/lib/kubelet/config.yaml").content_string)
     assert settings["authentication"]["anonymous"]["enabled"] is False
