@@ -117,6 +117,11 @@ def with_cost(measure: Callable[[], Figures]) -> Figures:
     return {**figures, "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
 
 
+def told(name: str, figures: Figures) -> None:
+    """An arm as soon as it is measured: another program may fail."""
+    print(f"{name:<14}" + "  ".join(f"{key} {value:.1f}" for key, value in figures.items()), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=500)
@@ -129,13 +134,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, server() as url:
         scratch = Path(folder)
         arms["qwen-runtime"] = with_cost(lambda: own(url, options.streams, scratch))
+        told("qwen-runtime", arms["qwen-runtime"])
         for name, measure in (("guidellm", guidellm), ("aiperf", aiperf)):
             if program := getattr(options, name):
                 ask = functools.partial(measure, program, url, options.streams, options.tokenizer, scratch)
                 arms[name] = with_cost(ask)
+                told(name, arms[name])
     rounded = {name: {key: round(value, 1) for key, value in figures.items()} for name, figures in arms.items()}
-    for name, figures in rounded.items():
-        print(f"{name:<14}{figures}")
     print(
         json.dumps({"benchmark": "load_client", "machine": machine.describe(), "streams": options.streams, **rounded})
     )

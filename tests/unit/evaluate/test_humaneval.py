@@ -121,3 +121,23 @@ def test_two_evaluations_are_compared(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_samples_that_would_all_be_the_same_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate("http://127.0.0.1:1/v1", tmp_path / "x", "--samples", "5") == 2
     assert "--samples above 1 at temperature 0" in capsys.readouterr().err
+
+
+def test_a_result_that_was_cut_short_goes_on_where_it_ended(tmp_path: Path) -> None:
+    cut, whole = tmp_path / "cut.json", tmp_path / "whole.json"
+    with serving(Pace(answer=solve, faults=("none", "fail"))) as url:
+        assert evaluate(url, cut, "--problems", "6", "--users", "1") == 0
+    pace = Pace(answer=solve)
+    with serving(pace) as url:
+        assert evaluate(url, whole, "--problems", "6", "--resume", str(cut)) == 0
+    before, after = (json.loads(path.read_bytes()) for path in (cut, whole))
+    assert (before["figures"]["judged"], after["figures"]["judged"]) == (3, 6)
+    assert len(pace.bodies) == 3, "what has an answer is not asked again"
+    assert [entry["item"] for entry in after["requests"]] == [f"HumanEval/{number}" for number in range(6)]
+
+
+def test_a_result_of_another_load_is_not_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(Pace(answer=solve)) as url:
+        assert evaluate(url, tmp_path / "a.json", "--problems", "2") == 0
+        assert evaluate(url, tmp_path / "b.json", "--problems", "3", "--resume", str(tmp_path / "a.json")) == 2
+    assert "Begin anew, without --resume." in capsys.readouterr().err

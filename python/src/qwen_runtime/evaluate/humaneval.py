@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -54,8 +54,23 @@ class Asking:
         return problem.program_of_completion(text) if self.style == "completion" else problem.program_of_chat(text)
 
 
-async def evaluate(asking: Asking, problems: Sequence[Problem], sandbox: Sandbox) -> list[dict[str, Any]]:
-    """One entry for each problem, with its samples. HostError where not one sample could be judged."""
+async def evaluate(
+    asking: Asking, problems: Sequence[Problem], sandbox: Sandbox, known: Mapping[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """One entry for each problem, with its samples; `known` ones are not asked again. HostError where not one sample
+    could be judged."""
+    asked = [problem for problem in problems if problem.name not in known]
+    new = {entry["item"]: entry for entry in await _evaluate(asking, asked, sandbox)} if asked else {}
+    return [known.get(problem.name) or new[problem.name] for problem in problems]
+
+
+def answered(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Entries of an earlier result whose answers all came, whatever they were worth, by their problem."""
+    ended = (Outcome.ANSWERED.value, Outcome.EMPTY.value)
+    return {entry["item"]: entry for entry in entries if all(end["outcome"] in ended for end in entry["samples"])}
+
+
+async def _evaluate(asking: Asking, problems: Sequence[Problem], sandbox: Sandbox) -> list[dict[str, Any]]:
     free = asyncio.Semaphore(asking.users)
     done = 0
     with ThreadPoolExecutor(os.cpu_count()) as judges:
