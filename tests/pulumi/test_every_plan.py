@@ -63,7 +63,7 @@ def test_a_plan_whose_gpus_nobody_installs_is_refused(example: Values, tmp_path:
             config.parse(stack_of(example, plan, tmp_path / "plan.json"))
         assert ("models[0].plan",) in [problem.keys for problem in caught.value.problems]
         assert f"a plan for {gpu}" in str(caught.value)
-        warned = [text for text in plan_package.build(plan)["warnings"] if "no role installs" in text]
+        warned = [text for text in plan_package.build(plan)["warnings"] if "planned, not installed" in text]
         assert bool(warned) == (gpu == "mi300x-192gb")
 
 
