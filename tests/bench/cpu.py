@@ -2,6 +2,7 @@
 
     make bench BENCH=cpu                                     # the lab's default model
     make bench BENCH=cpu ARGS="--model DIR --model DIR-W8A8 --dtypes bfloat16 --streams 1 8"
+    make bench BENCH=cpu ARGS="--dtypes bfloat16 -- --quantization fp8_per_channel"   # after --, vLLM's own arguments
 
 One stream reads all weights for each token, so memory's speed divided by their bytes bounds it; the share of that bound
 is taken from the median time between two tokens. Memory's speed is that of the fastest copy just before. A batch
@@ -46,11 +47,11 @@ def bytes_of_a_step(directory: Path, dtype: str) -> int:
     return sum(tensor.size_bytes * wider.get(tensor.dtype, 1) for tensor in tensors.values())
 
 
-def start(directory: Path, log: Path, dtype: str, threads: int, *, one_process: bool) -> Server:
-    extra = ("--distributed-executor-backend", "uni") if one_process else ()
-    spec = EngineSpec(directory, NAME, free_port(), model.CONTEXT, dtype, extra=extra)
+def start(directory: Path, log: Path, dtype: str, threads: int, options: argparse.Namespace) -> Server:
+    one = ("--distributed-executor-backend", "uni") if options.one_process else ()
+    spec = EngineSpec(directory, NAME, free_port(), model.CONTEXT, dtype, extra=(*one, *options.own))
     environment = {**WITHOUT_COMPILERS, "OMP_NUM_THREADS": str(threads)}
-    environment |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} if one_process else {}
+    environment |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} if one else {}
     command = vllm.command(spec)[1:]
     return Server(f"{directory.name} in {dtype}", log, spec.port, NAME, command, environment=environment)
 
@@ -58,7 +59,7 @@ def start(directory: Path, log: Path, dtype: str, threads: int, *, one_process: 
 def measure(
     directory: Path, dtype: str, threads: int, options: argparse.Namespace, log: Path
 ) -> Iterator[dict[str, Any]]:
-    server = start(directory, log, dtype, threads, one_process=options.one_process)
+    server = start(directory, log, dtype, threads, options)
     try:
         weights_bytes = bytes_of_a_step(directory, dtype)
         for count in options.streams:
@@ -66,7 +67,7 @@ def measure(
             figures = server.measure(range(count))
             row = {"model": directory.name, "dtype": dtype, "threads": threads, "streams": count, **figures}
             row["bandwidth_gb_s"] = bandwidth / 1e9
-            row["share_of_bound"] = weights_bytes / figures["between_p50_s"] / bandwidth
+            row["share_of_bound"] = None if options.own else weights_bytes / figures["between_p50_s"] / bandwidth
             yield row
     finally:
         server.close()
@@ -79,6 +80,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--one-process", action="store_true", help="server, scheduler and worker in one, as in the lab")
+    parser.add_argument("own", nargs="*", help="arguments for vLLM; where they quantise, no share of the bound is told")
     options = parser.parse_args()
     this = processor.here()
     print(f"{machine.describe()}; plan --gpu {this.kind if this else 'unknown'}", flush=True)
@@ -90,7 +92,7 @@ def main() -> None:
                 for threads in options.threads:
                     for row in measure(directory, dtype, threads, options, Path(scratch, "log")):
                         rows.append(row)
-                        share = f"{row['share_of_bound']:8.0%}" if row["streams"] == 1 else ""
+                        share = f"{row['share_of_bound']:8.0%}" if row["streams"] == 1 and row["share_of_bound"] else ""
                         print(
                             f"{row['model']:28} {dtype:10} {threads:7} {row['streams']:7} {row['tokens_per_s']:9.1f}"
                             f" {row['first_p50_s']:8.2f} {share}",
