@@ -5,8 +5,8 @@
 A server in a process of its own gives the first token after half a second and then one every 100 ms, so that 500
 streams are 5,000 events a second. What a client reports above that is delay of the client and of the server together,
 the same server for each of them. Processor seconds are each arm's own. Expected of ours: below 5 ms at the 99th
-percentile, where two cores are free. The programs beside it are installed by whoever wants to compare; both need a
-tokenizer's folder. The last line is JSON.
+percentile, where two cores are free, or with a real-time priority (`chrt -r 20`). The programs beside it are installed
+by whoever wants to compare; both need a tokenizer's folder. The last line is JSON.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The event loop that a load is sent from, with little delay of its own.
 
-Measured with 500 streams: uvloop and no full collections of garbage each halve the delay of asyncio's own loop. A full
-collection looks at every object, while no event is noticed; what it would free are a few cycles of each connection.
+With 500 streams on busy cores sending was late by 9.9 ms with asyncio, 4.0 ms without full collections of garbage and
+2.8 ms with uvloop (99th percentiles). A full collection looks at every object, while no event is noticed; what it would
+free are a few cycles of each connection.
 """
 
 from __future__ import annotations
