@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ansible.errors import AnsibleError
-from qwen_runtime.errors import Error, Fault, message
+from qwen_runtime.errors import Error, Fault, UsageError, message
 
 from images.catalog import CATALOG, VERSIONS, ImageError
 
@@ -22,6 +22,7 @@ from .item import KINDS, Item
 from .needs import formats, spdx
 from .needs.items import needed
 from .site import Site
+from .upstream import TABLE, Upstream
 
 FAULTY, BAD_INPUT = 1, 2
 FORMATS = {"table": formats.table, "json": formats.as_json, "skopeo": formats.skopeo}
@@ -109,6 +110,11 @@ def _describe_site(parser: argparse.ArgumentParser) -> None:
         "--stack", type=Path, metavar="FILE", help="the stack's settings (default: pulumi/Pulumi.<name of SITE>.yaml)"
     )
     parser.add_argument("--variant", default="cuda", help="variant of the runtime image: cuda (default) or cpu")
+    parser.add_argument(
+        "--from", action="append", default=[], dest="origin", metavar="NAME",
+        help="of packages, only those from this repository of the table of addresses; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--upstream", type=Path, metavar="FILE", help="addresses in place of mirror/upstream.yml")
     parser.add_argument("--versions", type=Path, metavar="FILE", help="another versions.yml, as that of a release")
     parser.add_argument(
         "--extra-vars", type=Path, action="append", default=[], metavar="FILE", help="variables over the inventory's"
@@ -132,13 +138,27 @@ def _site(options: argparse.Namespace) -> Site:
 
 
 def _items(site: Site, options: argparse.Namespace) -> list[Item]:
-    return needed(
+    upstream = _upstream(options)
+    items = needed(
         site,
         kinds=options.kind or KINDS,
         variant=options.variant,
         catalogs=options.catalog or [CATALOG],
-        versions=options.versions or VERSIONS,
+        upstream=upstream,
     )
+    return [item for item in items if item.kind != "apt" or _is_from(item, options.origin, upstream)]
+
+
+def _is_from(item: Item, origins: Sequence[str], upstream: Upstream) -> bool:
+    """Whether a package comes from one of these repositories; from any if none is named. Raises UsageError."""
+    urls = {repository.name: repository.url for repository in upstream.repositories()}
+    if unknown := set(origins) - urls.keys():
+        raise UsageError(f"--from {', '.join(sorted(unknown))}", f"of {', '.join(urls)}", "Correct --from.")
+    return not origins or item.source.split()[0] in {urls[origin] for origin in origins}
+
+
+def _upstream(options: argparse.Namespace) -> Upstream:
+    return Upstream(options.versions or VERSIONS, options.upstream or TABLE)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -178,7 +198,7 @@ def _fill(options: argparse.Namespace) -> int:
         _items(site, options),
         site.value("site_registry"),
         options.out,
-        options.versions or VERSIONS,
+        _upstream(options),
         dict(options.status),
     )
     filled = bundle.read(options.out)

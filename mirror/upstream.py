@@ -1,4 +1,4 @@
-"""The addresses that upstream.yml has, with the versions of versions.yml in them."""
+"""The addresses outside: a table like upstream.yml, with the versions of a file like versions.yml in it."""
 
 from __future__ import annotations
 
@@ -39,25 +39,33 @@ class Repository:
         return serves and any(fnmatchcase(package, pattern) for pattern in self.packages)
 
 
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A table of addresses and the versions that are written into it."""
+
+    versions: Path = VERSIONS
+    file: Path = TABLE
+
+    @property
+    def table(self) -> Mapping[str, Any]:
+        return _rendered(self.file, self.versions)
+
+    def images(self, section: str) -> dict[str, str]:
+        """Source by name in the site's registry (repository:tag), of one section of the table of images."""
+        sources: Mapping[str, str] = self.table["images"][section]
+        return {f"{repository}:{source.rpartition(':')[2]}": source for repository, source in sources.items()}
+
+    def all_images(self) -> dict[str, str]:
+        """Source by name in the site's registry, of every image that a site may copy."""
+        return {name: source for section in self.table["images"] for name, source in self.images(section).items()}
+
+    def repositories(self) -> list[Repository]:
+        rows: Mapping[str, Mapping[str, Any]] = self.table["apt"]
+        return [Repository(name=name, **row) for name, row in rows.items()]
+
+
 @cache
-def table(versions_file: Path = VERSIONS) -> Mapping[str, Any]:
-    text = environment().from_string(TABLE.read_text()).render(versions(versions_file))
+def _rendered(file: Path, versions_file: Path) -> Mapping[str, Any]:
+    text = environment().from_string(file.read_text()).render(versions(versions_file))
     sections: Mapping[str, Any] = yaml.safe_load(text)
     return sections
-
-
-def images(section: str, versions_file: Path = VERSIONS) -> dict[str, str]:
-    """Source by name in the site's registry (repository:tag), of one section of the table of images."""
-    sources: Mapping[str, str] = table(versions_file)["images"][section]
-    return {f"{repository}:{source.rpartition(':')[2]}": source for repository, source in sources.items()}
-
-
-def all_images(versions_file: Path = VERSIONS) -> dict[str, str]:
-    """Source by name in the site's registry, of every image that a site may copy."""
-    sections = table(versions_file)["images"]
-    return {name: source for section in sections for name, source in images(section, versions_file).items()}
-
-
-def repositories(versions_file: Path = VERSIONS) -> list[Repository]:
-    rows: Mapping[str, Mapping[str, Any]] = table(versions_file)["apt"]
-    return [Repository(name=name, **row) for name, row in rows.items()]

@@ -8,7 +8,7 @@ import sys
 from lab import versions
 from lab.hosts import rack, rootfs
 from lab.mirror import client, server, wheels
-from lab.mirror.debian_packages import CATALOGUES
+from lab.mirror.product import CATALOGUES
 from lab.paths import BIN, CACHE, REPO
 from lab.progress import Parts
 from lab.shell import logged

@@ -120,7 +120,7 @@ def _start(mirror_tar: Path, repository: Path, content: str) -> None:
     output(
         *podman.RUN, *podman.SYSTEMD, "--detach", "--name", CONTAINER, "--hostname", "mirror",
         "--label", f"content={content}", *network.at(network.MIRROR),
-        "--volume", f"{repository}:/srv/apt:ro", "--volume", f"{MODELS}:/srv/models:ro",
+        "--volume", f"{repository}/apt:/srv/apt:ro", "--volume", f"{MODELS}:/srv/models:ro",
         "--volume", f"{MIRROR_DATA}/registry:/srv/registry",
         "--volume", f"{(BIN / 'registry').resolve()}:/usr/local/bin/registry:ro",
         "--volume", f"{settings}/registry.yml:/etc/registry.yml:ro",

@@ -18,6 +18,8 @@ def push(folder: Path, items: Sequence[Item], authority: Path | None) -> list[st
     """Push the folder's images, of which the registry takes what it lacks. Returns their names. Raises ToolError."""
     images = folder / "images"
     carried = [item for item in items if item.is_copied and (layout_of(images, item)[0] / "index.json").is_file()]
+    if not carried:
+        return []
     with tempfile.TemporaryDirectory() as certificates:
         if authority:
             shutil.copyfile(authority, Path(certificates) / "ca.crt")

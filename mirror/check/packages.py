@@ -56,8 +56,8 @@ def _offered(apt: Apt, items: Sequence[Item]) -> tuple[list[Item], list[Fault]]:
 
 def _unresolved(apt: Apt, items: Sequence[Item]) -> Iterator[Fault]:
     """Packages whose dependencies apt cannot find; all at once first, since nearly always nothing is missing."""
-    if apt.install(items, "--simulate").returncode:
+    if apt.simulate(items).returncode:
         for item in items:
-            attempt = apt.install([item], "--simulate")
+            attempt = apt.simulate([item])
             if attempt.returncode:
                 yield Fault(item.label, reason(attempt), "every package that it depends on", FILL)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mirror.carry import bundle
 from mirror.item import Item
+from mirror.upstream import Upstream
 
 from . import files, images, packages
 
@@ -15,7 +16,7 @@ KINDS = ("apt", "image", "wheel", "tool")
 """Kinds that are fetched. Models come from who publishes them, with `qwen-runtime weights manifest`."""
 
 
-def fill(items: Sequence[Item], site: str, out: Path, versions: Path, statuses: Mapping[str, Path]) -> None:
+def fill(items: Sequence[Item], site: str, out: Path, upstream: Upstream, statuses: Mapping[str, Path]) -> None:
     """Fetch the items, and write the list of all files last: a folder without it is not whole.
 
     `statuses`: dpkg's status file of a host as it comes, by suite; dependencies that it has are left out.
@@ -23,7 +24,7 @@ def fill(items: Sequence[Item], site: str, out: Path, versions: Path, statuses: 
     """
     out.mkdir(parents=True, exist_ok=True)
     steps: dict[str, Callable[[list[Item]], None]] = {
-        "apt": lambda found: packages.fetch(found, out, versions, statuses),
+        "apt": lambda found: packages.fetch(found, out, upstream, statuses),
         "image": lambda found: images.fetch(found, out),
         "wheel": lambda found: files.wheels(found, out),
         "tool": lambda found: files.archives(found, out),

@@ -11,19 +11,19 @@ from pathlib import Path
 
 from qwen_runtime.errors import UsageError
 
-from mirror import systems, upstream
+from mirror import systems
 from mirror.item import Item
 from mirror.tools import programs
 from mirror.tools.apt import Apt, reason
-from mirror.upstream import Repository
+from mirror.upstream import Repository, Upstream
 
 
-def fetch(items: Sequence[Item], out: Path, versions: Path, statuses: Mapping[str, Path]) -> None:
+def fetch(items: Sequence[Item], out: Path, upstream: Upstream, statuses: Mapping[str, Path]) -> None:
     """Put each suite's packages into out/apt/<suite>. Raises UsageError and ToolError."""
     for suite, found in groupby(items, lambda item: item.group):
         members = list(found)
         with tempfile.TemporaryDirectory() as folder:
-            repositories = _repositories(suite, members, versions)
+            repositories = _repositories(suite, members, upstream)
             sources = [_source(repository, Path(folder)) for repository in repositories]
             apt = Apt(Path(folder), sources, None, statuses.get(suite))
             _fetch(apt, suite, members, out / "apt" / suite)
@@ -36,7 +36,7 @@ def _fetch(apt: Apt, suite: str, items: Sequence[Item], into: Path) -> None:
     if update.returncode:
         remedy = "Correct mirror/upstream.yml, or run it again."
         raise programs.ToolError(f"packages of {suite}: {reason(update)}", "lists signed by the known keys", remedy)
-    download = apt.install(items, "--download-only", "-o", f"Dir::Cache::archives={into}")
+    download = apt.download(items, into)
     if download.returncode:
         remedy = "A package that is gone needs another version in versions.yml; otherwise run it again: it goes on."
         raise programs.ToolError(f"packages of {suite}: {reason(download)}", "every package and dependency", remedy)
@@ -46,13 +46,13 @@ def _fetch(apt: Apt, suite: str, items: Sequence[Item], into: Path) -> None:
         package.replace(package.with_name(re.sub(r"_\d+%3a", "_", package.name)))
 
 
-def _repositories(suite: str, items: Sequence[Item], versions: Path) -> list[Repository]:
+def _repositories(suite: str, items: Sequence[Item], upstream: Upstream) -> list[Repository]:
     """The system's own repositories, and those of other projects that an item comes from."""
     [system] = [system for system, release in systems.RELEASES.items() if release == suite]
     used = {item.source.split()[0] for item in items}
     return [
         repository
-        for repository in upstream.repositories(versions)
+        for repository in upstream.repositories()
         if system in (repository.systems or [system]) and (repository.is_system or repository.url in used)
     ]
 

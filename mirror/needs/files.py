@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from packaging.requirements import Requirement
 from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import catalogue
 
 from images.catalog import ROOT, Image
-from mirror import systems, upstream
+from mirror import systems
 from mirror.item import Item
 from mirror.site import Site
+from mirror.upstream import Upstream
 
 INDEX = "the index that pip is set up for"
 CONTROLLER_LOCK, UV_LOCK, SOURCE_LOCK = "locks/controller.txt", "locks/uv.txt", "locks/runtime-source.txt"
@@ -57,17 +57,17 @@ def _locked(lock: str, system: str, url: str, user: str) -> Iterator[Item]:
             yield Item("wheel", group, requirement.name, url, INDEX, version=version, digests=digests, used_by=user)
 
 
-def tools(site: Site, scales: bool, versions: Path) -> Iterator[Item]:
+def tools(site: Site, scales: bool, upstream: Upstream) -> Iterator[Item]:
     """Archives for the controller: pulumi's engine and provider, and KEDA's release file where replicas scale."""
     if not site.controller_system:
         return
-    table = upstream.table(versions)
+    table = upstream.table
     for source in (*table["tools"], *(table["autoscaling_tools"] if scales else ())):
         name = source.rpartition("/")[2]
         yield Item("tool", "", name, f"{site.value('site_mirror_url')}/tools/{name}", source, used_by="controller")
 
 
-def models(site: Site, versions: Path) -> Iterator[Item]:
+def models(site: Site, upstream: Upstream) -> Iterator[Item]:
     """Models with the digest of the manifest that the site vouches for, and the bytes of their tensors."""
     pinned = site.value("site_model_manifests")
     [mirror, *_] = site.value("weights_sources")
@@ -75,7 +75,7 @@ def models(site: Site, versions: Path) -> Iterator[Item]:
         shape = catalogue.find(name)
         digest = f"sha256:{pinned[name]}" if name in pinned else ""
         size = shape.size_bytes if shape else None
-        source = _repository(shape.name, upstream.table(versions)["models"]) if shape else ""
+        source = _repository(shape.name, upstream.table["models"]) if shape else ""
         yield Item("model", "", name, f"{mirror}/{name}", source, size_bytes=size, digest=digest, used_by="gpu")
 
 

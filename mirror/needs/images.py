@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from images.catalog import Image
-from mirror import upstream
 from mirror.item import Item
 from mirror.site import Site
+from mirror.upstream import Upstream
 
 BUILT = "built here: python -m images.build"
 STACK = "the stack"
 
 
-def images(site: Site, own: Iterable[Image], versions: Path) -> Iterator[Item]:
+def images(site: Site, own: Iterable[Image], upstream: Upstream) -> Iterator[Item]:
     """Images of other projects and of this one.
 
     Without a stack file every image is listed that a stack may name.
@@ -22,10 +21,10 @@ def images(site: Site, own: Iterable[Image], versions: Path) -> Iterator[Item]:
     own = list(own)
     registry = site.value("site_registry")
     below = site.value("kubernetes_image_repository")
-    for name, source in upstream.images("kubeadm", versions).items():
+    for name, source in upstream.images("kubeadm").items():
         yield _item(f"{below}/{name.rpartition('/')[2]}", source, "kubeadm")
     sections = ["named", *(["autoscaling"] if scales(site) else [])]
-    sources = {name: source for section in sections for name, source in upstream.images(section, versions).items()}
+    sources = {name: source for section in sections for name, source in upstream.images(section).items()}
     references = dict.fromkeys(site.image_references(), "hosts")
     references |= dict.fromkeys(site.stack.get("images", {}).values(), STACK)
     if not site.stack:
@@ -36,7 +35,7 @@ def images(site: Site, own: Iterable[Image], versions: Path) -> Iterator[Item]:
         if not reference.startswith(f"{below}/"):
             yield _referenced(reference, registry, user, sources, own)
     used = {image.base for image in own}
-    for name, source in upstream.images("bases", versions).items():
+    for name, source in upstream.images("bases").items():
         if name in used:
             yield _item(f"{registry}/{name}", source, "building images")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from images.catalog import Image
-from mirror import systems, upstream
+from mirror import systems
 from mirror.item import Item
 from mirror.site import Site
+from mirror.upstream import Upstream
 
 from .role_packages import RolePackages
 
@@ -16,12 +16,12 @@ CONTROLLER = ("buildah", "ca-certificates", "git", "kubectl", "openssh-client", 
 """Packages of a controller beside its Python environment; it also builds the images."""
 
 
-def packages(site: Site, images: Iterable[Image], versions: Path) -> Iterator[Item]:
+def packages(site: Site, images: Iterable[Image], upstream: Upstream) -> Iterator[Item]:
     """Packages of hosts, images and the controller. Raises AnsibleError and UsageError."""
-    repositories = upstream.repositories(versions)
+    repositories = upstream.repositories()
     url = site.value("base_apt_url")
     users: dict[tuple[str, str], set[str]] = {}
-    for system, package, user in (*_on_hosts(site), *_in_images(images), *_on_controller(site)):
+    for system, package, user in (*_on_hosts(site), *_in_images(images), *_on_controller(site), *_by_name(site)):
         users.setdefault((system, package), set()).add(user)
     pinned = {(system, package.partition("=")[0]) for system, package in users if "=" in package}
     for system, package in sorted(users):
@@ -35,11 +35,11 @@ def packages(site: Site, images: Iterable[Image], versions: Path) -> Iterator[It
         yield Item("apt", suite, name, f"{url} {suite}", source, version=version, used_by=used_by)
 
 
-def keys(site: Site, listed: Iterable[Item], versions: Path) -> Iterator[Item]:
+def keys(site: Site, listed: Iterable[Item], upstream: Upstream) -> Iterator[Item]:
     """The key that signs the site's repository, and those of the repositories that the listed packages come from."""
     yield Item("key", "", "the site's own", site.value("base_apt_key_file"), "", used_by="hosts, images")
     sources = {item.source.split()[0] for item in listed if item.kind == "apt"}
-    for repository in upstream.repositories(versions):
+    for repository in upstream.repositories():
         if repository.url in sources:
             digest = f"gpg:{repository.fingerprint}"
             yield Item("key", "", repository.name, "", repository.key, digest=digest, used_by="filling")
@@ -64,6 +64,12 @@ def _in_images(images: Iterable[Image]) -> Iterator[tuple[str, str, str]]:
             base = known[base].base
         if base is not None:
             yield from ((systems.of_base(base), package, f"image {image.name}") for package in image.packages)
+
+
+def _by_name(site: Site) -> Iterator[tuple[str, str, str]]:
+    """Packages that the site itself wants on its mirror, for every system that its hosts run."""
+    for package in site.value("site_mirror_packages", default=[]):
+        yield from ((system, package, "the site") for system in {host.system for host in site.hosts})
 
 
 def _on_controller(site: Site) -> Iterator[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,14 +41,33 @@ class Apt:
     def update(self) -> subprocess.CompletedProcess[str]:
         return self.run("apt-get", "update", "--quiet")
 
-    def install(self, items: Sequence[Item], *options: str) -> subprocess.CompletedProcess[str]:
-        """Resolve the items' dependencies; what is done with the packages is up to the options."""
-        forced = ("--allow-downgrades", "--allow-change-held-packages")
-        return self.run("apt-get", "install", "--quiet", "--yes", *forced, *options, *map(request, items))
+    def simulate(self, items: Sequence[Item]) -> subprocess.CompletedProcess[str]:
+        """Resolve the items' dependencies."""
+        return self.run(*self._install(items, "--simulate"))
+
+    def download(self, items: Sequence[Item], into: Path) -> subprocess.CompletedProcess[str]:
+        """Put the items' packages and their dependencies into a folder; each line of apt is shown as it comes."""
+        argv = self._install(items, "--download-only", f"-oDir::Cache::archives={into}")
+        with subprocess.Popen(
+            argv, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                print(f"    {line.rstrip()}", file=sys.stderr, flush=True)
+        return subprocess.CompletedProcess(argv, process.returncode, "".join(lines), "")
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C.UTF-8"}
-        return subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        return subprocess.run(command, env=self._environment, check=False, capture_output=True, text=True)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C.UTF-8"}
+
+    def _install(self, items: Sequence[Item], *options: str) -> list[str]:
+        forced = ("--allow-downgrades", "--allow-change-held-packages")
+        return ["apt-get", "install", "--quiet", "--yes", *forced, *options, *map(request, items)]
 
 
 def request(item: Item) -> str:

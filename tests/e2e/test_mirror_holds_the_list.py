@@ -17,13 +17,14 @@ from lab import versions
 from lab.cluster import stack
 from lab.hosts import inventory, network, rootfs
 from lab.mirror import client, server
-from lab.mirror.debian_packages import CATALOGUES
 from lab.mirror.models import manifest_sha256
+from lab.mirror.product import CATALOGUES
 from lab.shell import output
 from mirror.check.items import missing
 from mirror.item import Item
 from mirror.needs.items import needed
 from mirror.site import Site
+from mirror.upstream import Upstream
 
 LOCAL = ROOT / "inventory/local"
 KINDS = ("apt", "key", "image", "model")
@@ -56,7 +57,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture(scope="module")
 def listed(site: Site) -> list[Item]:
     catalogs = [ROOT / path for path in CATALOGUES]
-    return needed(site, kinds=KINDS, variant="cpu", catalogs=catalogs, versions=versions.written())
+    return needed(site, kinds=KINDS, variant="cpu", catalogs=catalogs, upstream=Upstream(versions.written()))
 
 
 @pytest.fixture(scope="module")

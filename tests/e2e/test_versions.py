@@ -6,7 +6,7 @@ import subprocess
 
 from lab.paths import BIN
 from lab.versions import versions
-from mirror import upstream
+from mirror.upstream import Upstream
 
 
 def test_the_table_of_sources_has_the_images_that_kubeadm_takes() -> None:
@@ -17,4 +17,4 @@ def test_the_table_of_sources_has_the_images_that_kubeadm_takes() -> None:
         capture_output=True,
         text=True,
     ).stdout.split()
-    assert set(upstream.images("kubeadm").values()) == set(listed)
+    assert set(Upstream().images("kubeadm").values()) == set(listed)

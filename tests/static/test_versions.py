@@ -15,7 +15,7 @@ from lab.errors import LabError
 from lab.tools import builder
 from lab.tools.go_modules import Module, modules, required
 from lab.versions import versions
-from mirror import upstream
+from mirror.upstream import Upstream
 
 ROOT = Path(__file__).parents[2]
 TABLE = yaml.safe_load((ROOT / "versions.yml").read_text())
@@ -136,14 +136,14 @@ def test_every_image_that_the_example_copies_is_in_the_table_of_sources() -> Non
         for reference in re.findall(r"\{\{ site_registry \}\}/([^\"\s]+:(?:[^\"{}]|\{\{.*?\}\})+)", file.read_text())
     }
     assert len(named) >= 5
-    assert named <= set(upstream.all_images())
+    assert named <= set(Upstream().all_images())
 
 
 def test_every_image_that_the_lab_builds_has_a_source_for_sites() -> None:
     folders = ("kubernetes", "gateway", "gpu/programs")
     tables = [yaml.safe_load((ROOT / f"lab/{name}/images.yml").read_text()) for name in folders]
     repositories = {image["repository"] for table in tables for image in table.values()}
-    assert repositories <= {name.partition(":")[0] for name in upstream.all_images()}
+    assert repositories <= {name.partition(":")[0] for name in Upstream().all_images()}
 
 
 def test_the_labs_gateway_is_the_version_that_a_site_copies() -> None:

@@ -21,7 +21,6 @@ import yaml
 from qwen_runtime.errors import Error
 
 from lab.paths import BIN
-from mirror import upstream
 from mirror.bring.folder import bring
 from mirror.bring.packages import publish
 from mirror.carry import bundle
@@ -30,6 +29,7 @@ from mirror.command import main
 from mirror.fill.folder import fill
 from mirror.item import Item
 from mirror.tools.programs import ToolError
+from mirror.upstream import Upstream
 from tests.fakes import site_mirror
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -47,9 +47,10 @@ class World:
     authority: Path
     key: str
     items: list[Item]
+    upstream: Upstream
 
     def fill(self, out: Path, items: list[Item] | None = None) -> None:
-        fill(items or self.items, SITE, out, upstream.VERSIONS, NO_STATUS)
+        fill(items or self.items, SITE, out, self.upstream, NO_STATUS)
 
     def bring(self, out: Path, root: Path, site: str = SITE) -> list[str]:
         return bring(out, site, self.items, root, self.key, self.authority)
@@ -157,8 +158,6 @@ def upstreams(registry: tuple[str, Path], tmp_path_factory: pytest.TempPathFacto
         (folder / "engine.tar.gz").write_bytes(gzip.compress(b"engine"))
         url = f"file:{folder}"
         digest = make_wheel(folder / "index", "thing")
-        patch.setattr(upstream, "TABLE", _table(folder))
-        upstream.table.cache_clear()
         items = [
             Item("apt", "jammy", "kubelet", "", f"{url}/apt jammy", version="1.0-1"),
             Item(
@@ -167,8 +166,7 @@ def upstreams(registry: tuple[str, Path], tmp_path_factory: pytest.TempPathFacto
             Item("wheel", "locks/controller.txt, Python 3.12", "thing", "", "", version="1.0", digests=(digest,)),
             Item("tool", "", "engine.tar.gz", "", f"file://{folder}/engine.tar.gz"),
         ]
-        yield World(folder, address, authority, "site", items)
-    upstream.table.cache_clear()
+        yield World(folder, address, authority, "site", items, Upstream(file=_table(folder)))
     subprocess.run(["gpgconf", "--homedir", folder / "gnupg", "--kill", "gpg-agent"], check=False)
 
 
@@ -283,14 +281,10 @@ def test_a_wheel_with_another_digest_is_refused(upstreams: World, tmp_path: Path
         upstreams.fill(tmp_path / "out", [other])
 
 
-def test_a_repository_whose_key_is_another_is_refused(
-    upstreams: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upstream, "TABLE", _table(upstreams.folder, fingerprint="0" * 40))
-    upstream.table.cache_clear()
+def test_a_repository_whose_key_is_another_is_refused(upstreams: World, tmp_path: Path) -> None:
+    other = replace(upstreams, upstream=Upstream(file=_table(upstreams.folder, fingerprint="0" * 40)))
     with pytest.raises(Error, match="Ask the project whether its key changed"):
-        upstreams.fill(tmp_path / "out", [upstreams.items[0]])
-    upstream.table.cache_clear()
+        other.fill(tmp_path / "out", [upstreams.items[0]])
 
 
 def test_what_a_site_has_already_is_not_carried_again(

@@ -14,6 +14,7 @@ from mirror.command import main
 from mirror.item import Item
 from mirror.needs.items import needed
 from mirror.site import Site
+from mirror.upstream import Upstream
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "inventory/example"
@@ -111,7 +112,8 @@ def test_without_a_stack_file_no_image_is_left_out(site: Path) -> None:
 def test_the_lists_of_another_release_are_by_its_versions(tmp_path: Path) -> None:
     text = (ROOT / "versions.yml").read_text().replace("1.34.4", "1.34.3")
     (tmp_path / "versions.yml").write_text(text)
-    before = needed(Site(EXAMPLE, versions=tmp_path / "versions.yml"), versions=tmp_path / "versions.yml")
+    upstream = Upstream(tmp_path / "versions.yml")
+    before = needed(Site(EXAMPLE, versions=upstream.versions), upstream=upstream)
     assert "kubernetes/kube-apiserver:v1.34.3" in names(before, "image")
     assert {item.version for item in before if item.name == "kubelet"} == {"1.34.3-1.1"}
 
@@ -120,7 +122,7 @@ def test_wheels_are_those_of_the_python_that_installs_them(listed: list[Item]) -
     """The controller's lock is for several Pythons; Ubuntu 24.04 has 3.12."""
     controller = {item.name: item.version for item in listed if item.group.startswith("locks/controller.txt")}
     assert controller["atheris"] == "3.1.0"
-    assert "colorama" not in controller, "for Windows"
+    assert "httpx2-jsfetch" not in controller, "for browsers"
     assert {item.group.rpartition(" ")[2] for item in listed if item.kind == "wheel"} == {"3.12"}
     assert all(item.digests for item in listed if item.kind == "wheel")
 

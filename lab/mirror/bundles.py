@@ -1,0 +1,93 @@
+"""Signed folders of packages, as a site is carried them: Debian's, and those of the stand-in.
+
+Debian's can be fetched while the stand-in's programs are still being built.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from lab import store, versions
+from lab.hosts import rootfs
+from lab.mirror import keys, product, upstream
+from lab.progress import APT_DOWNLOAD
+from lab.shell import logged
+from mirror import fill
+
+FOLDER = "bundle"
+FILLING = sorted(Path(fill.__file__).parent.glob("*.py"))
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A signed folder: its name in the cache, the key of what it is made from, and who fills it."""
+
+    name: str
+    made_from: str
+    fill: Callable[[Path], None]
+
+    def obtain(self) -> Path:
+        """The folder as it is carried."""
+        folder, _ = store.obtain(f"mirror/bundles/{self.name}", self.made_from, self._make)
+        return folder / FOLDER
+
+    def _make(self, into: Path) -> None:
+        self.fill(into / FOLDER)
+        private, _ = keys.of_bundles()
+        product.sign(into / FOLDER, private)
+
+
+def debian(base_tar: Path) -> Bundle:
+    """Debian's packages that hosts and images install, with what the base image lacks of their dependencies."""
+    names = sorted(item["name"] for item in json.loads(product.listed("--kind=apt", f"--from={upstream.DEBIAN}")))
+
+    def make(folder: Path) -> None:
+        logged("mirror", "apt-get", "update", "-q")
+        with tempfile.TemporaryDirectory() as scratch:
+            _fill(folder, _status(base_tar, Path(scratch)), upstream.DEBIAN)
+
+    return Bundle("debian", store.key(base_tar.with_name(store.SUMS), *names), make)
+
+
+def stand_in(base_tar: Path) -> Bundle:
+    """Kubernetes' and NVIDIA's packages, of every row of NVIDIA's table."""
+    made_from = store.key(
+        *(base_tar.with_name(store.SUMS), *upstream.sources(), *FILLING, versions.FILE),
+    )
+
+    def make(folder: Path) -> None:
+        upstream.make_stand_in()
+        with tempfile.TemporaryDirectory() as scratch:
+            status = _status(base_tar, Path(scratch))
+            for row in versions.versions()["nvidia"]["stacks"]:
+                settings = Path(scratch) / "row.yml"
+                settings.write_text(yaml.safe_dump({"site_nvidia_stack": row}))
+                _fill(folder, status, upstream.STAND_IN, f"--extra-vars={settings}")
+        shutil.rmtree(upstream.FOLDER)
+
+    return Bundle("stand-in", made_from, make)
+
+
+def _fill(folder: Path, status: Path, origin: str, *options: str) -> None:
+    product.fill(
+        folder, "--kind=apt", f"--from={origin}", f"--status={rootfs.SUITE}={status}", *options,
+        progress=APT_DOWNLOAD, env=upstream.proxy(),
+    )  # fmt: skip
+
+
+def _status(base_tar: Path, into: Path) -> Path:
+    """The package database of the base image, against which dependencies are resolved."""
+    file = into / "status"
+    with tarfile.open(base_tar) as tar:
+        member = tar.extractfile("./var/lib/dpkg/status")
+        assert member is not None, "a mmdebstrap tar holds dpkg's database"
+        file.write_bytes(member.read())
+    return file
