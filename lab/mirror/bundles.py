@@ -52,7 +52,7 @@ def debian(base_tar: Path) -> Bundle:
     def make(folder: Path) -> None:
         logged("mirror", "apt-get", "update", "-q")
         with tempfile.TemporaryDirectory() as scratch:
-            _fill(folder, _status(base_tar, Path(scratch)), upstream.DEBIAN)
+            _fill(folder, status(base_tar, Path(scratch)), upstream.DEBIAN)
 
     return Bundle("debian", store.key(base_tar.with_name(store.SUMS), *names), make)
 
@@ -66,24 +66,24 @@ def stand_in(base_tar: Path) -> Bundle:
     def make(folder: Path) -> None:
         upstream.make_stand_in()
         with tempfile.TemporaryDirectory() as scratch:
-            status = _status(base_tar, Path(scratch))
+            database = status(base_tar, Path(scratch))
             for row in versions.versions()["nvidia"]["stacks"]:
                 settings = Path(scratch) / "row.yml"
                 settings.write_text(yaml.safe_dump({"site_nvidia_stack": row}))
-                _fill(folder, status, upstream.STAND_IN, f"--extra-vars={settings}")
+                _fill(folder, database, upstream.STAND_IN, f"--extra-vars={settings}")
         shutil.rmtree(upstream.FOLDER)
 
     return Bundle("stand-in", made_from, make)
 
 
-def _fill(folder: Path, status: Path, origin: str, *options: str) -> None:
+def _fill(folder: Path, database: Path, origin: str, *options: str) -> None:
     product.fill(
-        folder, "--kind=apt", f"--from={origin}", f"--status={rootfs.SUITE}={status}", *options,
+        folder, "--kind=apt", f"--from={origin}", f"--status={rootfs.SUITE}={database}", *options,
         progress=APT_DOWNLOAD, env=upstream.proxy(),
     )  # fmt: skip
 
 
-def _status(base_tar: Path, into: Path) -> Path:
+def status(base_tar: Path, into: Path) -> Path:
     """The package database of the base image, against which dependencies are resolved."""
     file = into / "status"
     with tarfile.open(base_tar) as tar:

@@ -23,14 +23,13 @@ CATALOGUES = (
 
 def listed(*options: str) -> str:
     """The list of the lab's site as JSON."""
-    return output(*COMMAND, "list", "inventory/local", "--format", "json", *_site(), *options, cwd=REPO)
+    return output(*COMMAND, "list", "inventory/local", "--format", "json", *site_options(), *options, cwd=REPO)
 
 
-def fill(
-    folder: Path, *options: str | Path, progress: Parts | None = None, env: Mapping[str, str] | None = None
-) -> None:
+def fill(folder: Path, *options: str, progress: Parts, env: Mapping[str, str]) -> None:
     """Fill a folder with what the lab's site needs."""
-    argv = (*COMMAND, "fill", "inventory/local", "--out", folder, *_site(), *options)
+    reached = upstream.table(upstream.addresses())
+    argv: list[str | Path] = [*COMMAND, "fill", "inventory/local", "--out", folder, *site_options(reached), *options]
     logged("mirror", *argv, cwd=REPO, env=env, progress=progress)
 
 
@@ -40,9 +39,11 @@ def sign(folder: Path, key: Path) -> None:
 
 def bring(folder: Path, *options: str | Path, env: Mapping[str, str]) -> None:
     """Import a folder, which is verified first."""
-    logged("mirror", *COMMAND, "import", "inventory/local", folder, *_site(), *options, cwd=REPO, env=env)
+    logged("mirror", *COMMAND, "import", "inventory/local", folder, *site_options(), *options, cwd=REPO, env=env)
 
 
-def _site() -> list[str | Path]:
+def site_options(table: Path | None = None) -> list[str]:
+    """Options that name what is the lab's own: its catalogues, its versions and its table of upstreams."""
     catalogues = (f"--catalog={path}" for path in CATALOGUES)
-    return ["--variant=cpu", f"--versions={versions.written()}", f"--upstream={upstream.table()}", *catalogues]
+    table = table or upstream.table()
+    return ["--variant=cpu", f"--versions={versions.written()}", f"--upstream={table}", *catalogues]

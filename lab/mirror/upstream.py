@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -30,8 +32,11 @@ KEY_USER = "qwen-onprem lab upstream"
 CODE = (__file__, deb.__file__, kubernetes_debs.__file__)
 
 
-def table() -> Path:
-    """Write the table of addresses that this site fills its mirror from."""
+def table(addresses: Mapping[str, str] = MappingProxyType({})) -> Path:
+    """Write the table that this site fills its mirror from.
+
+    `addresses`: of suites as this machine has them, which a list does not need and a download does.
+    """
     rows: dict[str, Any] = dict(Upstream().table)
     apt: dict[str, Any] = rows["apt"]
     stand_in = {
@@ -42,7 +47,6 @@ def table() -> Path:
         "fingerprint": keys.fingerprint(KEY_USER),
         "packages": [pattern for name in REPLACED for pattern in apt[name]["packages"]],
     }
-    addresses = _addresses()
     others = {
         name: {**row, "url": addresses.get(row["suites"][0], row["url"])}
         for name, row in apt.items()
@@ -54,7 +58,7 @@ def table() -> Path:
     return file
 
 
-def _addresses() -> dict[str, str]:
+def addresses() -> dict[str, str]:
     """Address of each suite that this machine installs from; empty where it has no lists yet."""
     chosen = ("--format", "$(RELEASE) $(SITE)", "Created-By: Packages", "Origin: Debian")
     return dict(line.split() for line in output("apt-get", "indextargets", *chosen).splitlines())
