@@ -1,0 +1,35 @@
+"""The lab fills its mirror from the product's table, with what it cannot reach replaced by its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.mirror import keys, upstream
+from mirror.upstream import Repository, Upstream
+
+HERE = {"bookworm": "http://archive.example/debian"}
+
+
+@pytest.fixture
+def repositories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Repository]:
+    monkeypatch.setattr(upstream, "LAB", tmp_path)
+    monkeypatch.setattr(keys, "fingerprint", lambda user: "0" * 40)
+    return {repository.name: repository for repository in Upstream(file=upstream.table(HERE)).repositories()}
+
+
+@pytest.mark.parametrize("package", ["kubelet", "nvidia-container-toolkit", "libcuda1", "nvidia-kernel-open-dkms"])
+def test_packages_that_cannot_be_reached_come_from_the_stand_in(
+    repositories: dict[str, Repository], package: str
+) -> None:
+    owners = [name for name, repository in repositories.items() if repository.has(package, "Debian-12")]
+    assert owners[0] == upstream.STAND_IN
+    assert not set(upstream.REPLACED) & repositories.keys()
+
+
+def test_debian_comes_from_where_this_machine_has_it(repositories: dict[str, Repository]) -> None:
+    product = {repository.name: repository.url for repository in Upstream().repositories()}
+    assert repositories["debian-12"].url == HERE["bookworm"]
+    assert repositories["debian-12-security"].url == product["debian-12-security"]
+    assert repositories["ubuntu-22.04"].url == product["ubuntu-22.04"]
