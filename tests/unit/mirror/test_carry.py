@@ -82,8 +82,8 @@ def make_wheel(folder: Path, name: str) -> str:
     return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
 
 
-def make_image(layout: Path) -> None:
-    """An OCI layout of one image for this kind of machine, with one layer."""
+def make_image(layout: Path, *architectures: str) -> None:
+    """An OCI layout of one image with one layer; for several architectures, as projects publish them, by an index."""
     blobs = layout / "blobs/sha256"
     blobs.mkdir(parents=True)
 
@@ -94,16 +94,25 @@ def make_image(layout: Path) -> None:
 
     tar = b"\0" * 1024
     rootfs = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}"]}
-    config = blob(json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}).encode())
     layer = blob(gzip.compress(tar, mtime=0))
     kind = "application/vnd.oci.image"
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": f"{kind}.manifest.v1+json",
-        "config": {"mediaType": f"{kind}.config.v1+json", **config},
-        "layers": [{"mediaType": f"{kind}.layer.v1.tar+gzip", **layer}],
-    }
-    entry = {"mediaType": manifest["mediaType"], **blob(json.dumps(manifest).encode())}
+
+    def described(architecture: str) -> dict[str, object]:
+        platform = {"architecture": architecture, "os": "linux"}
+        config = blob(json.dumps({**platform, "config": {}, "rootfs": rootfs}).encode())
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": f"{kind}.manifest.v1+json",
+            "config": {"mediaType": f"{kind}.config.v1+json", **config},
+            "layers": [{"mediaType": f"{kind}.layer.v1.tar+gzip", **layer}],
+        }
+        return {"mediaType": manifest["mediaType"], "platform": platform, **blob(json.dumps(manifest).encode())}
+
+    entry = described("amd64")
+    if architectures:
+        index = {"schemaVersion": 2, "mediaType": f"{kind}.index.v1+json", "manifests": []}
+        index["manifests"] = [described(architecture) for architecture in architectures]
+        entry = {"mediaType": index["mediaType"], **blob(json.dumps(index).encode())}
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
     (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
 
@@ -147,14 +156,16 @@ def upstreams(registry: tuple[str, Path], tmp_path_factory: pytest.TempPathFacto
         make_package(pool, name, depends=depends)
     site_mirror._make_key(folder)
     make_image(folder / "image")
+    make_image(folder / "index", "arm64", "amd64")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GNUPGHOME", str(folder / "gnupg"))
         patch.setenv("SSL_CERT_FILE", str(authority))
         patch.setenv("PIP_NO_INDEX", "1")
         patch.setenv("PIP_FIND_LINKS", str(folder / "index"))
         publish(folder / "apt", "jammy", "site")
-        copy = ["skopeo", "copy", f"oci:{folder / 'image'}", f"docker://{address}/library/pause:1.0"]
-        subprocess.run(copy, check=True, capture_output=True)
+        for layout, name in {"image": "pause", "index": "tool"}.items():
+            copy = ["skopeo", "copy", "--all", f"oci:{folder / layout}", f"docker://{address}/library/{name}:1.0"]
+            subprocess.run(copy, check=True, capture_output=True)
         (folder / "engine.tar.gz").write_bytes(gzip.compress(b"engine"))
         url = f"file:{folder}"
         digest = make_wheel(folder / "index", "thing")
@@ -164,6 +175,7 @@ def upstreams(registry: tuple[str, Path], tmp_path_factory: pytest.TempPathFacto
                 "image", "", "kubernetes/pause:1.0", f"{address}/kubernetes/pause:1.0", f"{address}/library/pause:1.0"
             ),
             Item("wheel", "locks/controller.txt, Python 3.12", "thing", "", "", version="1.0", digests=(digest,)),
+            Item("image", "", "own/tool:1.0", f"{address}/own/tool:1.0", f"{address}/library/tool:1.0"),
             Item("tool", "", "engine.tar.gz", "", f"file://{folder}/engine.tar.gz"),
         ]
         yield World(folder, address, authority, "site", items, Upstream(file=_table(folder)))
@@ -216,11 +228,20 @@ def test_what_was_imported_is_had_from_the_mirror(upstreams: World, filled: Path
     assert len(digests) == 1, "the image keeps its digest on the way"
 
 
+def test_of_an_image_for_many_machines_the_hosts_one_is_carried(upstreams: World, filled: Path, tmp_path: Path) -> None:
+    upstreams.bring(filled, tmp_path / "srv")
+    asked = ["skopeo", "inspect", "--raw", f"docker://{upstreams.registry}/own/tool:1.0"]
+    manifest = json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
+    assert "manifests" not in manifest, "one image, and no list of several"
+    config = filled / "images/blobs/sha256" / manifest["config"]["digest"].partition(":")[2]
+    assert json.loads(config.read_text())["architecture"] == "amd64"
+
+
 def test_a_second_import_changes_no_file(upstreams: World, filled: Path, tmp_path: Path) -> None:
     root = tmp_path / "srv"
     upstreams.bring(filled, root)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
-    assert [name for name in upstreams.bring(filled, root) if "pause" not in name] == []
+    assert [name for name in upstreams.bring(filled, root) if ":1.0" not in name] == []
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()} == before
 
 
@@ -262,7 +283,7 @@ def test_a_second_fill_fetches_nothing_again(upstreams: World, filled: Path, tmp
 def test_a_page_in_place_of_an_archive_is_refused_and_not_kept(upstreams: World, tmp_path: Path) -> None:
     page = tmp_path / "engine.tar.gz"
     page.write_text("<html>Not found</html>")
-    tool = replace(upstreams.items[3], source=f"file://{page}")
+    tool = replace(upstreams.items[4], source=f"file://{page}")
     with pytest.raises(ToolError, match="an archive of gzip"):
         upstreams.fill(tmp_path / "out", [tool])
     assert not list((tmp_path / "out").rglob("*engine*"))
