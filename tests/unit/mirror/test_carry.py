@@ -327,3 +327,17 @@ def test_what_a_site_has_already_is_not_carried_again(
 def test_what_is_new_goes_to_no_folder_that_holds_something(upstreams: World, filled: Path, tmp_path: Path) -> None:
     (tmp_path / "other").write_text("")
     assert main(["pack", str(filled), "--since", str(filled), "--to", str(tmp_path)]) == 2
+
+
+def test_an_expired_key_of_the_repository_is_named_and_the_old_lists_stay(
+    upstreams: World, filled: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "srv"
+    upstreams.bring(filled, root)
+    before = (root / "apt/dists/jammy/InRelease").read_bytes()
+    make = ["gpg", "--batch", "--passphrase", "", "--faked-system-time", "20200101T000000"]
+    make += ["--quick-generate-key", "expired", "ed25519", "sign", "1d"]
+    subprocess.run(make, check=True, capture_output=True)
+    with pytest.raises(ToolError, match=r"gpg: .*expired"):
+        publish(root / "apt", "jammy", "expired")
+    assert (root / "apt/dists/jammy/InRelease").read_bytes() == before
