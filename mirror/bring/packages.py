@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from mirror.tools.programs import ToolError
 
 COMPONENT = "main"
+NAME = "qwen-onprem"
 
 
 def publish(repository: Path, suite: str, key: str) -> None:
@@ -24,13 +26,20 @@ def publish(repository: Path, suite: str, key: str) -> None:
     packages = _output(repository, "apt-ftparchive", "packages", f"pool/{suite}")
     (lists / "Packages").write_bytes(packages)
     (lists / "Packages.gz").write_bytes(gzip.compress(packages, mtime=0))
-    facts = {"Origin": "site", "Label": "site", "Suite": suite, "Codename": suite}
-    facts |= {"Architectures": "amd64", "Components": COMPONENT}
+    facts = {"Origin": NAME, "Label": NAME, **_named(repository / "dists" / suite)}
+    facts |= {"Suite": suite, "Codename": suite, "Architectures": "amd64", "Components": COMPONENT}
     options = [f"-oAPT::FTPArchive::Release::{name}={value}" for name, value in facts.items()]
     (partial / "Release").write_bytes(_output(repository, "apt-ftparchive", *options, "release", str(partial)))
     signing = ("gpg", "--batch", "--yes", "--local-user", key, "--clearsign")
     _output(repository, *signing, "--output", str(partial / "InRelease"), str(partial / "Release"))
     _replace(partial, repository / "dists" / suite)
+
+
+def _named(lists: Path) -> dict[str, str]:
+    """Origin and label of the present lists: hosts that know them refuse a repository with another name."""
+    release = lists / "Release"
+    text = release.read_text() if release.is_file() else ""
+    return dict(re.findall(r"^(Origin|Label): (.+)$", text, re.MULTILINE))
 
 
 def _replace(new: Path, old: Path) -> None:

@@ -329,6 +329,18 @@ def test_what_is_new_goes_to_no_folder_that_holds_something(upstreams: World, fi
     assert main(["pack", str(filled), "--since", str(filled), "--to", str(tmp_path)]) == 2
 
 
+def test_a_repository_keeps_the_name_by_which_hosts_know_it(upstreams: World, filled: Path, tmp_path: Path) -> None:
+    root = tmp_path / "srv"
+    lists = root / "apt/dists/jammy"
+    upstreams.bring(filled, root)
+    assert "Origin: qwen-onprem\n" in (lists / "InRelease").read_text()
+    (lists / "Release").write_text("Origin: our archive\nLabel: packages of the site\nSuite: jammy\n")
+    publish(root / "apt", "jammy", "site")
+    text = (lists / "InRelease").read_text()
+    assert "Origin: our archive\n" in text
+    assert "Label: packages of the site\n" in text
+
+
 def test_an_expired_key_of_the_repository_is_named_and_the_old_lists_stay(
     upstreams: World, filled: Path, tmp_path: Path
 ) -> None:
