@@ -19,7 +19,7 @@ from qwen_stack.components.network_policies import NetworkPolicies
 from qwen_stack.components.node_folders import NodeFolders
 from qwen_stack.components.repair import Repair, RepairArgs
 from qwen_stack.settings import Model
-from qwen_stack.specs import gateway_config, model_server, network_policy, prometheus
+from qwen_stack.specs import gateway_config, model_server, network_policy, prometheus, traces
 from qwen_stack.specs.gateway_routes import route
 
 
@@ -52,7 +52,7 @@ def run() -> None:
     def serve(model: Model, after: list[pulumi.Resource], to: pulumi.Output[str] = folders.namespace) -> ModelServer:
         args = ModelServerArgs(
             namespace=to,
-            model=model,
+            model=traces.traced(model, settings),
             image=settings.images.runtime,
             runtime_class=settings.gpu_runtime_class,
             keys=engine_keys.accepted,

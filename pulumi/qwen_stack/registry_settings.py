@@ -1,10 +1,10 @@
-"""Shape of the key `registryLogin` of a stack's configuration."""
+"""Shape of the keys `registryLogin` and `images` of a stack's configuration."""
 
 from __future__ import annotations
 
 from pydantic import Field, SecretStr
 
-from qwen_stack.section import Section
+from qwen_stack.section import Image, Section
 
 
 class RegistryLogin(Section):
@@ -14,3 +14,18 @@ class RegistryLogin(Section):
     """Login with which every pod pulls its image, for a registry that wants one."""
     password: SecretStr = Field(min_length=1)
     """Password of this login."""
+
+
+class Images(Section):
+    """Full references in the site's registry: `<registry>/<path>:<tag>` or, better, `...@sha256:<digest>`."""
+
+    runtime: Image
+    """Image of the model servers: a full reference in the registry, with a digest or a fixed tag."""
+    gateway: Image
+    """The same for the gateway."""
+    prometheus: Image
+    """The same for Prometheus."""
+    alertmanager: Image
+    """The same for Alertmanager."""
+    dcgm_exporter: Image
+    """The same for NVIDIA's DCGM exporter."""

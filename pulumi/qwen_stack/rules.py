@@ -16,6 +16,7 @@ from qwen_stack import (
 )
 from qwen_stack.problem import Problem
 from qwen_stack.settings import Settings
+from qwen_stack.specs import traces
 
 SHORTEST_KEY = 20
 HOST_NAME = "kubernetes.io/hostname"
@@ -41,6 +42,18 @@ def images_are_pinned(settings: Settings) -> Iterator[Problem]:
                 image,
                 "a digest or a fixed tag, so that a restart never changes what runs",
                 f"pulumi config set --path images.{name} <reference>@sha256:<digest>",
+            )
+
+
+def spans_of_engines_go_to_one_place(settings: Settings) -> Iterator[Problem]:
+    for position, model in enumerate(settings.models):
+        flag = traces.flag(model)
+        if settings.tracing and flag and any(arg.partition("=")[0] == flag for arg in model.extra_args):
+            yield Problem(
+                ("tracing.endpoint", f"models[{position}].extraArgs"),
+                f"{flag} in extraArgs beside tracing",
+                "one of them",
+                f"remove {flag} from extraArgs, or run pulumi config rm tracing",
             )
 
 
@@ -199,6 +212,7 @@ def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     images_come_from_the_registry,
     images_are_pinned,
+    spans_of_engines_go_to_one_place,
     node_port_needs_its_type,
     a_load_balancer_is_the_sites,
     client_certificates_need_tls,

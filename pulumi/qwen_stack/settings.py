@@ -23,14 +23,13 @@ from qwen_stack.evaluation_settings import Evaluation
 from qwen_stack.monitoring_settings import Monitoring
 from qwen_stack.plans import Plan
 from qwen_stack.promotion_settings import Evidence, Override, Promotion
-from qwen_stack.registry_settings import RegistryLogin
+from qwen_stack.registry_settings import Images, RegistryLogin
 from qwen_stack.repair_settings import Repair
 from qwen_stack.section import (
     CpuQuantity,
     DnsLabel,
     DnsName,
     EnvName,
-    Image,
     KeyName,
     LabelKey,
     LabelValue,
@@ -43,6 +42,7 @@ from qwen_stack.section import (
     ServerName,
     VariantName,
 )
+from qwen_stack.tracing_settings import Tracing
 
 
 def _filled(source: str) -> Any:
@@ -60,21 +60,6 @@ def _known_engine(name: str) -> str:
 
 
 Engine = Annotated[str, AfterValidator(_known_engine), Field(json_schema_extra={"enum": list(servers())})]
-
-
-class Images(Section):
-    """Full references in the site's registry: `<registry>/<path>:<tag>` or, better, `...@sha256:<digest>`."""
-
-    runtime: Image
-    """Image of the model servers: a full reference in the registry, with a digest or a fixed tag."""
-    gateway: Image
-    """The same for the gateway."""
-    prometheus: Image
-    """The same for Prometheus."""
-    alertmanager: Image
-    """The same for Alertmanager."""
-    dcgm_exporter: Image
-    """The same for NVIDIA's DCGM exporter."""
 
 
 class Autoscaling(Section):
@@ -287,6 +272,7 @@ class Settings(Section):
     promotion: Promotion = Promotion()
     evaluation: Evaluation | None = None
     repair: Repair | None = None
+    tracing: Tracing | None = None
     api_keys: dict[KeyName, SecretStr] = Field(min_length=1)
     """Keys of the clients by name. The name goes to logs and metrics; the cluster holds only digests of the keys."""
     engine_keys: tuple[SecretStr, ...] = Field(min_length=1)

@@ -22,6 +22,7 @@ from qwen_runtime.sizing.layout import Layout
 from qwen_runtime.sizing.shape import Shape
 
 NAME = "toy"
+TRACES_FLAG = None
 PROGRAM = "--toy-server"
 EXPORTED = Exported(
     names={

@@ -20,6 +20,7 @@ from qwen_runtime.engine.registry import servers
 from qwen_stack.specs import engine_keys, gateway_config
 from qwen_stack.specs import gateway as specs
 from qwen_stack.specs.gateway_routes import Route, Upstream
+from qwen_stack.tracing_settings import Tracing
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -225,7 +226,13 @@ TWO_NAMES = (
 
 
 @contextlib.contextmanager
-def running(tmp_path: Path, gateway: Any, upstreams: tuple[Upstream, ...] = TWO_NAMES, **ports: int) -> Iterator[Site]:
+def running(
+    tmp_path: Path,
+    gateway: Any,
+    upstreams: tuple[Upstream, ...] = TWO_NAMES,
+    traces: Tracing | None = None,
+    **ports: int,
+) -> Iterator[Site]:
     """A gateway with two entries and two keys, whose site has these ports."""
     here = Site(tmp_path, **ports)
     route = Route(
@@ -246,6 +253,7 @@ def running(tmp_path: Path, gateway: Any, upstreams: tuple[Upstream, ...] = TWO_
         limits_host="limits.test",
         limits_port=here.limits_port,
         ends_port=here.ends_port,
+        traces=traces,
     )
     gateway = gateway.model_copy(update={"timeouts": gateway.timeouts.model_copy(update={"request_seconds": 3})})
     for name, text in gateway_config.files(gateway, route).items():

@@ -143,14 +143,17 @@ def test_a_model_is_described_by_its_name(two_models: Site) -> None:
 
 
 def test_the_log_names_request_and_source_in_lines_that_always_parse(two_models: Site) -> None:
-    ask = two_models.ask(CHAT, {})
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    ask = two_models.ask(CHAT, {}, traceparent=trace)
     two_models.ask("/" + "%22" * 2000, key=None)
     two_models.ask('/"quoted"' * 100, key=None)
     eventually(lambda: len(two_models.requests) >= 3)
     lines = [line for line in two_models.log.read_text().splitlines() if "request_id" in line]
     assert len(lines) == len(two_models.requests)
     logged = {request["request_id"]: request for request in two_models.requests}
-    assert logged[ask.headers["x-request-id"]]["source"] == "127.0.0.1"
+    line = logged[ask.headers["x-request-id"]]
+    assert (line["source"], line["traceparent"]) == ("127.0.0.1", trace)
+    assert ask.json["headers"]["traceparent"] == trace, "the engine gets the client's own"
     assert {request["source"] for request in two_models.requests if request["status"] == 401} == {"127.0.0.1"}
 
 

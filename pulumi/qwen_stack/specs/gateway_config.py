@@ -17,10 +17,11 @@ from qwen_stack.specs import (
     gateway_tls,
     gateway_variants,
     gateway_weights,
+    traces,
 )
 from qwen_stack.specs.envoy import Part, error, http_filter, manager, router, typed
 from qwen_stack.specs.gateway_routes import HEALTH, Route, own_answers, routes
-from qwen_stack.specs.gateway_upstreams import budget, buffer_bytes, cluster
+from qwen_stack.specs.gateway_upstreams import budget, buffer_bytes, by_name, cluster
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 CONFIG_FILE, KEYS_FILE = "envoy.json", "keys.lua"
@@ -38,10 +39,12 @@ UNKNOWN_KEY = error(
     "invalid_request_error",
     "invalid_api_key",
 )
-# Neither the key nor the query, which a confused client may put a key into, is logged.
+# Neither the key nor the query, which a confused client may put a key into, is logged. A client's traceparent goes on
+# to the engine as it came; 55 characters are what it may have.
 LOG = {
     "time": "%START_TIME%",
     "request_id": "%REQ(X-REQUEST-ID)%",
+    "traceparent": "%REQ(TRACEPARENT):55%",
     "source": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     "client": "%DYNAMIC_METADATA(gateway:client)%",
     "session": "%DYNAMIC_METADATA(gateway:session)%",
@@ -106,6 +109,7 @@ def config(gateway: Gateway, to: Route) -> Part:
                 *gateway_variants.clusters(to.upstreams, budget()),
                 *gateway_limits.clusters(gateway, to),
                 *gateway_tls.clusters(gateway, to),
+                *traces.clusters(to, by_name(to)),
                 admin,
             ],
         },
@@ -140,6 +144,7 @@ def api_listener(gateway: Gateway, to: Route) -> Part:
         common_http_protocol_options={"idle_timeout": "60s"},
         local_reply_config=own_answers(gateway, to),
         access_log=[access_log(gateway), *gateway_limits.logs(gateway)],
+        **traces.of_requests(to),
     )
     security = {"transport_socket": gateway_tls.socket(gateway, to)} if gateway.tls_secret else {}
     return {

@@ -10,6 +10,7 @@ from qwen_runtime.engine.registry import servers
 from qwen_stack.settings import Gateway, Settings
 from qwen_stack.specs import engine_keys, envoy, gateway_affinity, gateway_variants, limits, model_server
 from qwen_stack.specs.envoy import DETAIL, Part, answer, error, path, rewritten, with_expression, with_status
+from qwen_stack.tracing_settings import Tracing
 
 API_PORT = 8080
 METRICS_PORT = 8404
@@ -72,6 +73,7 @@ class Route:
     limits_host: str = limits.NAME
     limits_port: int = limits.PORT
     ends_port: int = limits.ENDS_PORT
+    traces: Tracing | None = None
 
 
 def route(settings: Settings) -> Route:
@@ -90,6 +92,7 @@ def route(settings: Settings) -> Route:
             for model in settings.models
         ),
         limits_host=f"{limits.NAME}.{settings.service_domain}",
+        traces=settings.tracing,
     )
 
 

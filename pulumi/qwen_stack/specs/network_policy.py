@@ -22,6 +22,7 @@ from qwen_stack.specs import (
     model_server,
     prometheus,
     repair,
+    traces,
 )
 from qwen_stack.specs.gateway_routes import API_PORT, METRICS_PORT
 from qwen_stack.specs.manifest import Manifest, app, metadata
@@ -106,6 +107,10 @@ def flows(settings: Settings) -> Iterator[Flow]:
     if any(model.autoscaling for model in settings.models):
         yield Flow(KEDA, PROMETHEUS, (prometheus.PORT,))
     yield from _of_monitoring(settings.monitoring)
+    if settings.tracing:
+        outside = traces.port(settings.tracing.endpoint)
+        senders = [GATEWAY, *(part(model.server) for model in settings.models if traces.flag(model))]
+        yield from (Flow(sender, None, (outside,)) for sender in senders)
     if settings.repair:
         yield Flow(PROMETHEUS, REPAIR, (repair.PORT,))
         yield Flow(REPAIR, PROMETHEUS, (prometheus.PORT,))

@@ -83,6 +83,8 @@ class ServingEngine(Protocol):
 
     PATHS: tuple[str, ...]
     """Paths by which it computes, each by POST."""
+    TRACES_FLAG: str | None
+    """Flag whose value is the address for its spans, by OpenTelemetry's own exporter; None where it sends none."""
 
     def check_installed(self) -> str:
         """The engine's version; HostError where it is not installed."""

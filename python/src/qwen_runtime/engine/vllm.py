@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qwen_runtime.engine import buckets, counters, door, keep_alive, leniency, tool_calls
+from qwen_runtime.engine import buckets, counters, door, keep_alive, leniency, request_log, tool_calls
 from qwen_runtime.engine.record import Decision, PlannedEngine
 from qwen_runtime.engine.series import Errors, Exported
 from qwen_runtime.engine.spec import ENVIRONMENT, EngineSpec, Progress, Rank, flags
@@ -24,6 +24,7 @@ from qwen_runtime.sizing.tensors import BF16_BYTES
 from qwen_runtime.units import GIB
 
 # Paths of a model that generates; vLLM has more, which change the server or serve other kinds of model.
+TRACES_FLAG: str | None = "--otlp-traces-endpoint"
 PATHS: tuple[str, ...] = (
     "/v1/chat/completions",
     "/v1/completions",
@@ -118,7 +119,8 @@ def command(spec: EngineSpec) -> list[str]:
 
 def _middleware(*, asks_for_key: bool) -> list[str]:
     """Arguments that put the package's middleware before vLLM's server. The last one is the first that is asked."""
-    names = [keep_alive.MIDDLEWARE, leniency.MIDDLEWARE, *([door.MIDDLEWARE] if asks_for_key else [])]
+    own = [keep_alive.MIDDLEWARE, leniency.MIDDLEWARE, request_log.MIDDLEWARE]
+    names = [*own, *([door.MIDDLEWARE] if asks_for_key else [])]
     return [word for name in names for word in ("--middleware", name)]
 
 

@@ -6,8 +6,11 @@ import json
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import IO
+
+from qwen_runtime.engine import request_log
 
 MAX_LINE_BYTES = 64 * 1024
 _lock = threading.Lock()
@@ -25,7 +28,16 @@ def pass_through(stream: IO[bytes], read: Callable[[str], None]) -> None:
             text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
             if text:
                 read(text)
-                _write({"source": "engine", "message": text})
+                _write({**_read(text), "source": "engine"})
+
+
+def _read(text: str) -> dict[str, object]:
+    """Fields of an engine's line about a request; of any other line the text."""
+    if text.startswith(request_log.BEGIN):
+        with suppress(ValueError):
+            fields: dict[str, object] = json.loads(text)
+            return {**fields, "message": f"{fields.get('method')} {fields.get('path')} {fields.get('status')}"}
+    return {"message": text}
 
 
 def _write(entry: dict[str, object]) -> None:

@@ -49,6 +49,7 @@ EXPORTED = Exported(
     finished=f"{PREFIX}:request_success_total",
     edges=buckets.EDGES,
 )
+TRACES_FLAG: str | None = None
 PATHS: tuple[str, ...] = ("/v1/chat/completions", "/v1/completions")
 GROUPED_WIDTH = 8
 """torch.nn.functional.grouped_mm needs rows that are multiples of 16 bytes, which are 8 numbers in bf16."""

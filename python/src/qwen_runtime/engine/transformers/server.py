@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from qwen_runtime.engine import door
 from qwen_runtime.engine.keep_alive import KeepAlive
+from qwen_runtime.engine.request_log import RequestLog
 from qwen_runtime.engine.transformers import refusals
 from qwen_runtime.engine.transformers.admission import Limits
 from qwen_runtime.engine.transformers.answer import Answer, Wanted
@@ -53,6 +54,7 @@ class Server:
         app = FastAPI(title="qwen-runtime, engine transformers", lifespan=self._lifespan, docs_url=None, redoc_url=None)
         app.add_middleware(BodyLimit)
         app.add_middleware(KeepAlive)
+        app.add_middleware(RequestLog)
         if door.VARIABLE in os.environ:
             app.add_middleware(door.Door)
         app.add_api_route("/health", self._health, methods=["GET"])
