@@ -80,10 +80,27 @@ def the_control_plane_is_among_the_hosts(settings: Settings) -> Iterator[Problem
         )
 
 
+def a_port_without_a_login_is_accepted_by_name(settings: Settings) -> Iterator[Problem]:
+    monitoring = settings.monitoring
+    ports = {
+        "prometheusNodePort": monitoring.prometheus_node_port,
+        "alertmanagerNodePort": monitoring.alertmanager_node_port,
+    }
+    opened = [f"monitoring.{name}" for name, port in ports.items() if port is not None]
+    if opened and not monitoring.accept_no_login:
+        yield Problem(
+            (*opened, "monitoring.acceptNoLogin"),
+            "a port on every node that asks nobody for a login",
+            "none: whoever may forward a port of the namespace reaches both (docs/operate/alerts.md)",
+            f"pulumi config rm --path {opened[0]}, or pulumi config set --path monitoring.acceptNoLogin true",
+        )
+
+
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     thresholds_are_bounds_of_histograms,
     windows_fit_the_retention,
     data_lie_on_one_kind_of_volume,
     each_host_has_an_address_of_its_own,
     the_control_plane_is_among_the_hosts,
+    a_port_without_a_login_is_accepted_by_name,
 )

@@ -48,9 +48,11 @@ class Storage(Section):
 class Monitoring(Section):
     prometheus_node_port: NodePort | None = None
     """Port of Prometheus on every node's address; without it, inside the cluster only. It asks for no login: whoever
-    reaches a node can read every metric."""
+    reaches a node can read every metric, so `acceptNoLogin` is needed."""
     alertmanager_node_port: NodePort | None = None
     """The same for Alertmanager, where whoever reaches a node can silence alerts too."""
+    accept_no_login: bool = False
+    """Whether these ports may be open to whoever reaches a node."""
     scrape_seconds: int = Field(default=15, ge=1, le=120)
     """Time between two measurements."""
     retention: PrometheusDuration = "15d"

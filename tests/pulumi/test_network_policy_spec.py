@@ -166,3 +166,22 @@ def test_every_pod_may_ask_the_clusters_name_servers_alone(network: Network) -> 
     [peer] = rule["to"]
     assert peer["podSelector"]["matchLabels"] == {"k8s-app": "kube-dns"}
     assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "kube-system"}
+
+
+def test_without_node_ports_nobody_outside_reaches_monitoring(local: dict[str, Any]) -> None:
+    closed = {key: value for key, value in local["monitoring"].items() if not key.endswith("NodePort")}
+    network = Network(config.parse({**local, "monitoring": closed}))
+    for other in (OUTSIDE, part("stray"), part("gateway")):
+        assert not network.allows(other, part("prometheus"), 9090)
+        assert not network.allows(other, part("alertmanager"), 9093)
+
+
+@pytest.mark.parametrize("key", ["prometheusNodePort", "alertmanagerNodePort"])
+def test_a_port_that_asks_for_no_login_is_refused_unless_it_is_accepted_by_name(
+    local: dict[str, Any], key: str
+) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        config.parse({**local, "monitoring": {key: 30090}})
+    [problem] = caught.value.problems
+    assert problem.keys == (f"monitoring.{key}", "monitoring.acceptNoLogin")
+    assert config.parse({**local, "monitoring": {key: 30090, "acceptNoLogin": True}})
