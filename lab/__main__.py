@@ -61,6 +61,8 @@ def _parse() -> argparse.Namespace:
     serving.set_defaults(do=_serving)
     clients = commands.add_parser("clients", help="install the clients that tests try at the gateway")
     clients.set_defaults(do=_clients)
+    keda = commands.add_parser("keda", help="build KEDA and Kubernetes' programs, for tests of autoscaling")
+    keda.set_defaults(do=_keda)
     serve = commands.add_parser("serve", help="the small model on this machine, without a cluster")
     serve.set_defaults(do=_serve)
     chat = commands.add_parser("chat", help="talk to the model that `serve` serves")
@@ -144,6 +146,16 @@ def _clients(_: argparse.Namespace) -> int:
     from lab.commands import clients
 
     print(clients.ensure() or f"{clients.HOME} is current")
+    return 0
+
+
+def _keda(_: argparse.Namespace) -> int:
+    if not _inside_environment():
+        bootstrap.packages()
+        _enter_environment()
+    from lab.commands import keda
+
+    print(keda.ensure() or "KEDA is built")
     return 0
 
 

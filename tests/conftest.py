@@ -22,6 +22,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 LONG = (
+    "autoscaled/",
     "engines/test_agreement.py",
     "engines/test_burn.py",
     "engines/test_faults.py",
@@ -40,7 +41,7 @@ LONG = (
     "faults/test_repair_acting.py",
     "faults/test_rolling_change.py",
 )
-"""`make test` leaves these out; `make contract` and `make faults` do not."""
+"""`make test` leaves these out; `make contract`, `make autoscaling` and `make faults` do not."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

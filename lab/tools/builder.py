@@ -15,7 +15,7 @@ from lab.errors import LabError
 from lab.paths import BIN, CACHE, REPO
 from lab.shell import attempt, logged, output
 from lab.tools.build_progress import AT_A_TIME, BuildProgress
-from lab.tools.go_modules import Module, modules
+from lab.tools.go_modules import Module, modules, on_request
 from lab.versions import versions
 
 # No DWARF: the linker would drop it again. The binaries are the same, so this is no part of a build's key.
@@ -37,8 +37,29 @@ def check(module: Module) -> None:
 
 
 def build() -> str | None:
-    """Make every tool available under BIN; returns which were built, None when none was."""
-    wanted = modules()
+    """Make every tool of `make up` available under BIN; returns which were built, None when none was."""
+    built = _build(modules())
+    pause, pause_made = store.obtain("tools/pause", _pause_key(), _compile_pause)
+    _link({"pause": pause / "pause"})
+    return _built([*built, *["pause"] * pause_made])
+
+
+def build_on_request() -> str | None:
+    """Make the other tools available under BIN; returns which were built, None when none was."""
+    return _built(_build(on_request()))
+
+
+def _built(names: Sequence[str]) -> str | None:
+    """Result of a step that built modules."""
+    if not names:
+        return None
+    # 12 GB that nothing needs any more: the binaries are in the lab's cache.
+    logged("tools", "go", "clean", "-modcache", "-cache", env=_environment())
+    return f"built {', '.join(names)}"
+
+
+def _build(wanted: Sequence[Module]) -> list[str]:
+    """Make the binaries of modules available under BIN; returns the names of those that were built."""
     for module in wanted:
         check(module)
     sources = {m.name: _on_path(m) for m in wanted}
@@ -53,13 +74,8 @@ def build() -> str | None:
             raise
     for module, (folder, _) in zip(needed, made, strict=True):
         sources[module.name] = {b: folder / b for b in module.binaries}
-    pause, pause_made = store.obtain("tools/pause", _pause_key(), _compile_pause)
-    _link({name: path for binaries in sources.values() for name, path in binaries.items()} | {"pause": pause / "pause"})
-    built = [m.name for m, (_, new) in zip(needed, made, strict=True) if new] + ["pause"] * pause_made
-    if built:
-        # 12 GB that nothing needs any more: the binaries are in the lab's cache.
-        logged("tools", "go", "clean", "-modcache", "-cache", env=_environment())
-    return f"built {', '.join(built)}" if built else None
+    _link({name: path for binaries in sources.values() for name, path in binaries.items()})
+    return [m.name for m, (_, new) in zip(needed, made, strict=True) if new]
 
 
 def _obtain(module: Module, progress: BuildProgress) -> tuple[Path, bool]:
@@ -114,13 +130,21 @@ def _compile(module: Module, into: Path) -> None:
         (into / built).rename(into / wanted)
     for go_module, path in module.extras:
         source = output("go", "list", "-m", "-f", "{{.Dir}}", go_module, cwd=module.path, env=_environment())
-        shutil.copy(Path(source) / path, into)
-        (into / Path(path).name).chmod(0o755)
+        _copy(Path(source) / path, into / Path(path).name)
     absent = [binary for binary in module.binaries if not (into / binary).exists()]
     if absent:
         raise LabError(
             f"building {module.name} left no {', '.join(absent)}", "all of its binaries", f"read {module.path}/go.mod"
         )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy what comes with a source: a folder, or a file that may be a program."""
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy(source, target)
+        target.chmod(0o755)
 
 
 def _pause_key() -> str:

@@ -27,7 +27,7 @@ class Module:
     version_args: arguments that make a binary print its version, by binary, where they are not --version
     built_as:     Go's name of a binary and the lab's name for it, where they differ
     folder:       folder of its go.mod, where that is not lab/tools/<name>
-    extras:       files that come with the source and belong beside the binaries: Go module, path in it
+    extras:       files and folders that come with the source and belong beside the binaries: Go module, path in it
     """
 
     name: str
@@ -86,6 +86,11 @@ def modules() -> list[Module]:
         _kube_router(),
         _gpu(),
     ]
+
+
+def on_request() -> list[Module]:
+    """Modules that `make up` does not build: nothing on the way to its first answer needs them."""
+    return [_keda()]
 
 
 def _kubernetes() -> Module:
@@ -247,6 +252,24 @@ def _kube_router() -> Module:
         versions()["kubernetes"]["kube_router"],
         cost_s=6,
         packages=OWN_MAIN,
+    )
+
+
+def _keda() -> Module:
+    """KEDA's operator, metrics adapter and admission webhooks, with the manifests of its release.
+
+    All of its sources of metrics are one Go package, so that the operator links the clients of every cloud.
+    """
+    source = "github.com/kedacore/keda/v2"
+    return Module(
+        "keda",
+        ("keda", "keda-adapter", "keda-admission-webhooks"),
+        source,
+        versions()["autoscaling"]["keda"],
+        cost_s=400,
+        ldflags=f"-X {source}/version.Version={required(REPO / 'lab/tools/keda/go.mod', source)}",
+        built_as=(("operator", "keda"), ("adapter", "keda-adapter"), ("webhooks", "keda-admission-webhooks")),
+        extras=((source, "config"),),
     )
 
 

@@ -6,7 +6,8 @@ refuses any other. The rules are those of pkg/controller/podautoscaler of Kubern
 - A metric asks for `ceil(value / threshold)` replicas, and within 10 % of what runs for no change. The largest counts.
 - Where a metric has no value, the others may add replicas and take none away; without any value nothing changes.
 - KEDA answers for a metric that failed more often than `failureThreshold` in a row with what runs, or `replicas`.
-- Fewer replicas: the largest number that was asked for within the window, and no faster than the policy.
+- Fewer replicas: the largest number that was asked for within the window, and no faster than the policy, which counts
+  from the number before those that came within its period.
 - More replicas: at most twice as many, or four more, within 15 s.
 """
 
@@ -27,7 +28,7 @@ class Autoscaler:
     """The `spec` of a ScaledObject."""
     _failures: dict[str, int] = field(default_factory=dict)
     _asked: list[tuple[float, int]] = field(default_factory=list)
-    _ended: list[tuple[float, int]] = field(default_factory=list)
+    _changed: list[tuple[float, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for trigger in self.spec["triggers"]:
@@ -60,8 +61,8 @@ class Autoscaler:
         elif wanted < current:
             wanted = max(wanted, self._slowed(now_s, current))
         wanted = min(max(wanted, least), most)
-        if wanted < current:
-            self._ended.append((now_s, current - wanted))
+        if wanted != current:
+            self._changed.append((now_s, wanted - current))
         return wanted
 
     def lose(self, current: int) -> int:
@@ -85,5 +86,5 @@ class Autoscaler:
 
     def _slowed(self, now_s: float, current: int) -> int:
         [policy] = self._scale_down["policies"]
-        recent = sum(number for at_s, number in self._ended if at_s > now_s - policy["periodSeconds"])
-        return current + recent - policy["value"]
+        recent = sum(change for at_s, change in self._changed if at_s > now_s - policy["periodSeconds"])
+        return current - recent - policy["value"]

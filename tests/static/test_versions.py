@@ -13,7 +13,7 @@ import yaml
 from images.catalog import environment
 from lab.errors import LabError
 from lab.tools import builder
-from lab.tools.go_modules import Module, modules, required
+from lab.tools.go_modules import Module, modules, on_request, required
 from lab.versions import versions
 from mirror.upstream import Upstream
 
@@ -95,14 +95,17 @@ def test_only_the_lab_and_its_inventory_read_the_labs_values() -> None:
     assert not [name for name in readers if not name.startswith(("lab/", "inventory/local/", "versions.yml"))]
 
 
-@pytest.mark.parametrize("module", [m for m in modules() if m.source], ids=lambda module: module.name)
+BUILT = [module for module in (*modules(), *on_request()) if module.source]
+
+
+@pytest.mark.parametrize("module", BUILT, ids=lambda module: module.name)
 def test_the_lab_builds_what_versions_yml_says(module: Module) -> None:
     assert module.version == module.pin
 
 
 def test_every_module_is_held_to_versions_yml() -> None:
     folders = {path.parent for path in (ROOT / "lab/tools").glob("*/go.mod")}
-    assert folders == {m.path for m in modules() if m.source}
+    assert folders == {m.path for m in BUILT}
 
 
 def test_a_version_that_would_not_be_what_is_built_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

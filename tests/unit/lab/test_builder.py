@@ -1,4 +1,4 @@
-"""Tools that are taken from PATH."""
+"""Tools that are taken from PATH, what comes with them, and those that are built on request."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.tools import builder
+from lab.tools.go_modules import modules, on_request
 
 
 @pytest.fixture
@@ -40,3 +41,19 @@ def test_all_binaries_of_a_module_must_be_of_the_pinned_version(path: Path) -> N
     assert builder._on_path(module) == {}
     put(path, "two", "1.2.3")
     assert set(builder._on_path(module)) == {"one", "two"}
+
+
+def test_a_folder_that_comes_with_a_source_is_copied_whole_and_a_file_can_be_run(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "config/crd").mkdir(parents=True)
+    (source / "config/crd/one.yaml").write_text("a")
+    (source / "program").write_text("b")
+    for name in ("config", "program"):
+        builder._copy(source / name, tmp_path / name)
+    assert (tmp_path / "config/crd/one.yaml").read_text() == "a"
+    assert (tmp_path / "program").stat().st_mode & 0o111
+
+
+def test_what_no_first_answer_needs_is_not_built_for_it() -> None:
+    assert {module.name for module in on_request()} == {"keda"}
+    assert not {module.name for module in modules()} & {module.name for module in on_request()}
