@@ -23,6 +23,7 @@ from .needs import formats, spdx
 from .needs.items import needed
 from .site import Site
 from .upstream import TABLE, Upstream
+from .vouch import images as vouched
 
 FAULTY, BAD_INPUT = 1, 2
 FORMATS = {"table": formats.table, "json": formats.as_json, "skopeo": formats.skopeo}
@@ -80,6 +81,17 @@ def _parser() -> argparse.ArgumentParser:
     importing.set_defaults(run=_import)
     for parser_of_folder in (packing, signing, verifying, importing):
         parser_of_folder.add_argument("folder", type=Path, metavar="DIR", help="folder that was filled")
+    vouching = commands.add_parser(
+        "vouch",
+        help="sign a list of the site's images by the digests that its registry has; a stack admits these",
+    )
+    _describe_site(vouching)
+    vouching.add_argument("--key", type=Path, required=True, metavar="FILE", help="private Ed25519 key, as PEM")
+    vouching.add_argument("--to", type=Path, required=True, metavar="FILE", help="the list; FILE.sig is its signature")
+    vouching.add_argument(
+        "--keep", type=Path, metavar="OLD", help="an earlier list whose images stay admitted, for the way back"
+    )
+    vouching.set_defaults(run=_vouch)
     checking = commands.add_parser(
         "check", help="ask the site's mirror, and nothing else, for everything that is listed"
     )
@@ -238,6 +250,21 @@ def _import(options: argparse.Namespace) -> int:
     images = [name for name in new if ":" in name]
     print(f"new files: {len(new) - len(images)}; images in the registry: {len(images)}")
     print(f"next: qwen-mirror check {options.site}")
+    return 0
+
+
+def _vouch(options: argparse.Namespace) -> int:
+    site = _site(options)
+    options.kind = ["image"]
+    entries, faults = vouched.digests(site, _items(site, options))
+    _show(faults)
+    if faults:
+        print(f"nothing was written: {len(faults)} images are not in the registry")
+        return FAULTY
+    kept = vouched.read(options.keep) if options.keep else []
+    entries += [entry for entry in kept if entry not in entries]
+    vouched.write(options.to, site.value("site_registry"), entries, options.key)
+    print(f"signed {options.to}: {len(entries)} images")
     return 0
 
 

@@ -10,18 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
+from qwen_runtime import signature
 from qwen_runtime.errors import Fault, UsageError
 
-from mirror.tools.programs import ToolError
-
 FORMAT = 1
-NAME, SIGNATURE = "bundle.json", "bundle.json.sig"
+NAME = "bundle.json"
+SIGNATURE = f"{NAME}{signature.SUFFIX}"
 AGAIN = "Copy it again from where it was filled."
 
 
@@ -78,17 +77,9 @@ def read(folder: Path) -> Bundle:
 
 
 def sign(folder: Path, key: Path) -> None:
-    """Sign the list with a private key, PEM of an Ed25519 key; openssl asks for its passphrase. Raises Error."""
+    """Sign the list with a private key, PEM of an Ed25519 key. Raises Error."""
     read(folder)
-    _is_there(key, "the private key of the site")
-    partial = folder / f".{SIGNATURE}.partial"
-    command = ["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", folder / NAME, "-out", partial]
-    signing = subprocess.run(list(map(str, command)), check=False, stderr=subprocess.PIPE, text=True)
-    if signing.returncode:
-        partial.unlink(missing_ok=True)
-        words = " / ".join(signing.stderr.strip().splitlines())
-        raise ToolError(f"{key}: {words}", "an Ed25519 key as PEM", "See docs/operate/mirror.md for how to make one.")
-    partial.replace(folder / SIGNATURE)
+    signature.sign(folder / NAME, key)
 
 
 def verify(folder: Path, key: Path) -> Iterator[Fault]:
@@ -97,8 +88,7 @@ def verify(folder: Path, key: Path) -> Iterator[Fault]:
     Nothing is asked of a network. Raises UsageError where there is no list or no key.
     """
     bundle = read(folder)
-    _is_there(key, "the public key of the site")
-    fault = _signature_fault(folder, key)
+    fault = signature.fault(folder / NAME, key)
     if fault:
         yield fault
         return
@@ -106,20 +96,6 @@ def verify(folder: Path, key: Path) -> Iterator[Fault]:
         yield from filter(None, pool.map(lambda file: _fault(folder, file), bundle.files))
     for path in sorted(_paths(folder) - {file.path for file in bundle.files}):
         yield Fault(path, "a file that is not listed", "listed files only", "Remove it, or fill the folder again.")
-
-
-def _signature_fault(folder: Path, key: Path) -> Fault | None:
-    needed, remedy = f"a signature by the key of {key}", "Sign it where it was filled, and copy it again."
-    if not (folder / SIGNATURE).is_file():
-        return Fault(NAME, "no signature", needed, remedy)
-    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", key, "-rawin", "-in", folder / NAME]
-    command += ["-sigfile", folder / SIGNATURE]
-    verifying = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
-    return (
-        Fault(NAME, "a signature that is not of this list and this key", needed, remedy)
-        if verifying.returncode
-        else None
-    )
 
 
 def _fault(folder: Path, file: File) -> Fault | None:
@@ -132,11 +108,6 @@ def _fault(folder: Path, file: File) -> Fault | None:
         return Fault(file.path, f"{path.stat().st_size} bytes", f"{file.size} bytes", AGAIN)
     digest = sha256(path)
     return Fault(file.path, f"sha256:{digest}", f"sha256:{file.sha256}", AGAIN) if digest != file.sha256 else None
-
-
-def _is_there(key: Path, what: str) -> None:
-    if not key.is_file():
-        raise UsageError(f"no file {key}", what, "Name it by --key; docs/operate/mirror.md says how to make one.")
 
 
 def _paths(folder: Path) -> set[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from qwen_runtime.errors import Fault
 
 from mirror.item import Item
+from mirror.site import Site
 
 AT_ONCE = 4
 ASK = (
@@ -29,11 +30,22 @@ class Login:
     password: str
 
 
+def login(site: Site) -> Login:
+    """The login with which the site's hosts pull."""
+    user = site.value("container_runtime_registry_user", default="")
+    return Login(user, site.value("container_runtime_registry_password")) if user else Login("", "")
+
+
 def missing(items: Sequence[Item], login: Login, authority: Path | None) -> Iterator[Fault]:
     """Faults of images of which the registry lacks the manifest for these hosts, or its configuration."""
+    return (answer for answer in answers(items, login, authority) if isinstance(answer, Fault))
+
+
+def answers(items: Sequence[Item], login: Login, authority: Path | None) -> list[str | Fault]:
+    """The digest that the registry has for each image, or what is wrong."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
         ask = [*ASK, *_trust(Path(folder), login, authority, items)]
-        yield from filter(None, pool.map(lambda item: _fault(item, ask), items))
+        return list(pool.map(lambda item: _answer(item, ask), items))
 
 
 def _trust(folder: Path, login: Login, authority: Path | None, items: Sequence[Item]) -> Iterator[str]:
@@ -48,14 +60,14 @@ def _trust(folder: Path, login: Login, authority: Path | None, items: Sequence[I
     yield f"--authfile={file}"
 
 
-def _fault(item: Item, ask: Sequence[str]) -> Fault | None:
+def _answer(item: Item, ask: Sequence[str]) -> str | Fault:
     reference = _reference(item)
     if not reference:
         found, needed = "no digest of it", "its digest in the stack file, which images/build.py prints"
         return Fault(item.label, found, needed, "Build the images, and write their digests into the stack file.")
     ended = subprocess.run([*ask, f"docker://{reference}"], check=False, capture_output=True, text=True)
     if ended.returncode == 0:
-        return None
+        return ended.stdout.strip()
     return Fault(item.label, _reason(ended.stderr), reference, f"Copy it there from: {item.source or 'its builder'}.")
 
 

@@ -23,7 +23,7 @@ def missing(site: Site, items: Sequence[Item], statuses: Mapping[str, Path]) -> 
     checks: dict[str, Callable[[list[Item]], Iterable[Fault]]] = {
         "apt": lambda found: packages.missing(found, _apt_key(site), site.authority, statuses),
         "key": lambda found: _keys(found),
-        "image": lambda found: images.missing(found, images.Login(*_login(site)), site.authority),
+        "image": lambda found: images.missing(found, images.login(site), site.authority),
         "wheel": lambda found: files.wheels(found, web),
         "tool": lambda found: files.tools(found, web),
         "model": lambda found: files.models(found, web),
@@ -48,8 +48,3 @@ def _keys(items: Iterable[Item]) -> Iterator[Fault]:
 
 def _apt_key(site: Site) -> Path:
     return Path(site.value("base_apt_key_file"))
-
-
-def _login(site: Site) -> tuple[str, str]:
-    user = site.value("container_runtime_registry_user", default="")
-    return (user, site.value("container_runtime_registry_password")) if user else ("", "")

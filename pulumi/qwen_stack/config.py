@@ -11,7 +11,7 @@ import pulumi
 from pydantic import ValidationError
 from qwen_runtime import errors
 
-from qwen_stack import entries, plans, rules
+from qwen_stack import entries, plans, rules, signed_images
 from qwen_stack.problem import Problem
 from qwen_stack.settings import Settings
 from qwen_stack.specs import registry
@@ -101,6 +101,16 @@ def provider() -> dict[str, str]:
     settings = pulumi.Config("kubernetes")
     chosen = {name: settings.get(name) for name in ("kubeconfig", "context", "cluster")}
     return {name: value for name, value in chosen.items() if value}
+
+
+def signed_digests(settings: Settings) -> list[str] | None:
+    """Digests of the images that may start; None where all of the registry may. Raises ConfigError."""
+    if settings.signed_images is None:
+        return None
+    digests, problems = signed_images.read(settings.signed_images, PROGRAM)
+    if problems:
+        raise ConfigError(problems)
+    return digests
 
 
 def parse(raw: Mapping[str, Any]) -> Settings:

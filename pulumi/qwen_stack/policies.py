@@ -5,7 +5,7 @@ They hold for whoever adds an object, whereas the configuration's own rules (rul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from qwen_stack.problem import Problem
@@ -16,10 +16,14 @@ HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The stack's objects by `<kind>/<name>`, as they go to the cluster, and the registry of its site."""
+    """The stack's objects by `<kind>/<name>`, as they go to the cluster, and its site's registry and signed digests.
+
+    `signed` is None at a site that has no signed list.
+    """
 
     objects: Mapping[str, Manifest]
     registry: str
+    signed: Collection[str] | None = None
 
     def of_kind(self, kind: str) -> dict[str, Manifest]:
         return {name: body for name, body in self.objects.items() if name.startswith(f"{kind}/")}
@@ -91,6 +95,20 @@ def an_image_is_the_sites_and_does_not_change(stack: Rendered) -> Iterator[Probl
                 f"image {image}",
                 f"one of {stack.registry}, by a digest or a fixed tag",
                 "take it from settings.images, whose rules hold that",
+            )
+
+
+def an_image_is_on_the_signed_list(stack: Rendered) -> Iterator[Problem]:
+    if stack.signed is None:
+        return
+    for name, container, _ in stack.containers():
+        image = container["image"]
+        if image.partition("@")[2] not in stack.signed:
+            yield Problem(
+                (name,),
+                f"image {image}",
+                "a digest of the list that signedImages names",
+                "name it by its digest, or let `qwen-mirror vouch` sign a list that has it",
             )
 
 
@@ -208,6 +226,7 @@ RULES: tuple[Rule, ...] = (
     a_pod_shares_nothing_of_its_host,
     a_container_has_no_rights_to_give_away,
     an_image_is_the_sites_and_does_not_change,
+    an_image_is_on_the_signed_list,
     a_pod_holds_a_token_only_for_an_account_of_its_own,
     a_container_says_what_it_takes,
     a_scratch_folder_has_a_size,

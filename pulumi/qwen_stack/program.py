@@ -27,6 +27,7 @@ def run() -> None:
     settings = config.load(pulumi.Config())
     before = last_run.outputs()
     belonging = cluster.belonging(settings, before, config.provider())
+    signed = config.signed_digests(settings)
     serving = promotion.judged(settings, before, config.PROGRAM)
     # Not register_resource_transform: pulumi's mocks know no transforms, and no test would see labels and login.
     pulumi.runtime.register_stack_transformation(label_everything)
@@ -37,10 +38,10 @@ def run() -> None:
 
     pulumi.runtime.register_stack_transformation(prioritise(settings.namespace))
 
-    judged = Judged(settings.registry)
+    judged = Judged(settings.registry, signed)
     pulumi.runtime.register_stack_transformation(judged.collect)
 
-    namespace = Namespace(settings, pull_secret)
+    namespace = Namespace(settings, pull_secret, signed)
 
     NetworkPolicies("network-policies", namespace.name, network_policy.policies(network_policy.flows(settings)))
 

@@ -1,4 +1,4 @@
-"""Shape of the keys `registryLogin` and `images` of a stack's configuration."""
+"""Shape of the keys `registryLogin`, `images` and `signedImages` of a stack's configuration."""
 
 from __future__ import annotations
 
@@ -29,3 +29,13 @@ class Images(Section):
     """The same for Alertmanager."""
     dcgm_exporter: Image
     """The same for NVIDIA's DCGM exporter."""
+
+
+class SignedImages(Section):
+    """Files of the list of the images that the site vouches for, from the folder pulumi/ or by their absolute paths."""
+
+    list: str
+    """File that `qwen-mirror vouch` wrote, with its signature beside it. Pods of the namespace start only with digests
+    that it has. Without it, every image of `registry` may start."""
+    key: str
+    """Public key of the list: Ed25519, as PEM."""

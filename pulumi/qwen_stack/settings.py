@@ -23,7 +23,7 @@ from qwen_stack.evaluation_settings import Evaluation
 from qwen_stack.monitoring_settings import Monitoring
 from qwen_stack.plans import Plan
 from qwen_stack.promotion_settings import Evidence, Override, Promotion
-from qwen_stack.registry_settings import Images, RegistryLogin
+from qwen_stack.registry_settings import Images, RegistryLogin, SignedImages
 from qwen_stack.repair_settings import Repair
 from qwen_stack.section import (
     CpuQuantity,
@@ -260,6 +260,7 @@ class Settings(Section):
     """The only registry that images may come from."""
     registry_login: RegistryLogin | None = None
     images: Images
+    signed_images: SignedImages | None = None
     gpu_runtime_class: DnsName
     """Runtime class that brings the driver into every pod that uses GPUs: the inventory's `site_gpu_runtime_class`."""
     gpu_quota: int | None = Field(default=None, ge=1)

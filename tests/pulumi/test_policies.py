@@ -157,7 +157,8 @@ def test_an_object_that_breaks_a_rule_is_named(rendered: Bodies, fault: Change) 
 
 
 def test_every_rule_is_seen_to_refuse_something() -> None:
-    assert {rule for rule, _ in FAULTS.values()} == {rule.__name__ for rule in policies.RULES}
+    elsewhere = {"an_image_is_on_the_signed_list"}  # test_admission.py has a site with a list
+    assert {rule for rule, _ in FAULTS.values()} | elsewhere == {rule.__name__ for rule in policies.RULES}
 
 
 def test_the_example_and_groups_keep_every_rule(local: Values, example: Values) -> None:

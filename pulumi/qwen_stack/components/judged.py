@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -17,8 +18,9 @@ class PolicyError(pulumi.RunError):
 class Judged:
     """Use `collect` as the last transformation of the stack, so that it sees what goes to the cluster."""
 
-    def __init__(self, registry: str) -> None:
+    def __init__(self, registry: str, signed: Sequence[str] | None) -> None:
         self._registry = registry
+        self._signed = signed
         self._objects: dict[str, Manifest] = {}
 
     def collect(self, args: pulumi.ResourceTransformationArgs) -> None:
@@ -28,7 +30,7 @@ class Judged:
 
     def judge(self) -> None:
         """Raises PolicyError with everything that is wrong."""
-        broken = policies.problems(policies.Rendered(self._objects, self._registry))
+        broken = policies.problems(policies.Rendered(self._objects, self._registry, self._signed))
         if broken:
             lines = "\n".join(f"  {problem}" for problem in broken)
             raise PolicyError(f"{len(broken)} problem(s) in the stack's objects:\n{lines}")

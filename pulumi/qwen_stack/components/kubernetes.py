@@ -8,7 +8,17 @@ from functools import partial
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import apiextensions, apps, batch, core, networking, policy, rbac, scheduling
+from pulumi_kubernetes import (
+    admissionregistration,
+    apiextensions,
+    apps,
+    batch,
+    core,
+    networking,
+    policy,
+    rbac,
+    scheduling,
+)
 
 from qwen_stack.specs import priority
 from qwen_stack.specs.manifest import PART_OF, Manifest
@@ -24,6 +34,10 @@ KINDS: dict[str, Callable[..., pulumi.CustomResource]] = {
     "v1/Secret": core.v1.Secret,
     "v1/Service": core.v1.Service,
     "v1/ServiceAccount": core.v1.ServiceAccount,
+    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy": admissionregistration.v1.ValidatingAdmissionPolicy,
+    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding": (
+        admissionregistration.v1.ValidatingAdmissionPolicyBinding
+    ),
     "apps/v1/DaemonSet": apps.v1.DaemonSet,
     "apps/v1/Deployment": apps.v1.Deployment,
     "apps/v1/StatefulSet": apps.v1.StatefulSet,

@@ -1,4 +1,4 @@
-"""`qwen-mirror check`: whatever a mirror lacks is named, by asking the mirror alone."""
+"""`qwen-mirror check` names whatever a mirror lacks, by asking it alone; `vouch` signs the digests that it has."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import hashlib
 import json
 import random
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from qwen_runtime import signature
 
 from mirror.command import main
 from mirror.item import KINDS, Item
 from mirror.needs.items import needed
 from mirror.site import Site
+from mirror.vouch import images as vouched
 from tests.fakes import site_mirror
 from tests.fakes.site_mirror import SiteMirror
 
@@ -186,3 +189,43 @@ def test_a_registry_password_in_a_closed_vault_is_refused(
     (tmp_path / "values.yml").write_text(yaml.safe_dump(values))
     assert check({**settings, "extra_vars": [tmp_path / "values.yml"]}, "--kind", "image") == 2
     assert "give the vault's password" in capsys.readouterr().err
+
+
+def test_the_digests_that_the_registry_has_are_signed(
+    mirror: SiteMirror, settings: dict[str, Any], listed: list[Item], tmp_path: Path
+) -> None:
+    fill(mirror, listed)
+    assert vouch(settings, tmp_path) == 0
+    entries = vouched.read(tmp_path / "images.json")
+    assert {entry["name"] for entry in entries} == {item.at for item in listed if item.kind == "image"}
+    [pause] = [entry for entry in entries if "/pause:" in entry["name"]]
+    assert pause["digest"] == mirror.add_image(pause["name"].partition("/")[2])
+    assert signature.fault(tmp_path / "images.json", tmp_path / "site.pub") is None
+
+
+def test_images_of_an_earlier_list_stay_admitted(
+    mirror: SiteMirror, settings: dict[str, Any], listed: list[Item], tmp_path: Path
+) -> None:
+    fill(mirror, listed)
+    earlier = {"name": "registry/runtime", "digest": "sha256:" + "1" * 64}
+    (tmp_path / "old.json").write_text(json.dumps({"format": 1, "site": "registry", "images": [earlier]}))
+    assert vouch(settings, tmp_path, "--keep", str(tmp_path / "old.json")) == 0
+    assert earlier in vouched.read(tmp_path / "images.json")
+
+
+def test_nothing_is_signed_while_an_image_is_missing(
+    mirror: SiteMirror, settings: dict[str, Any], listed: list[Item], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(mirror, [item for item in listed if "/pause:" not in item.name])
+    assert vouch(settings, tmp_path) == 1
+    assert "nothing was written: 1 images are not in the registry" in capsys.readouterr().out
+    assert not (tmp_path / "images.json").exists()
+
+
+def vouch(settings: dict[str, Any], folder: Path, *arguments: str) -> int:
+    """Write folder/images.json with a key of the folder."""
+    key = folder / "site.key"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-out", folder / "site.pub"], check=True)
+    options = ["--stack", settings["stack"], "--extra-vars", settings["extra_vars"][0], "--key", key]
+    return main(["vouch", str(EXAMPLE), *map(str, options), "--to", str(folder / "images.json"), *arguments])

@@ -1,0 +1,1 @@
+"""The signed list of images' digests, which the cluster admits alone."""
