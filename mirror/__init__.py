@@ -1,6 +1,6 @@
 """A site's mirror: what it must hold, how that is fetched, carried and brought in, and whether all of it is there.
 
-    needs, carry  ->  fill, bring, check  ->  vouch  ->  command
+    needs, carry  ->  fill, bring, check  ->  vouch, contents  ->  command
 
 One room for each step; imports go to the right. All of them know the facts beside them: a thing that a mirror holds
 (item), the site (site), its systems (systems) and the addresses outside (upstream), and run programs by tools.

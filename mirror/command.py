@@ -16,6 +16,7 @@ from images.catalog import CATALOG, VERSIONS, ImageError
 from .bring.folder import bring
 from .carry import bundle, difference
 from .check.items import missing
+from .contents import documents
 from .fill.folder import KINDS as FETCHED
 from .fill.folder import fill
 from .item import KINDS, Item
@@ -92,6 +93,11 @@ def _parser() -> argparse.ArgumentParser:
         "--keep", type=Path, metavar="OLD", help="an earlier list whose images stay admitted, for the way back"
     )
     vouching.set_defaults(run=_vouch)
+    contents = commands.add_parser("sbom", help="write an SPDX document of the packages in each image of the registry")
+    _describe_site(contents)
+    contents.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for the documents")
+    contents.add_argument("--image", action="append", default=[], metavar="NAME", help="only this one; may be repeated")
+    contents.set_defaults(run=_sbom)
     checking = commands.add_parser(
         "check", help="ask the site's mirror, and nothing else, for everything that is listed"
     )
@@ -265,6 +271,17 @@ def _vouch(options: argparse.Namespace) -> int:
     entries += [entry for entry in kept if entry not in entries]
     vouched.write(options.to, site.value("site_registry"), entries, options.key)
     print(f"signed {options.to}: {len(entries)} images")
+    return 0
+
+
+def _sbom(options: argparse.Namespace) -> int:
+    site = _site(options)
+    options.kind = ["image"]
+    items = {item.name: item for item in _items(site, options)}
+    if unknown := set(options.image) - items.keys():
+        raise UsageError(f"--image {', '.join(sorted(unknown))}", f"of {', '.join(items)}", "Correct --image.")
+    written = documents.write(site, [items[name] for name in options.image or items], options.to)
+    print(f"wrote {len(written)} documents to {options.to}")
     return 0
 
 

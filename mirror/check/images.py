@@ -44,15 +44,20 @@ def missing(items: Sequence[Item], login: Login, authority: Path | None) -> Iter
 def answers(items: Sequence[Item], login: Login, authority: Path | None) -> list[str | Fault]:
     """The digest that the registry has for each image, or what is wrong."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
-        ask = [*ASK, *_trust(Path(folder), login, authority, items)]
+        ask = [*ASK, *trust(Path(folder), login, authority, items)]
         return list(pool.map(lambda item: _answer(item, ask), items))
 
 
-def _trust(folder: Path, login: Login, authority: Path | None, items: Sequence[Item]) -> Iterator[str]:
-    """Options that name the authority and the login; a password on the command line would be seen by all."""
+def trust(
+    folder: Path, login: Login, authority: Path | None, items: Sequence[Item], *, side: str = ""
+) -> Iterator[str]:
+    """Options of skopeo that name the authority and the login; a password on the command line would be seen by all.
+
+    `folder`: for the files that they name. `side`: `src-` for a copy from the registry.
+    """
     if authority:
         shutil.copyfile(authority, folder / "ca.crt")
-        yield f"--cert-dir={folder}"
+        yield f"--{side}cert-dir={folder}"
     entry = {"auth": base64.b64encode(f"{login.user}:{login.password}".encode()).decode()} if login.user else {}
     file = folder / "login.json"
     file.touch(mode=0o600)
@@ -61,17 +66,17 @@ def _trust(folder: Path, login: Login, authority: Path | None, items: Sequence[I
 
 
 def _answer(item: Item, ask: Sequence[str]) -> str | Fault:
-    reference = _reference(item)
-    if not reference:
+    asked = reference(item)
+    if not asked:
         found, needed = "no digest of it", "its digest in the stack file, which images/build.py prints"
         return Fault(item.label, found, needed, "Build the images, and write their digests into the stack file.")
-    ended = subprocess.run([*ask, f"docker://{reference}"], check=False, capture_output=True, text=True)
+    ended = subprocess.run([*ask, f"docker://{asked}"], check=False, capture_output=True, text=True)
     if ended.returncode == 0:
         return ended.stdout.strip()
-    return Fault(item.label, _reason(ended.stderr), reference, f"Copy it there from: {item.source or 'its builder'}.")
+    return Fault(item.label, _reason(ended.stderr), asked, f"Copy it there from: {item.source or 'its builder'}.")
 
 
-def _reference(item: Item) -> str:
+def reference(item: Item) -> str:
     """The image by its digest where that is known, otherwise by its tag; empty where it has neither."""
     folder, _, last = item.at.rpartition("/")
     if item.digest:

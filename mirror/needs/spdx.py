@@ -11,10 +11,13 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from mirror.item import Item
+from mirror.systems import RELEASES
 
 UNKNOWN = "NOASSERTION"
 DOCUMENT = "SPDXRef-DOCUMENT"
 HOSTS = {"apt": "pkg:deb", "wheel": "pkg:pypi", "image": "pkg:oci", "tool": "pkg:generic", "model": "pkg:huggingface"}
+
+UBUNTU = {release for system, release in RELEASES.items() if system.startswith("Ubuntu")}
 
 
 def document(items: Sequence[Item], name: str) -> str:
@@ -74,8 +77,8 @@ def _purl(item: Item, version: str) -> str:
     name = item.name.partition(":")[0]
     qualifiers = ""
     if item.kind == "apt":
-        name = f"{'debian' if item.group == 'bookworm' else 'ubuntu'}/{name}"
-        qualifiers = f"?arch=amd64&distro={item.group}"
+        name = f"{'ubuntu' if item.group in UBUNTU else 'debian'}/{name}"
+        qualifiers = f"?arch=amd64&distro={item.group}" if item.group else "?arch=amd64"
     elif item.kind == "image":
         qualifiers = f"?repository_url={quote(item.at.partition('@')[0].rpartition(':')[0] or item.at, safe='')}"
         name = name.rpartition("/")[2]

@@ -1,0 +1,1 @@
+"""Packages inside the images that a site's registry has."""
