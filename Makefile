@@ -88,8 +88,8 @@ test: check ## everything: check, the lab from nothing, its tests, a second run,
 lock: ## write locks/*.txt again from locks/*.in
 	@locks/compile
 
-dashboards: ## write Grafana's dashboards and provisioning into a folder: make dashboards TO=/tmp/grafana
-	@$(RUN) env PYTHONPATH=python/src:pulumi python -m qwen_stack.dashboards $(or $(TO),$(error TO is the folder for the files))
+dashboards: ## the lab's dashboards in a browser until Ctrl-C; PICTURES=folder takes a picture of each, TO=folder writes Grafana's files
+	@$(if $(TO),$(RUN) env PYTHONPATH=python/src:pulumi python -m qwen_stack.dashboards $(TO),$(LAB) dashboards $(if $(PICTURES),--pictures $(PICTURES)))
 
 picture: ## draw the README's picture again, from docs/picture/draw.py
 	@uv run --quiet --no-project --isolated --with-requirements locks/picture.txt python docs/picture/draw.py

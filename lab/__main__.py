@@ -6,6 +6,7 @@ import argparse
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from lab.errors import LabError
 from lab.machine import bootstrap, fitness, ownership, ports, registries
@@ -63,6 +64,9 @@ def _parse() -> argparse.Namespace:
     clients.set_defaults(do=_clients)
     keda = commands.add_parser("keda", help="build KEDA and Kubernetes' programs, for tests of autoscaling")
     keda.set_defaults(do=_keda)
+    dashboards = commands.add_parser("dashboards", help="the lab's dashboards in a browser")
+    dashboards.add_argument("--pictures", type=Path, metavar="FOLDER", help="take a picture of each, and end")
+    dashboards.set_defaults(do=_dashboards)
     serve = commands.add_parser("serve", help="the small model on this machine, without a cluster")
     serve.set_defaults(do=_serve)
     chat = commands.add_parser("chat", help="talk to the model that `serve` serves")
@@ -127,6 +131,13 @@ def _drive(arguments: argparse.Namespace) -> int:
     change = drives.pull if arguments.action == "pull" else drives.insert
     change(vm.MACHINES / arguments.name, arguments.slot)
     return 0
+
+
+def _dashboards(arguments: argparse.Namespace) -> int:
+    _enter_environment()
+    from lab.commands import dashboards
+
+    return dashboards.show(arguments.pictures)
 
 
 def _serving(_: argparse.Namespace) -> int:

@@ -22,7 +22,8 @@ def pack() -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         sources = PACKAGE / "src"
-        texts = {path.relative_to(sources).as_posix(): path.read_text() for path in sources.rglob("*.py")}
+        files = (*sources.rglob("*.py"), *sources.rglob("static/*"))
+        texts = {path.relative_to(sources).as_posix(): path.read_text() for path in files}
         for name, text in sorted({**texts, "__main__.py": MAIN}.items()):
             entry = zipfile.ZipInfo(name, LONG_AGO)
             entry.compress_type = zipfile.ZIP_DEFLATED

@@ -11,6 +11,8 @@ GATEWAY, PROMETHEUS, ALERTMANAGER = 8080, 9090, 9093
 USES = {GATEWAY: "gateway", PROMETHEUS: "Prometheus", ALERTMANAGER: "Alertmanager"}
 # `make serve` uses this one and the next: a lab may be up beside it.
 SERVE = 8200
+# `make dashboards` forwards this one to the page in the cluster while it runs.
+DASHBOARDS = 8093
 
 
 def taken(port: int) -> bool:

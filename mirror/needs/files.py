@@ -29,7 +29,8 @@ def wheels(site: Site, own: Iterable[Image]) -> Iterator[Item]:
     known = {image.name: image for image in own}
     for image in known.values():
         if image.lock:
-            system = systems.of_base(image.base or "")
+            below = known.get(image.base or "", image)
+            system = systems.of_base(below.base or "")
             yield from _locked(image.lock, system, url, f"image {image.name}")
             for lock in (UV_LOCK, SOURCE_LOCK):
                 yield from _locked(lock, system, url, f"image {image.name}")

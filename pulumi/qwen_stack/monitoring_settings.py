@@ -70,6 +70,8 @@ class Monitoring(Section):
     """Volume that outlives its pods. Without it the data ends with the pod, as in every drain."""
     alertmanager_replicas: int = Field(default=1, ge=1, le=2)
     """Number of Alertmanagers; two tell each other what was sent and silenced, and one may be lost."""
+    dashboards: bool = False
+    """Whether a pod serves the dashboards as a read-only page inside the cluster, for sites without a Grafana."""
     gpu_utilization_threshold: float = Field(default=0.9, gt=0, lt=1)
     """Average utilisation above which the alert HighGPUUsage fires, while requests wait."""
     gpus_per_host: int = Field(default=8, ge=1, le=16)

@@ -121,7 +121,8 @@ def written() -> dict[str, str]:
 
 class Site:
     def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}/api/v1"
+        self.address = f"http://127.0.0.1:{port}"
+        self._url = f"{self.address}/api/v1"
 
     def ask(self, path: str, **query: str) -> Any:
         url = f"{self._url}/{path}?{urllib.parse.urlencode(query)}"

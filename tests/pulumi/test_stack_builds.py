@@ -68,6 +68,10 @@ def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
         "Deployment/prometheus",
         "Service/prometheus",
         "ServiceAccount/prometheus",
+        "ConfigMap/dashboards-config-<digest>",
+        "Deployment/dashboards",
+        "Service/dashboards",
+        "NetworkPolicy/dashboards",
         "ClusterRole/qwen-prometheus",
         "ClusterRoleBinding/qwen-prometheus",
         "PersistentVolume/qwen-weights-<digest>",
@@ -236,8 +240,9 @@ def test_every_pod_that_uses_gpus_gets_the_driver_by_the_sites_runtime_class(
     variant = {**local["models"][1], "gpusPerReplica": gpus, "extraArgs": [f"--tp-size={gpus}"]}
     models = [by_hand(local, **replica), variant]
     built = pods(run_program({**local, "gpuRuntimeClass": "gpu-class", "models": models}))
-    using = {name for name, pod in built.items() if "nvidia.com/gpu" in json.dumps(pod)} - {"Deployment/repair"}
-    assert len(using) >= 3, "model servers, a variant and the exporter; the repair controller only runs on their hosts"
+    lodgers = {"Deployment/repair", "Deployment/dashboards"}
+    using = {name for name, pod in built.items() if "nvidia.com/gpu" in json.dumps(pod)} - lodgers
+    assert len(using) >= 3, "model servers, a variant and the exporter; the lodgers only run on their hosts"
     assert {name for name, pod in built.items() if pod.get("runtimeClassName") == "gpu-class"} == using
 
 

@@ -1,4 +1,4 @@
-"""The monitoring component: GPU metrics, Prometheus with its rules, Alertmanager."""
+"""The monitoring component: GPU metrics, Prometheus with its rules, Alertmanager, the page of the dashboards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of
 from qwen_stack.settings import Settings
-from qwen_stack.specs import alertmanager, cluster_access, dcgm_exporter, prometheus, single_pod, volumes
+from qwen_stack.specs import alertmanager, cluster_access, dashboards, dcgm_exporter, prometheus, single_pod, volumes
 from qwen_stack.specs.manifest import Manifest, disruption_budget
 from qwen_stack.specs.single_pod import SinglePod
 
@@ -31,6 +31,10 @@ class Monitoring(pulumi.ComponentResource):
         self._server(alertmanager.server(settings), images.alertmanager, args)
         account = self._account(args) if settings.monitoring.hosts else []
         self.prometheus_service_name = self._server(prometheus.server(settings), images.prometheus, args, account)
+        if settings.monitoring.dashboards:
+            pages = create(dashboards.config(settings), self, args.namespace)
+            create(dashboards.deployment(settings), self, args.namespace, depends_on=[pages])
+            create(dashboards.discovery(), self, args.namespace)
         self.register_outputs({"prometheus_service_name": self.prometheus_service_name})
 
     def _account(self, args: MonitoringArgs) -> list[pulumi.Resource]:

@@ -1,4 +1,4 @@
-"""Write the dashboards and Grafana's provisioning into a folder.
+"""Write the dashboards, Grafana's provisioning, and the pages of `qwen-runtime dashboards` into a folder.
 
 PYTHONPATH=pulumi:python/src python -m qwen_stack.dashboards FOLDER
 """

@@ -1,12 +1,15 @@
-"""Files for Grafana: each dashboard as JSON, and the provisioning that loads them and names Prometheus."""
+"""Files for Grafana: each dashboard as JSON, and the provisioning that loads them and names Prometheus; and the pages
+of `qwen-runtime dashboards`."""
 
 from __future__ import annotations
 
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from qwen_stack.dashboards import plain
+from qwen_stack.dashboards.grafana import SOURCE, built
 from qwen_stack.dashboards.pages import PAGES
-from qwen_stack.dashboards.panels import SOURCE, built
+from qwen_stack.monitoring_settings import Monitoring
 
 PROMETHEUS = "http://prometheus:9090"
 # Grafana's folder of provisioning, and where its file provider looks for the dashboards.
@@ -28,6 +31,7 @@ def written(prometheus: str = PROMETHEUS) -> dict[str, str]:
     provider = {"name": "qwen-onprem", "type": "file", "folder": "qwen-onprem", "options": {"path": DASHBOARDS}}
     return {
         **pages,
+        "pages.json": plain.text(Monitoring().scrape_seconds),
         f"{PROVISIONING}/datasources/qwen-onprem.yml": _yaml({"apiVersion": 1, "datasources": [source]}),
         f"{PROVISIONING}/dashboards/qwen-onprem.yml": _yaml({"apiVersion": 1, "providers": [provider]}),
     }

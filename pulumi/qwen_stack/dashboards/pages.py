@@ -219,41 +219,43 @@ GPU_HOST = Page(
         Row(
             "Work",
             (
-                Panel("Utilisation", "percentunit", ((f"serving:gpu_utilization:ratio{NODE}", "GPU {{gpu}}"),)),
-                Panel("Memory in use", "bytes", ((f"serving:gpu_memory_used:bytes{NODE}", "GPU {{gpu}}"),)),
-                Panel("Clock", "hertz", ((f"serving:gpu_sm_clock:hertz{NODE}", "GPU {{gpu}}"),)),
+                Panel(
+                    "Utilisation", "percentunit", ((f"serving:gpu_utilization:ratio{NODE}", "{{node}} GPU {{gpu}}"),)
+                ),
+                Panel("Memory in use", "bytes", ((f"serving:gpu_memory_used:bytes{NODE}", "{{node}} GPU {{gpu}}"),)),
+                Panel("Clock", "hertz", ((f"serving:gpu_sm_clock:hertz{NODE}", "{{node}} GPU {{gpu}}"),)),
             ),
         ),
         Row(
             "Heat",
             (
-                Panel("Temperature", "celsius", ((f"serving:gpu_temperature:celsius{NODE}", "GPU {{gpu}}"),)),
+                Panel("Temperature", "celsius", ((f"serving:gpu_temperature:celsius{NODE}", "{{node}} GPU {{gpu}}"),)),
                 Panel(
                     "Temperature of the memory",
                     "celsius",
-                    ((f"serving:gpu_memory_temperature:celsius{NODE}", "GPU {{gpu}}"),),
+                    ((f"serving:gpu_memory_temperature:celsius{NODE}", "{{node}} GPU {{gpu}}"),),
                 ),
-                Panel("Power", "watt", ((f"serving:gpu_power:watts{NODE}", "GPU {{gpu}}"),)),
+                Panel("Power", "watt", ((f"serving:gpu_power:watts{NODE}", "{{node}} GPU {{gpu}}"),)),
             ),
         ),
         Row(
             "Faults",
             (
-                Panel("Last XID", "short", ((f"serving:gpu_last_xid:code{NODE}", "GPU {{gpu}}"),)),
+                Panel("Last XID", "short", ((f"serving:gpu_last_xid:code{NODE}", "{{node}} GPU {{gpu}}"),)),
                 Panel(
                     "Errors of the memory",
                     "short",
                     (
-                        (f"serving:gpu_double_bit_errors:total{NODE}", "GPU {{gpu}} double-bit"),
-                        (f"serving:gpu_remapped_rows:total{NODE}", "GPU {{gpu}} remapped rows"),
+                        (f"serving:gpu_double_bit_errors:total{NODE}", "{{node}} GPU {{gpu}} double-bit"),
+                        (f"serving:gpu_remapped_rows:total{NODE}", "{{node}} GPU {{gpu}} remapped rows"),
                     ),
                 ),
                 Panel(
                     "Retries of NVLink and PCIe",
                     "cps",
                     (
-                        (f"rate(serving:gpu_nvlink_retries:total{NODE}[{RATE}])", "GPU {{gpu}} NVLink"),
-                        (f"rate(serving:gpu_pcie_retries:total{NODE}[{RATE}])", "GPU {{gpu}} PCIe"),
+                        (f"rate(serving:gpu_nvlink_retries:total{NODE}[{RATE}])", "{{node}} GPU {{gpu}} NVLink"),
+                        (f"rate(serving:gpu_pcie_retries:total{NODE}[{RATE}])", "{{node}} GPU {{gpu}} PCIe"),
                     ),
                 ),
             ),

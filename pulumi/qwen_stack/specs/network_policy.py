@@ -13,6 +13,7 @@ from qwen_stack.monitoring_settings import Monitoring
 from qwen_stack.settings import Model, Settings
 from qwen_stack.specs import (
     alertmanager,
+    dashboards,
     dcgm_exporter,
     evaluation,
     gateway,
@@ -86,7 +87,7 @@ def part(name: str, labels: Mapping[str, str] | None = None) -> Part:
 GATEWAY, LIMITER, PROMETHEUS, ALERTMANAGER, EXPORTER, REPAIR = map(
     part, (gateway.NAME, limits.NAME, prometheus.NAME, alertmanager.NAME, dcgm_exporter.NAME, repair.NAME)
 )
-EVALUATION, HISTORY = map(part, (evaluation.NAME, evaluation.HISTORY))
+EVALUATION, HISTORY, DASHBOARDS = map(part, (evaluation.NAME, evaluation.HISTORY, dashboards.NAME))
 # KEDA's own release file puts all of it there.
 KEDA = Part("keda", namespace="keda")
 
@@ -142,6 +143,8 @@ def _of_monitoring(monitoring: Monitoring) -> Iterator[Flow]:
     yield Flow(PROMETHEUS, ALERTMANAGER, (alertmanager.PORT,))
     for name, addresses, ports in host_jobs.ports(monitoring):
         yield Flow(PROMETHEUS, Part(name, addresses=addresses), ports)
+    if monitoring.dashboards:
+        yield Flow(DASHBOARDS, PROMETHEUS, (prometheus.PORT,))
     if monitoring.alertmanager_replicas > 1:
         # They tell each other by TCP and by UDP.
         yield Flow(ALERTMANAGER, ALERTMANAGER)

@@ -17,6 +17,7 @@ from qwen_runtime.cli import (
     bench,
     chat,
     compare,
+    dashboards,
     evaluate,
     gate,
     history,
@@ -77,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         history,
         limits,
         repair,
+        dashboards,
     ):
         command.add_to(commands)
     return parser

@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -18,6 +19,16 @@ def add(commands: Commands, name: str, run: Callable[[Options], None], summary: 
     parser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
     parser.set_defaults(run=run)
     return parser
+
+
+def add_prometheus(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that asks Prometheus."""
+    parser.add_argument(
+        "--prometheus", required=True, metavar="URL", help="address of Prometheus, such as http://prometheus:9090"
+    )
+    parser.add_argument(
+        "--login-file", type=Path, metavar="FILE", help="file with USER:PASSWORD, where Prometheus asks for a login"
+    )
 
 
 def port(text: str) -> int:
