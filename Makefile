@@ -28,7 +28,7 @@ up: ## build the lab from a bare machine and ask it a question; MODEL=smollm2 or
 down: ## remove the lab (FORCE=1: also one of another clone); caches stay
 	@$(LAB) down $(if $(FORCE),--force)
 
-status: ## hosts, nodes, pods, stack and endpoint
+status: ## hosts, nodes, pods, stack, endpoint and health
 	@$(LAB) status
 
 check: ## lint, static rules, unit and Pulumi tests; needs no lab

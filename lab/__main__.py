@@ -37,7 +37,7 @@ def _parse() -> argparse.Namespace:
     down = commands.add_parser("down", help="remove what `up` made; caches stay")
     down.add_argument("--force", action="store_true", help="remove a lab of another clone, too")
     down.set_defaults(do=_down)
-    commands.add_parser("status", help="hosts, nodes, pods, stack and endpoint").set_defaults(do=_status)
+    commands.add_parser("status", help="hosts, nodes, pods, stack, endpoint and health").set_defaults(do=_status)
     commands.add_parser("clean-cache", help="remove the caches").set_defaults(do=_clean_cache)
     scratch = commands.add_parser("scratch", help="bare hosts beside the rack, to try a role on")
     scratch.add_argument(

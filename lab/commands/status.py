@@ -1,8 +1,9 @@
-"""`make status`: hosts, nodes, pods, stack and endpoint at a glance."""
+"""`make status`: hosts, nodes, pods, stack, endpoint and health at a glance."""
 
 from __future__ import annotations
 
 import json
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from lab.cluster import stack
 from lab.cluster.ask import ENDPOINT
 from lab.errors import LabError
 from lab.hosts import podman
-from lab.machine import ownership
-from lab.paths import API_KEY, BIN, KUBECONFIG, SUMMARY
+from lab.machine import ownership, ports
+from lab.paths import API_KEY, BIN, KUBECONFIG, REPO, SUMMARY
 from lab.shell import output
 
 
@@ -31,6 +32,7 @@ def status() -> int:
         ("pods", lambda: _kubectl("get", "pods", "--all-namespaces", "-o", "wide")),
         ("stack", _stack),
         ("endpoint", _endpoint),
+        ("health", _health),
         ("last up", _last_up),
     ]
     return max(_show(title, part) for title, part in parts)
@@ -74,6 +76,12 @@ def _endpoint() -> str:
     except (urllib.error.URLError, OSError) as problem:
         raise LabError(f"{ENDPOINT} does not answer: {problem}", "a list of models", "run `make up`") from problem
     return f"{ENDPOINT} serves {', '.join(models)}; API key in {API_KEY}"
+
+
+def _health() -> str:
+    prometheus = f"http://127.0.0.1:{ports.PROMETHEUS}"
+    top = (sys.executable, "-m", "qwen_runtime", "top", "--line", "--prometheus", prometheus)
+    return f"{output(*top, env={'PYTHONPATH': str(REPO / 'python/src')})}\n`make dashboards` draws it"
 
 
 def _last_up() -> str:

@@ -27,6 +27,7 @@ from qwen_runtime.cli import (
     repair,
     score,
     serve,
+    top,
     warm,
     weights,
 )
@@ -79,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         limits,
         repair,
         dashboards,
+        top,
     ):
         command.add_to(commands)
     return parser

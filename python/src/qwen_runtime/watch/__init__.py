@@ -1,1 +1,1 @@
-"""What Prometheus knows of a site, on a read-only page and in a terminal."""
+"""The state of a site as Prometheus knows it, on a read-only page and in a terminal."""

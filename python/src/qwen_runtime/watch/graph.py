@@ -14,7 +14,7 @@ POINTS = 240
 MOST_SERIES = 600
 """More than 64 hosts with 8 GPUs; a browser draws thousands too slowly to be read."""
 PLANNED = "serving:planned_"
-"""What the stack's file promises, which is drawn beside what is seen."""
+"""Beginning of the series that the stack's file promises."""
 RATE_SCRAPES = 4
 """Measurements within the window of a rate, so that one may be missed; Grafana's own number."""
 

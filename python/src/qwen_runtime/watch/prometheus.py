@@ -7,13 +7,16 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qwen_runtime.errors import HostError, UsageError
 
+T = TypeVar("T")
 TIMEOUT_S = 20
 WRONG_QUERY = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 
@@ -37,30 +40,39 @@ class Prometheus:
 
     def now(self, expression: str) -> list[Series]:
         """Each series of an expression with its one sample of now."""
-        found = self._ask("query", query=expression)["result"]
-        return [Series(one["metric"], [_sample(one["value"])]) for one in found]
+        return self._ask(
+            "query",
+            lambda data: [Series(one["metric"], [_sample(one["value"])]) for one in data["result"]],
+            query=expression,
+        )
 
     def over(self, expression: str, start_s: float, end_s: float, step_s: int) -> list[Series]:
         """Each series of an expression between two times, with a sample for each step at most."""
-        found = self._ask("query_range", query=expression, start=start_s, end=end_s, step=step_s)["result"]
-        return [Series(one["metric"], [_sample(pair) for pair in one["values"]]) for one in found]
+        return self._ask(
+            "query_range",
+            lambda data: [Series(one["metric"], list(map(_sample, one["values"]))) for one in data["result"]],
+            query=expression,
+            start=start_s,
+            end=end_s,
+            step=step_s,
+        )
 
     def values(self, label: str, series: str) -> list[str]:
         """Values of a label of a series, in order."""
-        return sorted(self._ask(f"label/{urllib.parse.quote(label)}/values", **{"match[]": series}))
+        return self._ask(f"label/{urllib.parse.quote(label)}/values", sorted, **{"match[]": series})
 
-    def _ask(self, path: str, **query: Any) -> Any:
-        """The `data` of an answer. Raises HostError where there is none, UsageError where it wants another login."""
+    def _ask(self, path: str, read: Callable[[Any], list[T]], **query: Any) -> list[T]:
+        """Reads an answer's `data`. HostError where there is none, UsageError for a login that is refused."""
         request = urllib.request.Request(
             f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}", headers=self._headers
         )
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                return json.load(answer)["data"]
+                return read(json.load(answer)["data"])
         except urllib.error.HTTPError as error:
             raise self._refused(error) from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            said = getattr(error, "reason", None) or error
+        except (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
+            said = getattr(error, "reason", None) or repr(error)
             raise HostError(
                 f"no answer of Prometheus at {self.url} ({said})",
                 "Prometheus' HTTP API there",

@@ -57,7 +57,7 @@ def handler(pages: Pages, prometheus: Prometheus) -> type[BaseHTTPRequestHandler
 
 
 class _Site:
-    """What each path answers: a kind of content and its bytes."""
+    """The answer of each path: a kind of content and its bytes."""
 
     def __init__(self, pages: Pages, prometheus: Prometheus) -> None:
         self._pages, self._prometheus = pages, prometheus
