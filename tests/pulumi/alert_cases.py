@@ -301,6 +301,16 @@ MONITORING = (
     Case("TargetDown", 10, (up("dcgm-exporter", 0, 1),), (up("dcgm-exporter", 1), up("model-server", 0))),
     Case("TargetsVanished", 10, ({}, up("gateway", 1)), (ALL_UP,), 'job="dcgm-exporter"'),
     Case(
+        "MeasurementsMissing",
+        15,
+        (up("dcgm-exporter", 1), up("etcd", 1)),
+        (
+            up("etcd", 1) | {'etcd_server_has_leader{instance="0",job="etcd"}': STILL},
+            # Who does not answer is told by another alert.
+            up("etcd", 0),
+        ),
+    ),
+    Case(
         "ScrapesRefused",
         10,
         (own("prometheus_target_scrapes_exceeded_sample_limit_total", "0+1x20"),),

@@ -12,10 +12,10 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import yaml
@@ -45,6 +45,8 @@ from qwen_stack.specs import (
 from tests.support.ports import free_port
 from tests.support.web import Quiet, served
 
+Text: TypeAlias = "str | Callable[[], str]"
+"""Exposition of a target, or what makes it."""
 RECORDED = Path(__file__).resolve().parents[1] / "recorded"
 PROMETHEUS = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="prometheus is not on PATH: apt-get install prometheus"
@@ -135,9 +137,9 @@ class Site:
 
 
 @contextmanager
-def scraped(folder: Path, settings: Settings) -> Iterator[Site]:
-    """Prometheus after every rule was evaluated over several scrapes."""
-    with _exporters(written()) as exporters:
+def scraped(folder: Path, settings: Settings, texts: Mapping[str, Text] | None = None) -> Iterator[Site]:
+    """Prometheus after every rule was evaluated over several scrapes. `texts` may change while it runs."""
+    with _exporters(written() if texts is None else texts) as exporters:
         (folder / "rules.yml").write_text(_quick(alert_rules.rules_file(settings)))
         (folder / "prometheus.yml").write_text(yaml.safe_dump(_config(settings, exporters, folder)))
         port = free_port()
@@ -199,10 +201,11 @@ def _settled(site: Site, process: subprocess.Popen[bytes], log: Path) -> Site:
 
 
 @contextmanager
-def _exporters(texts: Mapping[str, str]) -> Iterator[int]:
+def _exporters(texts: Mapping[str, Text]) -> Iterator[int]:
     class Handler(Quiet):
         def do_GET(self) -> None:
-            body = texts[urllib.parse.urlsplit(self.path).path].encode()
+            text = texts[urllib.parse.urlsplit(self.path).path]
+            body = (text if isinstance(text, str) else text()).encode()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.send_header("Content-Length", str(len(body)))

@@ -58,5 +58,8 @@ def counters_csv() -> str:
 
 
 def recording_rules() -> list[Manifest]:
-    """Rules for GPUs. DCGM reports percent, MiB and MHz; the contract has ratios, bytes and hertz."""
-    return [{"record": f"serving:{name}", "expr": expression} for name, expression in SERIES.items()]
+    """Rules for GPUs. DCGM reports percent, MiB and MHz; the contract has ratios, bytes and hertz.
+
+    A field that a GPU does not know (N/A) may be no number. It is left out here, or averages over a host were none.
+    """
+    return [{"record": f"serving:{name}", "expr": f"{expression} >= 0"} for name, expression in SERIES.items()]

@@ -4,15 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from qwen_stack.specs import cluster_rules, dcgm_exporter, gateway, host_rules
 from qwen_stack.specs.alert import Alert
 
 # Its absence at a receiver outside says that Prometheus or Alertmanager is dead.
 WATCHDOG = "Watchdog"
+# Series of the contract that every target of a job yields, whatever it does. Another version that names them otherwise
+# answers as well as ever, and every alert about them would be quiet.
+YIELDED = {
+    dcgm_exporter.NAME: (
+        "gpu_utilization:ratio",
+        "gpu_memory_used:bytes",
+        "gpu_temperature:celsius",
+        "gpu_power:watts",
+        "gpu_last_xid:code",
+    ),
+    gateway.NAME: ("gateway_answers:total", "gateway_cut:total", "gateway_connections:connections"),
+    "model-server": ("requests_running:requests", "requests_waiting:requests", "generation_tokens:total"),
+    "supervisor": ("state",),
+    host_rules.NODE_EXPORTER: ("host_cpu_used:ratio", "host_memory_free:ratio", "host_filesystem_free:ratio"),
+    cluster_rules.KUBELET: ("kubelet_pods:pods",),
+    cluster_rules.API: ("api_answers:total",),
+    cluster_rules.ETCD: ("etcd_has_leader:bool",),
+}
+
+
+def _without(job: str, name: str) -> str:
+    """Targets of a job that answer and do not yield a series, by the label `series`."""
+    series = f"serving:{name}"
+    return f'label_replace(up{{job="{job}"}} == 1 unless on (job, instance) {series}, "series", "{series}", "", "")'
 
 
 def alerts(jobs: Sequence[str], replicated: Sequence[str]) -> list[Alert]:
     """Alerts about all scrape `jobs`. Targets of `replicated` ones come and go with rollouts; others say how many."""
     vanished = " or ".join(f'absent(up{{job="{job}"}})' for job in jobs)
+    unnamed = " or ".join(_without(job, name) for job in jobs for name in YIELDED.get(job, ()))
     steady = "|".join(job for job in jobs if job not in replicated)
     return [
         Alert(
@@ -40,6 +66,19 @@ def alerts(jobs: Sequence[str], replicated: Sequence[str]) -> list[Alert]:
             needed="at least one",
             remedy="Look at the service and the pods of that name, then at the cluster's DNS.",
             look="`kubectl -n <namespace> get pods,endpointslices`, Status, Service Discovery in Prometheus",
+        ),
+        Alert(
+            name="MeasurementsMissing",
+            expression=unnamed,
+            holds="10m",
+            severity="warning",
+            owner="monitoring",
+            summary="{{ $labels.job }} at {{ $labels.instance }} answers without {{ $labels.series }}",
+            impact="Alerts and dashboards that read it are silent, whatever happens.",
+            found="an exposition that lacks what this series is made of, for 10 minutes",
+            needed="the names that the stack's version of it writes",
+            remedy="Compare its version with this bundle's; an exporter that cannot read its device is deleted.",
+            look="the target's /metrics; the rule of that series under Status, Rules in Prometheus",
         ),
         Alert(
             name="ScrapesRefused",

@@ -12,6 +12,9 @@ from qwen_stack.specs.single_pod import SinglePod
 NAME, PORT = scrape_jobs.PROMETHEUS, scrape_jobs.PROMETHEUS_PORT
 CONFIG_DIR = "/etc/prometheus"
 DATA_DIR = "/prometheus"
+# Alerts that hold for longer go on after a restart as if there had been none. By itself Prometheus does so for those
+# above ten minutes alone: nearly all of this stack would begin to wait anew, and be told as resolved meanwhile.
+REMEMBERED_FROM = "30s"
 
 
 def prometheus_config(settings: Settings) -> str:
@@ -43,6 +46,7 @@ def server(settings: Settings) -> SinglePod:
             f"--config.file={CONFIG_DIR}/prometheus.yml",
             f"--storage.tsdb.path={DATA_DIR}",
             f"--storage.tsdb.retention.time={monitoring.retention}",
+            f"--rules.alert.for-grace-period={REMEMBERED_FROM}",
             f"--storage.tsdb.retention.size={retention_bytes(monitoring.storage_limit)}B",
         ),
         cpu_request="50m",

@@ -63,6 +63,12 @@ def test_an_xid_that_another_has_followed_is_not_lost(site: Site) -> None:
     assert [said.split(",")[1].strip() for said in site.told()] == ["XID 48", "XID 45"]
 
 
+def test_a_field_that_is_no_number_is_no_fault_and_hides_none(site: Site) -> None:
+    site.prometheus.saw(XID, BEFORE, (90, float("nan")), (60, 48), (30, float("nan")), (1, float("inf")))
+    site.controller.attempt()
+    assert [said.split(",")[1].strip() for said in site.told()] == ["XID 48"]
+
+
 def test_an_xid_that_the_table_does_not_know_is_told_and_ignored(site: Site) -> None:
     site.prometheus.saw(XID, BEFORE, (1, 999))
     site.controller.attempt()

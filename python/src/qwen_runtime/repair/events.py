@@ -7,6 +7,8 @@ when it came. An XID that comes twice in a row, or between two scrapes, is not s
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -75,7 +77,8 @@ def find(series: Iterable[Series], nodes: Mapping[str, Node], now_s: float, expi
 
 
 def _changes(series: Series) -> Iterable[tuple[float, Row]]:
-    for (_, before), (at_s, value) in zip(series.samples, series.samples[1:], strict=False):
+    known = [sample for sample in series.samples if math.isfinite(sample[1])]
+    for (_, before), (at_s, value) in itertools.pairwise(known):
         if series.name == XID_SERIES:
             if value not in (before, 0):
                 yield at_s, OF_XID.get(int(value)) or unknown(int(value))

@@ -1,0 +1,171 @@
+"""A real Prometheus whose exporters hang, write garbage, rename series or fill it, and that is itself ended."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from qwen_stack.specs import alert_rules, dcgm_exporter, gpu_rules, prometheus, scrape_jobs
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
+
+from . import exposition
+from .exposition import Site, Text
+from .promtool import PROMTOOL
+
+pytestmark = exposition.PROMETHEUS
+GPUS = f"/{dcgm_exporter.NAME}"
+GPU_UP = f'up{{job="{dcgm_exporter.NAME}"}}'
+OTHERS_UP = f'up{{job!="{dcgm_exporter.NAME}"}}'
+ENDED_S = 600
+"""Time for which an alert had been known when Prometheus ended."""
+
+
+class Faulty:
+    """A site whose texts can be exchanged."""
+
+    def __init__(self, site: Site, texts: dict[str, Text]) -> None:
+        self.site, self.texts = site, texts
+
+    def firing(self, alert: str) -> list[dict[str, str]]:
+        return self.site.series(f'ALERTS{{alertname="{alert}",alertstate="firing"}}')
+
+    def becomes(self, expression: str) -> None:
+        wait_until(lambda: self.site.series(expression), f"{expression} selects nothing")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, settings: Any) -> Iterator[Faulty]:
+    texts: dict[str, Text] = dict(exposition.written())
+    with exposition.scraped(tmp_path_factory.mktemp("faulty"), settings, texts) as site:
+        yield Faulty(site, texts)
+
+
+@pytest.fixture
+def faulty(whole: Faulty) -> Iterator[Faulty]:
+    """The site, mended after each test, so that what came back is seen too."""
+    yield whole
+    whole.texts[GPUS] = exposition.dcgm()
+    whole.becomes(f"{GPU_UP} == 1 and on () count(serving:gpu_last_xid:code) == 8")
+    wait_until(lambda: not whole.firing("TargetDown"), "TargetDown does not end")
+
+
+def hangs() -> str:
+    time.sleep(2)  # longer than this Prometheus waits
+    return exposition.dcgm()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        hangs,
+        "<html>502 Bad Gateway</html>",
+        'DCGM_FI_DEV_GPU_TEMP{gpu="0" 31\n',
+    ],
+    ids=["hangs", "another page", "half a line"],
+)
+def test_an_exporter_that_does_not_answer_well_is_told_and_hurts_no_other(faulty: Faulty, text: Text) -> None:
+    faulty.texts[GPUS] = text
+    # A busy machine may miss a scrape of another target, but not for long.
+    faulty.becomes(f"{GPU_UP} == 0 and on () min({OTHERS_UP}) == 1")
+    wait_until(lambda: [one["job"] for one in faulty.firing("TargetDown")] == [dcgm_exporter.NAME], "not told alone")
+    # No value of a broken answer is kept, and the last good ones end with it.
+    wait_until(lambda: not faulty.site.series(f"{{job='{dcgm_exporter.NAME}',__name__=~'serving:.*'}}"), "kept")
+
+
+def test_an_exporter_that_renames_a_series_is_told_with_it(faulty: Faulty) -> None:
+    faulty.texts[GPUS] = exposition.dcgm().replace("DCGM_FI_DEV_XID_ERRORS", "DCGM_FI_DEV_XID_ERRORS_TOTAL")
+    wait_until(lambda: faulty.firing("MeasurementsMissing"), "nothing is told")
+    told = {(one["job"], one["series"]) for one in faulty.firing("MeasurementsMissing")}
+    assert told == {(dcgm_exporter.NAME, "serving:gpu_last_xid:code")}
+
+
+def test_a_gpu_that_does_not_know_its_fields_is_missing_and_leaves_the_others_whole(faulty: Faulty) -> None:
+    known = [
+        line if 'gpu="7"' not in line else f"{line.rsplit(' ', 1)[0]} NaN" for line in exposition.dcgm().splitlines()
+    ]
+    faulty.texts[GPUS] = "\n".join(known) + "\n"
+    faulty.becomes("count by (node) (serving:gpu_temperature:celsius) == 7")
+    faulty.becomes("avg by (node) (serving:gpu_utilization:ratio) == 0")
+    wait_until(lambda: faulty.firing("GpuLost"), "GpuLost does not fire")
+
+
+def test_a_label_that_grows_without_bound_is_refused_and_told(faulty: Faulty) -> None:
+    [field, *_] = (name for name, _, _ in gpu_rules.COUNTERS)
+    many = "".join(f'{field}{{key="{number}"}} 0\n' for number in range(scrape_jobs.MOST_SERIES + 1))
+    faulty.texts[GPUS] = many
+    faulty.becomes(f"{GPU_UP} == 0")
+    # Prometheus' own counter is recorded here, so the alert's first half is asked of what it writes itself.
+    assert not faulty.site.series(f'{field}{{key="1"}}')
+    [target] = [
+        one for one in faulty.site.ask("targets")["activeTargets"] if one["labels"]["job"] == dcgm_exporter.NAME
+    ]
+    assert "sample limit exceeded" in target["lastError"]
+
+
+def left(folder: Path, settings: Any) -> Path:
+    """Data of a Prometheus that ended while TargetDown fired for a target that is still away; returns the folder."""
+    [rule] = [
+        rule
+        for group in yaml.safe_load(alert_rules.rules_file(settings))["groups"]
+        for rule in group["rules"]
+        if rule.get("alert") == "TargetDown"
+    ]
+    labels = {"job": dcgm_exporter.NAME, "instance": "127.0.0.1:9", **rule["labels"], "alertname": "TargetDown"}
+    inner = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    now = int(time.time())
+    times = range(now - ENDED_S, now - 15, 15)
+    lines = [f"ALERTS_FOR_STATE{{{inner}}} {now - ENDED_S} {at}" for at in times]
+    lines += [f'up{{job="{labels["job"]}",instance="{labels["instance"]}"}} 0 {at}' for at in times]
+    (folder / "before.txt").write_text("\n".join([*lines, "# EOF\n"]))
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "before.txt", folder / "data"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [f"{folder}/rules.yml"],
+        "scrape_configs": [{"job_name": dcgm_exporter.NAME, "static_configs": [{"targets": ["127.0.0.1:9"]}]}],
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "alerts", "rules": [rule]}]}))
+    return folder
+
+
+@contextlib.contextmanager
+def started(folder: Path, settings: Any) -> Iterator[Site]:
+    """Prometheus with the arguments of the stack."""
+    places = {prometheus.CONFIG_DIR: folder, prometheus.DATA_DIR: folder / "data"}
+    arguments = list(prometheus.server(settings).arguments)
+    for place, here in places.items():
+        arguments = [argument.replace(f"={place}", f"={here}") for argument in arguments]
+    port = free_port()
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            ["prometheus", *arguments, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log
+        )
+    try:
+        site = Site(port)
+        wait_until(lambda: answers(site), f"no answer: {(folder / 'log').read_text()}")
+        yield site
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def answers(site: Site) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(site.series("vector(1)"))
+    return False
+
+
+@PROMTOOL
+def test_an_alert_that_fired_fires_again_at_once_after_a_restart(tmp_path: Path, settings: Any) -> None:
+    with started(left(tmp_path, settings), settings) as site:
+        wait_until(lambda: site.series("ALERTS"), "the alert is not known")
+        wait_until(lambda: site.series('ALERTS{alertstate="firing"}'), "it waits anew for its five minutes", 60)
