@@ -42,7 +42,7 @@ def local_stack() -> Settings:
     values = {key.partition(":")[2]: value for key, value in yaml.safe_load(text)["config"].items()}
     own = ("runtime", "gateway", "prometheus", "alertmanager")
     images = {name: f"{values['registry']}/qwen-onprem/{name}@sha256:{'0' * 64}" for name in own}
-    keys = {"apiKeys": {"default": KEY}, "engineKeys": [KEY]}
+    keys = {"apiKeys": {"default": KEY}, "engineKeys": [KEY[::-1]]}
     return config.parse({**values, "images": {**values["images"], **images}, **keys})
 
 
