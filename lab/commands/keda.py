@@ -1,10 +1,14 @@
-"""KEDA and Kubernetes' programs for tests of autoscaling, built once; no lab has to be up."""
+"""KEDA and Kubernetes' programs for tests of autoscaling, built once; KEDA's images too where a lab is up."""
 
 from __future__ import annotations
 
+from lab.hosts import podman
+from lab.mirror import images, server
 from lab.tools import builder
 
 
 def ensure() -> str | None:
     """Build what is not built yet; None when all is."""
-    return ", ".join(filter(None, (builder.build(), builder.build_on_request()))) or None
+    programs = (builder.build(), builder.build_on_request())
+    built = images.build_keda() if podman.alive(server.CONTAINER) else []
+    return ", ".join(filter(None, (*programs, f"images: {', '.join(built)}" if built else None))) or None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 from lab import versions
 from lab.hosts import rack, rootfs
@@ -19,19 +20,35 @@ IMAGES = Parts(r"^image \d+ of \d+: (\S+)", r"^image \d+ of (\d+)", {"runtime-ba
 REFERENCED = {"runtime": "runtime", "gateway": "envoy", "prometheus": "prometheus", "alertmanager": "alertmanager"}
 
 
+KEDA = "lab/kubernetes/keda.yml"
+
+
 def build() -> tuple[dict[str, str], list[str]]:
     """Build and push the images that the registry lacks; returns references by digest, and the names of those built."""
     base_tar, _ = rootfs.build(rootfs.BASE)
     pushed_base = server.push_base(base_tar)
+    images, built = _build(
+        "--variant", "cpu", "--wheels", wheels.locked(), "--code", wheels.built(),
+        *(f"--catalog={path}" for path in CATALOGUES),
+    )  # fmt: skip
+    references = {key: images[name] for key, name in REFERENCED.items()}
+    return references, (["debian"] if pushed_base else []) + built
+
+
+def build_keda() -> list[str]:
+    """Build and push the images of KEDA that the registry lacks; returns their names."""
+    return _build(f"--catalog={KEDA}")[1]
+
+
+def _build(*options: str | Path) -> tuple[dict[str, str], list[str]]:
+    """Build and push what the registry lacks; returns all references by digest, and the names of those built."""
     text = logged(
         "images",
         sys.executable, "-m", "images.build", "--registry", client.REGISTRY, "--push-to", client.REGISTRY_ADDRESS,
-        "--variant", "cpu", "--bin", BIN, "--wheels", wheels.locked(), "--code", wheels.built(),
-        "--versions", versions.written(), "--work", WORK,
-        *(f"--catalog={path}" for path in CATALOGUES),
+        "--bin", BIN, "--versions", versions.written(), "--work", WORK, *options,
         cwd=REPO, env=client.environment(), progress=IMAGES,
     )  # fmt: skip
     report = json.loads(text.splitlines()[-1])
-    references = {key: report["images"][name] for key, name in REFERENCED.items()}
-    rack.forget_images({report["images"][name].partition("@")[0] for name in report["built"]})
-    return references, (["debian"] if pushed_base else []) + report["built"]
+    images, built = report["images"], report["built"]
+    rack.forget_images({images[name].partition("@")[0] for name in built})
+    return images, built
