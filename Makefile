@@ -11,7 +11,7 @@ PORT ?=
 export QUESTION
 
 .DEFAULT_GOAL := help
-.PHONY: help serve chat up down status check _unit _lint _static molecule vm contract clients autoscaling faults fuzz bench test lock picture clean-cache
+.PHONY: help serve chat up down status check _unit _lint _static molecule vm contract bundle clients autoscaling faults fuzz bench test lock picture clean-cache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ contract: ## compare plans, answers and refusals with the engines themselves; in
 
 faults: ## lose hosts, pods, groups and rollouts of a lab that is up: what is too long for `make test`
 	@$(RUN) pytest -q -m long tests/faults
+
+bundle: ## fill, sign, carry and import the lab's bundle into a site without a route, beside a lab that is up
+	@$(RUN) pytest -q -s tests/lifecycle/test_bundle.py
 
 clients: ## try libraries and coding agents at the gateway; installs them (1.5 GB) and the engines' environment once
 	@$(LAB) serving

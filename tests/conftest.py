@@ -40,6 +40,7 @@ LONG = (
     "faults/test_monthly_measurement.py",
     "faults/test_repair_acting.py",
     "faults/test_rolling_change.py",
+    "lifecycle/test_bundle.py",
 )
 """`make test` leaves these out; `make contract`, `make autoscaling` and `make faults` do not."""
 
