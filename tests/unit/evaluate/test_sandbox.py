@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from qwen_runtime.errors import HostError
-from qwen_runtime.evaluate.sandbox import WRITABLE_BYTES, CandidateError, Sandbox
+from qwen_runtime.evaluate.sandbox import LIMITS, WRITABLE_BYTES, CandidateError, Sandbox
 
 SANDBOX = Sandbox(seconds=20)
 MARK = "qwen-sandbox-test"
@@ -66,6 +66,14 @@ def test_a_process_that_leaves_its_session_ends_with_the_sandbox() -> None:
 def test_an_endless_loop_is_ended(before: str) -> None:
     with pytest.raises(CandidateError, match="took too long"):
         ask("while True: pass", sandbox=Sandbox(seconds=1), before=before)
+
+
+def test_the_time_that_counts_is_the_programs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy with the model would otherwise count against the model."""
+    monkeypatch.setitem(LIMITS, "RLIMIT_CPU", 1)
+    assert ask("time.sleep(2)\nreturn 1") == 1
+    with pytest.raises(CandidateError, match="took too long"):
+        ask("while True: pass", sandbox=Sandbox(seconds=600))
 
 
 def test_signals_do_not_save_an_endless_loop() -> None:

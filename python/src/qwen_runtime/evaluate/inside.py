@@ -18,7 +18,8 @@ from typing import Any
 def limit(limits: dict[str, int]) -> None:
     """Set the limits for this process and all that it starts; they cannot be raised again."""
     for name, value in limits.items():
-        resource.setrlimit(getattr(resource, name), (value, value))
+        # The lower limit of processor time ends a program by a signal of its own, the higher one without a word.
+        resource.setrlimit(getattr(resource, name), (value, value + (name == "RLIMIT_CPU")))
 
 
 def call(function: Any, line: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ import json
 import os
 import selectors
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -52,8 +53,9 @@ class CandidateError(Exception):
 @dataclass(frozen=True, slots=True)
 class Sandbox:
     python: str = PYTHON
-    seconds: float = 10.0
-    """Time for everything that one candidate is asked."""
+    seconds: float = 60.0
+    """Time for everything that one candidate is asked. It bounds what sleeps. What computes is bounded by its own
+    processor time, because a machine that is busy with the model would count against the model."""
 
     def check(self) -> None:
         """Raise HostError where this machine has no bubblewrap, or does not let it isolate."""
@@ -119,6 +121,12 @@ class Candidate:
         self._process.kill()
         return self._process.stderr.read(500).decode(errors="replace").strip()
 
+    def _used_up(self) -> bool:
+        """Whether the program was ended at its limit of processor time; bubblewrap passes the signal on as a status."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(1) == 128 + signal.SIGXCPU
+        return False
+
     def _send(self, text: str) -> None:
         assert self._process.stdin
         try:
@@ -136,7 +144,7 @@ class Candidate:
                     raise CandidateError("took too long")
                 piece = os.read(self._process.stdout.fileno(), 1 << 16)
                 if not piece:
-                    raise CandidateError("ended")
+                    raise CandidateError("took too long" if self._used_up() else "ended")
                 self._unread += piece
                 if len(self._unread) > ANSWER_BYTES:
                     raise CandidateError("returned too much")
