@@ -69,9 +69,12 @@ def serving(model: str) -> dict[str, Any]:
 
 
 def plan(model: str, context_tokens: int) -> Path:
-    """Plan the model for the host that the lab simulates, with the package's command."""
+    """Plan the model for the host that the lab simulates, with the package's command.
+
+    A replica is one process there, whatever the prediction for GPUs says of several.
+    """
     hosts = ("--gpu", "h100-80gb", "--gpus-per-node", "8", "--nodes", "1")
-    wishes = ("--context", str(context_tokens), "--concurrency", "4")
+    wishes = ("--context", str(context_tokens), "--concurrency", "4", "--layout", "TP1")
     path = LAB / f"plan-{model}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(_runtime("plan", "--model", model, *hosts, *wishes, "--json"))

@@ -82,9 +82,13 @@ def test_an_exporter_that_does_not_answer_well_is_told_and_hurts_no_other(faulty
 
 def test_an_exporter_that_renames_a_series_is_told_with_it(faulty: Faulty) -> None:
     faulty.texts[GPUS] = exposition.dcgm().replace("DCGM_FI_DEV_XID_ERRORS", "DCGM_FI_DEV_XID_ERRORS_TOTAL")
-    wait_until(lambda: faulty.firing("MeasurementsMissing"), "nothing is told")
-    told = {(one["job"], one["series"]) for one in faulty.firing("MeasurementsMissing")}
-    assert told == {(dcgm_exporter.NAME, "serving:gpu_last_xid:code")}
+    renamed = {(dcgm_exporter.NAME, "serving:gpu_last_xid:code")}
+
+    def told() -> set[tuple[str, str]]:
+        return {(one["job"], one["series"]) for one in faulty.firing("MeasurementsMissing")}
+
+    # A busy machine may miss a scrape, and all series of the exporter with it, but not for long.
+    wait_until(lambda: told() == renamed, "the renamed series is not told alone")
 
 
 def test_a_gpu_that_does_not_know_its_fields_is_missing_and_leaves_the_others_whole(faulty: Faulty) -> None:
