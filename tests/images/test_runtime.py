@@ -27,11 +27,11 @@ def test_it_runs_as_its_own_user_and_cannot_write_its_root(inside: Callable[...,
     assert inside("python", "-c", probe).split() == ["True", "1"]
 
 
-def test_its_manifest_is_the_lock(inside: Callable[..., str]) -> None:
+def test_its_manifest_is_what_its_locks_have(inside: Callable[..., str]) -> None:
     installed = {
         entry["name"].lower(): entry["version"] for entry in json.loads(inside("cat", "/opt/venv/manifest.json"))
     }
-    lock = (REPO / "locks/runtime-cpu.txt").read_text()
-    locked = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", lock, re.MULTILINE))
+    locks = "".join((REPO / "locks" / name).read_text() for name in ("runtime-cpu.txt", "dashboards.txt"))
+    locked = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", locks, re.MULTILINE))
     assert {name: version for name, version in installed.items() if name not in BUILT_HERE} == locked
     assert installed.keys() >= BUILT_HERE
