@@ -11,7 +11,7 @@ PORT ?=
 export QUESTION
 
 .DEFAULT_GOAL := help
-.PHONY: help serve chat up down status check _unit _lint _static molecule vm contract bundle clients autoscaling faults fuzz bench test lock picture clean-cache
+.PHONY: help serve chat up down status check _unit _lint _static molecule vm contract bundle clients autoscaling logs faults fuzz bench test lock picture clean-cache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,10 @@ clients: ## try libraries and coding agents at the gateway; installs them (1.5 G
 autoscaling: ## let KEDA decide on the stack's objects in a control plane without nodes; builds it once (ten minutes or more)
 	@$(LAB) keda
 	@$(RUN) pytest -q tests/autoscaled
+
+logs: ## keep the logs of a lab that is up and search them, by VictoriaLogs; builds it once (about a minute)
+	@$(LAB) logs
+	@$(RUN) pytest -q tests/logs
 
 fuzz: ## search for about a minute for inputs that break the parsers of a mirror's files
 	@$(WITH_RUNTIME) python -m tests.fuzz.safetensors_header

@@ -67,6 +67,8 @@ def _parse() -> argparse.Namespace:
     dashboards = commands.add_parser("dashboards", help="the lab's dashboards in a browser")
     dashboards.add_argument("--pictures", type=Path, metavar="FOLDER", help="take a picture of each, and end")
     dashboards.set_defaults(do=_dashboards)
+    logs = commands.add_parser("logs", help="build VictoriaLogs and its images for a lab that is up, for tests of logs")
+    logs.set_defaults(do=_logs)
     serve = commands.add_parser("serve", help="the small model on this machine, without a cluster")
     serve.set_defaults(do=_serve)
     chat = commands.add_parser("chat", help="talk to the model that `serve` serves")
@@ -167,6 +169,14 @@ def _keda(_: argparse.Namespace) -> int:
     from lab.commands import keda
 
     print(keda.ensure() or "KEDA is built")
+    return 0
+
+
+def _logs(_: argparse.Namespace) -> int:
+    _enter_environment()
+    from lab.commands import logs
+
+    print(logs.ensure() or "VictoriaLogs is built")
     return 0
 
 

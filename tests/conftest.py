@@ -41,8 +41,9 @@ LONG = (
     "faults/test_repair_acting.py",
     "faults/test_rolling_change.py",
     "lifecycle/test_bundle.py",
+    "logs/",
 )
-"""`make test` leaves these out; `make contract`, `make autoscaling` and `make faults` do not."""
+"""`make test` leaves these out; `make contract`, `make autoscaling`, `make logs` and `make faults` do not."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,1 +1,1 @@
-"""Commands of `make` and molecule: up, down, status, serve, serving, clients, keda, scratch; and the table of steps."""
+"""Commands of `make` and molecule: up, down, status, serve, serving, clients, keda, logs, scratch; a table of steps."""

@@ -6,9 +6,12 @@ from lab.hosts import podman
 from lab.mirror import images, server
 from lab.tools import builder
 
+MODULE = "keda"
+CATALOGUE = "lab/kubernetes/keda.yml"
+
 
 def ensure() -> str | None:
     """Build what is not built yet; None when all is."""
-    programs = (builder.build(), builder.build_on_request())
-    built = images.build_keda() if podman.alive(server.CONTAINER) else []
+    programs = (builder.build(), builder.build_on_request(MODULE))
+    built = images.build_of(CATALOGUE) if podman.alive(server.CONTAINER) else []
     return ", ".join(filter(None, (*programs, f"images: {', '.join(built)}" if built else None))) or None

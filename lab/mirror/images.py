@@ -20,9 +20,6 @@ IMAGES = Parts(r"^image \d+ of \d+: (\S+)", r"^image \d+ of (\d+)", {"runtime-ba
 REFERENCED = {"runtime": "runtime", "gateway": "envoy", "prometheus": "prometheus", "alertmanager": "alertmanager"}
 
 
-KEDA = "lab/kubernetes/keda.yml"
-
-
 def build() -> tuple[dict[str, str], list[str]]:
     """Build and push the images that the registry lacks; returns references by digest, and the names of those built."""
     base_tar, _ = rootfs.build(rootfs.BASE)
@@ -35,9 +32,9 @@ def build() -> tuple[dict[str, str], list[str]]:
     return references, (["debian"] if pushed_base else []) + built
 
 
-def build_keda() -> list[str]:
-    """Build and push the images of KEDA that the registry lacks; returns their names."""
-    return _build(f"--catalog={KEDA}")[1]
+def build_of(catalogue: str) -> list[str]:
+    """Build and push the images of a catalogue that the registry lacks; returns their names."""
+    return _build(f"--catalog={catalogue}")[1]
 
 
 def _build(*options: str | Path) -> tuple[dict[str, str], list[str]]:

@@ -44,9 +44,9 @@ def build() -> str | None:
     return _built([*built, *["pause"] * pause_made])
 
 
-def build_on_request() -> str | None:
-    """Make the other tools available under BIN; returns which were built, None when none was."""
-    return _built(_build(on_request()))
+def build_on_request(*names: str) -> str | None:
+    """Make these other tools available under BIN; returns which were built, None when none was."""
+    return _built(_build([module for module in on_request() if module.name in names]))
 
 
 def _built(names: Sequence[str]) -> str | None:

@@ -90,7 +90,21 @@ def modules() -> list[Module]:
 
 def on_request() -> list[Module]:
     """Modules that `make up` does not build: nothing on the way to its first answer needs them."""
-    return [_keda()]
+    return [_keda(), _victoria_logs()]
+
+
+def _victoria_logs() -> Module:
+    """The server of logs and its collector; their version is set by the linker."""
+    name, source = "victoria-logs", "github.com/VictoriaMetrics/VictoriaLogs"
+    version = required(REPO / "lab/tools" / name / "go.mod", source)
+    return Module(
+        name,
+        ("victoria-logs", "vlagent"),
+        source,
+        versions()["logs"]["victoria_logs"],
+        cost_s=40,
+        ldflags=f"-X github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version=v{version}",
+    )
 
 
 def _kubernetes() -> Module:

@@ -40,9 +40,10 @@ class Storage(Section):
     class_name: DnsName | None = None
     """Storage class of the cluster that makes volumes for monitoring."""
     host: DnsName | None = None
-    """Host whose disk holds the data; Prometheus and a single Alertmanager run there alone."""
+    """Host whose disk holds the data; Prometheus, a single Alertmanager and VictoriaLogs run there alone."""
     path: str = Field(default="/var/lib/qwen/monitoring", pattern=r"^/[^\s:]*[^\s:/]$")
-    """Folder on this host with the folders prometheus and alertmanager, which belong to the user 10001."""
+    """Folder on this host with the folders prometheus, alertmanager and, with `logs`, logs. They belong to the user
+    10001."""
 
 
 class Monitoring(Section):

@@ -29,6 +29,10 @@ class Images(Section):
     """The same for Alertmanager."""
     dcgm_exporter: Image
     """The same for NVIDIA's DCGM exporter."""
+    victoria_logs: Image | None = None
+    """The same for VictoriaLogs; needed with `logs`."""
+    vlagent: Image | None = None
+    """The same for its collector; needed with `logs`."""
 
 
 class SignedImages(Section):

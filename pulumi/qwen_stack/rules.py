@@ -23,7 +23,7 @@ HOST_NAME = "kubernetes.io/hostname"
 
 
 def images_come_from_the_registry(settings: Settings) -> Iterator[Problem]:
-    for name, image in settings.images.model_dump(by_alias=True).items():
+    for name, image in settings.images.model_dump(by_alias=True, exclude_none=True).items():
         if not image.startswith(settings.registry + "/"):
             yield Problem(
                 (f"images.{name}", "registry"),
@@ -34,7 +34,7 @@ def images_come_from_the_registry(settings: Settings) -> Iterator[Problem]:
 
 
 def images_are_pinned(settings: Settings) -> Iterator[Problem]:
-    for name, image in settings.images.model_dump(by_alias=True).items():
+    for name, image in settings.images.model_dump(by_alias=True, exclude_none=True).items():
         tag = image.rsplit("/", 1)[-1].partition(":")[2]
         if "@sha256:" not in image and tag in ("", "latest"):
             yield Problem(
@@ -43,6 +43,18 @@ def images_are_pinned(settings: Settings) -> Iterator[Problem]:
                 "a digest or a fixed tag, so that a restart never changes what runs",
                 f"pulumi config set --path images.{name} <reference>@sha256:<digest>",
             )
+
+
+def logs_have_their_images(settings: Settings) -> Iterator[Problem]:
+    images = settings.images
+    named = {"victoriaLogs": images.victoria_logs, "vlagent": images.vlagent}
+    for name in (name for name, image in named.items() if settings.logs and image is None):
+        yield Problem(
+            ("logs", f"images.{name}"),
+            "none",
+            "the image of VictoriaLogs, which keeps the lines, and that of vlagent, which collects them",
+            f"pulumi config set --path images.{name} {settings.registry}/victoriametrics/<name>@sha256:<digest>",
+        )
 
 
 def spans_of_engines_go_to_one_place(settings: Settings) -> Iterator[Problem]:
@@ -212,6 +224,7 @@ def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     images_come_from_the_registry,
     images_are_pinned,
+    logs_have_their_images,
     spans_of_engines_go_to_one_place,
     node_port_needs_its_type,
     a_load_balancer_is_the_sites,

@@ -20,6 +20,7 @@ from pydantic import (
 from qwen_runtime.engine.registry import SERVES_BY_DEFAULT, servers
 
 from qwen_stack.evaluation_settings import Evaluation
+from qwen_stack.logs_settings import Logs
 from qwen_stack.monitoring_settings import Monitoring
 from qwen_stack.plans import Plan
 from qwen_stack.promotion_settings import Evidence, Override, Promotion
@@ -273,6 +274,7 @@ class Settings(Section):
     promotion: Promotion = Promotion()
     evaluation: Evaluation | None = None
     repair: Repair | None = None
+    logs: Logs | None = None
     tracing: Tracing | None = None
     api_keys: dict[KeyName, SecretStr] = Field(min_length=1)
     """Keys of the clients by name. The name goes to logs and metrics; the cluster holds only digests of the keys."""

@@ -78,6 +78,8 @@ def stacks(local: Values, example: Values) -> dict[str, Values]:
         },
         "registryLogin": {"user": "stack", "password": "hunter2"},
         "repair": {"mode": "act"},
+        "images": {**local["images"], **dict.fromkeys(("victoriaLogs", "vlagent"), f"{local['registry']}/logs:v1")},
+        "logs": {},
         "gpuQuota": 64,
     }
     return {"local": local, "example": example, "everything": everything}

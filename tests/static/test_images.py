@@ -11,7 +11,9 @@ from images.catalog import ROOT, Image, load
 
 IMAGES = load()
 LAB_IMAGES = load(ROOT / "lab/gpu/programs/images.yml")
-CATALOGUES_OF_BUILDS = ("lab/kubernetes/images.yml", "lab/kubernetes/keda.yml", "lab/gateway/images.yml")
+CATALOGUES_OF_BUILDS = tuple(
+    f"lab/{name}.yml" for name in ("kubernetes/images", "kubernetes/keda", "gateway/images", "logs/images")
+)
 LAB_BUILDS = [image for catalog in CATALOGUES_OF_BUILDS for image in load(ROOT / catalog)]
 EVERY = IMAGES + LAB_IMAGES + LAB_BUILDS
 OWN = [i for i in IMAGES if i.repository.startswith("qwen-onprem/")]

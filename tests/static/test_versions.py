@@ -143,8 +143,8 @@ def test_every_image_that_the_example_copies_is_in_the_table_of_sources() -> Non
 
 
 def test_every_image_that_the_lab_builds_has_a_source_for_sites() -> None:
-    catalogues = ("kubernetes/images.yml", "kubernetes/keda.yml", "gateway/images.yml", "gpu/programs/images.yml")
-    tables = [yaml.safe_load((ROOT / "lab" / name).read_text()) for name in catalogues]
+    catalogues = ("kubernetes/images", "kubernetes/keda", "gateway/images", "logs/images", "gpu/programs/images")
+    tables = [yaml.safe_load((ROOT / f"lab/{name}.yml").read_text()) for name in catalogues]
     repositories = {image["repository"] for table in tables for image in table.values()}
     assert repositories <= {name.partition(":")[0] for name in Upstream().all_images()}
 

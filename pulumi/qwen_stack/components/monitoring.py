@@ -1,4 +1,4 @@
-"""The monitoring component: GPU metrics, Prometheus with its rules, Alertmanager, the page of the dashboards."""
+"""The monitoring component: GPU metrics, Prometheus with its rules, Alertmanager; logs and dashboards where wanted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of
 from qwen_stack.settings import Settings
-from qwen_stack.specs import alertmanager, cluster_access, dashboards, dcgm_exporter, prometheus, single_pod, volumes
+from qwen_stack.specs import (
+    alertmanager,
+    cluster_access,
+    dashboards,
+    dcgm_exporter,
+    log_collector,
+    logs,
+    prometheus,
+    single_pod,
+    volumes,
+)
 from qwen_stack.specs.manifest import Manifest, disruption_budget
 from qwen_stack.specs.single_pod import SinglePod
 
@@ -30,6 +40,10 @@ class Monitoring(pulumi.ComponentResource):
         create(dcgm_exporter.discovery(), self, args.namespace)
         self._server(alertmanager.server(settings), images.alertmanager, args)
         account = self._account(args) if settings.monitoring.hosts else []
+        if settings.logs:
+            assert images.victoria_logs
+            self._server(logs.server(settings), images.victoria_logs, args)
+            self._collector(args)
         self.prometheus_service_name = self._server(prometheus.server(settings), images.prometheus, args, account)
         if settings.monitoring.dashboards:
             pages = create(dashboards.config(settings), self, args.namespace)
@@ -44,11 +58,23 @@ class Monitoring(pulumi.ComponentResource):
         create(cluster_access.binding(namespace), self)
         return [create(cluster_access.account(), self, args.namespace)]
 
+    def _collector(self, args: MonitoringArgs) -> None:
+        """Collectors, which know their host's pods by an account and read its log files."""
+        namespace = args.settings.namespace
+        create(log_collector.role(namespace), self)
+        create(log_collector.binding(namespace), self)
+        folders = [create(volume, self) for volume in log_collector.volumes(namespace)]
+        claims = [create(claim, self, args.namespace, depends_on=folders) for claim in log_collector.claims(namespace)]
+        before = [create(log_collector.account(), self, args.namespace), *claims]
+        create(log_collector.daemon_set(args.settings), self, args.namespace, depends_on=before)
+        create(log_collector.discovery(), self, args.namespace)
+
     def _server(
         self, server: SinglePod, image: str, args: MonitoringArgs, after: Sequence[pulumi.Resource] = ()
     ) -> pulumi.Output[str]:
         """Returns the name of the server's service."""
-        before = [*after, create(self._config(server), self, args.namespace), *self._volume(server, args)]
+        files = [create(self._config(server), self, args.namespace)] if server.files else []
+        before = [*after, *files, *self._volume(server, args)]
         create(single_pod.deployment(server, image), self, args.namespace, depends_on=before)
         peers = single_pod.peers(server)
         if peers:

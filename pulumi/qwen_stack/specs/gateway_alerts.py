@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qwen_stack.specs import logs
 from qwen_stack.specs.alert import Alert
 
 FULL = 0.8
@@ -27,7 +28,8 @@ def alerts() -> list[Alert]:
             found="{{ $value | humanizePercentage }} of the answers within 5 minutes",
             needed=f"at most {ERRORS:.0%}",
             remedy="Look at `detail` and `server` of the failed requests: one server, one client, or all.",
-            look=LOG + ' with `"status":5`, or `"end":"UPE"` for a stream that was cut',
+            look=LOG + ' with `"status":5`, or `"end":"UPE"` for a stream that was cut; where logs are kept '
+            f"(docs/operate/logs.md), `{logs.FAILED_REQUESTS}`",
         ),
         Alert(
             name="GatewayFull",

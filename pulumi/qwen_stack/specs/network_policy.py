@@ -19,6 +19,8 @@ from qwen_stack.specs import (
     gateway,
     host_jobs,
     limits,
+    log_collector,
+    logs,
     model_group,
     model_server,
     prometheus,
@@ -88,6 +90,7 @@ GATEWAY, LIMITER, PROMETHEUS, ALERTMANAGER, EXPORTER, REPAIR = map(
     part, (gateway.NAME, limits.NAME, prometheus.NAME, alertmanager.NAME, dcgm_exporter.NAME, repair.NAME)
 )
 EVALUATION, HISTORY, DASHBOARDS = map(part, (evaluation.NAME, evaluation.HISTORY, dashboards.NAME))
+LOGS, COLLECTOR = map(part, (logs.NAME, log_collector.NAME))
 # KEDA's own release file puts all of it there.
 KEDA = Part("keda", namespace="keda")
 
@@ -112,6 +115,11 @@ def flows(settings: Settings) -> Iterator[Flow]:
         outside = traces.port(settings.tracing.endpoint)
         senders = [GATEWAY, *(part(model.server) for model in settings.models if traces.flag(model))]
         yield from (Flow(sender, None, (outside,)) for sender in senders)
+    if settings.logs:
+        yield Flow(COLLECTOR, LOGS, (logs.PORT,))
+        yield Flow(COLLECTOR, None, (settings.logs.api_port,))
+        yield Flow(PROMETHEUS, LOGS, (logs.PORT,))
+        yield Flow(PROMETHEUS, COLLECTOR, (log_collector.PORT,))
     if settings.repair:
         yield Flow(PROMETHEUS, REPAIR, (repair.PORT,))
         yield Flow(REPAIR, PROMETHEUS, (prometheus.PORT,))

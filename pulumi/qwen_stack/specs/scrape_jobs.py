@@ -20,6 +20,7 @@ from qwen_stack.specs.manifest import Manifest
 
 PROMETHEUS, PROMETHEUS_PORT = "prometheus", 9090
 REPAIR, REPAIR_PORT = "repair", 8092
+LOGS, LOGS_PORT, COLLECTOR, COLLECTOR_PORT = "logs", 9428, "log-collector", 9429
 MODEL_SERVERS, SUPERVISORS = "model-server", "supervisor"
 # Their targets come and go with rollouts; alerts count them against what is planned.
 REPLICATED = (gateway.NAME, MODEL_SERVERS, SUPERVISORS)
@@ -37,6 +38,8 @@ def scrape_configs(settings: Settings) -> list[Manifest]:
     limiter = [_pods(limits.NAME, [limits.NAME], limits.PORT, domain)] if settings.gateway.limits else []
     history = [_pods(evaluation.HISTORY, [evaluation.HISTORY], evaluation.PORT, domain)] if settings.evaluation else []
     repair = [_pods(REPAIR, [REPAIR], REPAIR_PORT, domain)] if settings.repair else []
+    collectors = _pods(COLLECTOR, [COLLECTOR], COLLECTOR_PORT, domain)
+    logs = [_single(LOGS, f"{LOGS}:{LOGS_PORT}"), collectors] if settings.logs else []
     return [
         _pods(
             gateway.NAME,
@@ -48,6 +51,7 @@ def scrape_configs(settings: Settings) -> list[Manifest]:
         *limiter,
         *history,
         *repair,
+        *logs,
         _pods(
             MODEL_SERVERS,
             servers,

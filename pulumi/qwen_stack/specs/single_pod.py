@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qwen_stack.specs import manifest
@@ -24,27 +24,30 @@ from qwen_stack.specs.manifest import (
 
 @dataclass(frozen=True, slots=True)
 class SinglePod:
-    """`files` are mounted at `config_dir`, and `data_dir` is writable. The entrypoint of the image, which is the server
-    itself, takes `arguments`. With `secret`, the files are a Secret and no ConfigMap.
+    """`files`, if there are any, are mounted at `config_dir`, and `data_dir` is writable. The entrypoint of the image,
+    which is the server itself, takes `arguments`. With `secret`, the files are a Secret and no ConfigMap.
     With `on_volume`, the claim of its name holds the data. Several `replicas` find each other by the headless service
-    `<name>-peers`, at `peer_port`. With an `account`, the pod holds its token."""
+    `<name>-peers`, at `peer_port`. With an `account`, the pod holds its token. `ready` and `alive` are the paths that
+    probes ask."""
 
     name: str
     port: int
     node_port: int | None
-    files: dict[str, str]
-    config_dir: str
     data_dir: str
     arguments: tuple[str, ...]
     cpu_request: str
     memory_request: str
     memory_limit: str
     data_limit: str
+    files: dict[str, str] = field(default_factory=dict)
+    config_dir: str = ""
     secret: bool = False
     on_volume: bool = False
     replicas: int = 1
     peer_port: int | None = None
     account: str = ""
+    ready: str = "/-/ready"
+    alive: str = "/-/healthy"
 
 
 def config(server: SinglePod) -> Manifest:
@@ -71,7 +74,7 @@ def deployment(server: SinglePod, image: str) -> Manifest:
         **(spread(server.name) if server.replicas > 1 else {}),
         "securityContext": pod_security(),
         "containers": [_container(server, image)],
-        "volumes": [{"name": "config", **_config_source(server)}, {"name": "data", **_data(server)}],
+        "volumes": [*_config_volume(server), {"name": "data", **_data(server)}],
     }
     several = server.replicas > 1
     return manifest.deployment(server.name, pod, replicas=server.replicas, strategy=rolling if several else None)
@@ -104,10 +107,12 @@ def _config_name(server: SinglePod) -> str:
     return f"{server.name}-config-{checksum(*server.files.values())[:10]}"
 
 
-def _config_source(server: SinglePod) -> Manifest:
+def _config_volume(server: SinglePod) -> list[Manifest]:
+    if not server.files:
+        return []
     if server.secret:
-        return {"secret": {"secretName": _config_name(server), "defaultMode": 0o440}}
-    return {"configMap": {"name": _config_name(server)}}
+        return [{"name": "config", "secret": {"secretName": _config_name(server), "defaultMode": 0o440}}]
+    return [{"name": "config", "configMap": {"name": _config_name(server)}}]
 
 
 def _data(server: SinglePod) -> Manifest:
@@ -118,6 +123,7 @@ def _data(server: SinglePod) -> Manifest:
 
 
 def _container(server: SinglePod, image: str) -> Manifest:
+    files = [{"name": "config", "mountPath": server.config_dir, "readOnly": True}] if server.files else []
     peer_ports = [{"name": "peers", "containerPort": server.peer_port}] if server.peer_port else []
     return {
         "name": server.name,
@@ -128,11 +134,8 @@ def _container(server: SinglePod, image: str) -> Manifest:
             "requests": {"cpu": server.cpu_request, "memory": server.memory_request},
             "limits": {"memory": server.memory_limit},
         },
-        "readinessProbe": probe("/-/ready", "http", period_s=3, failures=3),
-        "livenessProbe": probe("/-/healthy", "http", period_s=10, failures=6),
+        "readinessProbe": probe(server.ready, "http", period_s=3, failures=3),
+        "livenessProbe": probe(server.alive, "http", period_s=10, failures=6),
         "securityContext": container_security(),
-        "volumeMounts": [
-            {"name": "config", "mountPath": server.config_dir, "readOnly": True},
-            {"name": "data", "mountPath": server.data_dir},
-        ],
+        "volumeMounts": [*files, {"name": "data", "mountPath": server.data_dir}],
     }
