@@ -9,8 +9,6 @@ from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
     NO_GPUS,
     Manifest,
-    checksum,
-    config_map,
     container_security,
     lone_pod,
     probe,
@@ -23,8 +21,7 @@ CONFIG_DIR, FILE = "/etc/dashboards", "pages.json"
 
 def config(settings: Settings) -> Manifest:
     """Pages under a name that follows from them, so that other pages are another pod."""
-    text = plain.text(settings.monitoring.scrape_seconds)
-    return {**config_map(f"{NAME}-config-{checksum(text)[:8]}", {FILE: text}), "immutable": True}
+    return manifest.fixed_config_map(f"{NAME}-config", {FILE: plain.text(settings.monitoring.scrape_seconds)})
 
 
 def deployment(settings: Settings) -> Manifest:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from qwen_stack.specs import gpu_rules
+from qwen_stack.specs import gpu_rules, manifest
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
     VISIBLE_DEVICES,
     Manifest,
-    app,
-    checksum,
-    config_map,
     container_security,
     gpu_pod,
-    metadata,
     probe,
     service,
 )
@@ -24,8 +20,7 @@ COUNTERS_DIR, COUNTERS_FILE = "/etc/dcgm-counters", "counters.csv"
 
 def counters() -> Manifest:
     """List of the fields that the exporter reads, under a name that follows from it."""
-    text = gpu_rules.counters_csv()
-    return {**config_map(f"{NAME}-counters-{checksum(text)[:8]}", {COUNTERS_FILE: text}), "immutable": True}
+    return manifest.fixed_config_map(f"{NAME}-counters", {COUNTERS_FILE: gpu_rules.counters_csv()})
 
 
 def container(image: str) -> Manifest:
@@ -64,16 +59,7 @@ def daemon_set(image: str, runtime_class: str) -> Manifest:
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
         ],
     }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": metadata(NAME),
-        "spec": {
-            "selector": {"matchLabels": app(NAME)},
-            "updateStrategy": {"type": "RollingUpdate"},
-            "template": {"metadata": {"labels": app(NAME)}, "spec": pod},
-        },
-    }
+    return manifest.daemon_set(NAME, pod)
 
 
 def discovery() -> Manifest:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from qwen_stack.settings import Settings
-from qwen_stack.specs import logs, scrape_jobs
-from qwen_stack.specs.cluster_access import RBAC
+from qwen_stack.specs import logs, manifest, rights, scrape_jobs
 from qwen_stack.specs.local_volume import local_volume, volume_name
-from qwen_stack.specs.manifest import Manifest, app, container_security, metadata, pod_security, probe, service
+from qwen_stack.specs.manifest import Manifest, container_security, metadata, pod_security, probe, service
+from qwen_stack.specs.rights import CLUSTER_ROLE
 
 NAME, PORT = scrape_jobs.COLLECTOR, scrape_jobs.COLLECTOR_PORT
 DATA_DIR = "/data"
@@ -31,40 +31,26 @@ def arguments(settings: Settings) -> list[str]:
 
 
 def account() -> Manifest:
-    # Pulumi would wait for a Secret with the account's token, which Kubernetes no longer makes.
-    annotations = {"pulumi.com/skipAwait": "true"}
-    return {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": {**metadata(NAME), "annotations": annotations},
-        "automountServiceAccountToken": False,
-    }
+    """Account whose token only the collectors mount."""
+    return rights.account(NAME, automountServiceAccountToken=False)
 
 
 def role(namespace: str) -> Manifest:
     """Rights to know which pods run on the collector's own host, which Kubernetes gives for all hosts or none."""
-    return {
-        "apiVersion": f"{RBAC}/v1",
-        "kind": "ClusterRole",
-        "metadata": metadata(f"{namespace}-{NAME}"),
-        "rules": [
+    return rights.role(
+        CLUSTER_ROLE,
+        rights.in_cluster(NAME, namespace),
+        [
             {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},
             # It starts only with the names of all namespaces, whichever lines it takes.
             {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"]},
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
         ],
-    }
+    )
 
 
 def binding(namespace: str) -> Manifest:
-    name = f"{namespace}-{NAME}"
-    return {
-        "apiVersion": f"{RBAC}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": metadata(name),
-        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": namespace}],
-    }
+    return rights.binding(CLUSTER_ROLE, rights.in_cluster(NAME, namespace), NAME, namespace)
 
 
 def volumes(namespace: str) -> list[Manifest]:
@@ -107,16 +93,7 @@ def daemon_set(settings: Settings) -> Manifest:
             {"name": "data", "emptyDir": {"sizeLimit": BUFFER_LIMIT}},
         ],
     }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": metadata(NAME),
-        "spec": {
-            "selector": {"matchLabels": app(NAME)},
-            "updateStrategy": {"type": "RollingUpdate"},
-            "template": {"metadata": {"labels": app(NAME)}, "spec": pod},
-        },
-    }
+    return manifest.daemon_set(NAME, pod)
 
 
 def discovery() -> Manifest:

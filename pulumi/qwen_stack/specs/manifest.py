@@ -82,6 +82,20 @@ def deployment(name: str, pod: Manifest, *, replicas: int = 1, strategy: Manifes
     }
 
 
+def daemon_set(name: str, pod: Manifest) -> Manifest:
+    """One pod on each host that it fits, labelled with its name; `pod` is their spec."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": metadata(name),
+        "spec": {
+            "selector": {"matchLabels": app(name)},
+            "updateStrategy": {"type": "RollingUpdate"},
+            "template": {"metadata": {"labels": app(name)}, "spec": pod},
+        },
+    }
+
+
 def lone_pod(container: Manifest, volumes: list[Manifest]) -> Manifest:
     """Part of the only pod of a part: on the hosts of the model servers, which have its image, and soon on another one
     when its own is lost."""
@@ -125,6 +139,11 @@ def exposed(name: str, port: str, number: int, node_port: int | None) -> Manifes
 
 def config_map(name: str, data: dict[str, str]) -> Manifest:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(name), "data": data}
+
+
+def fixed_config_map(prefix: str, data: dict[str, str]) -> Manifest:
+    """ConfigMap whose name follows from what it has: other contents are another one, and running pods keep theirs."""
+    return {**config_map(f"{prefix}-{checksum(*data.values())[:8]}", data), "immutable": True}
 
 
 def disruption_budget(name: str) -> Manifest:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from qwen_stack import rollouts
 from qwen_stack.settings import Model
-from qwen_stack.specs import engine_keys, node_folder
+from qwen_stack.specs import engine_keys, manifest, node_folder
 from qwen_stack.specs.manifest import (
     GPU_RESOURCE,
     NO_CLUSTER_ACCESS,
@@ -15,7 +15,6 @@ from qwen_stack.specs.manifest import (
     Manifest,
     app,
     checksum,
-    config_map,
     container_security,
     gpu_pod,
     metadata,
@@ -90,8 +89,7 @@ def plan_file(model: Model) -> Manifest | None:
     """ConfigMap with the plan; None without one. A changed plan has another name, so that running pods keep theirs."""
     if model.plan is None:
         return None
-    name = f"{model.server}-plan-{checksum(model.plan.text)[:8]}"
-    return {**config_map(name, {PLAN_FILE: model.plan.text}), "immutable": True}
+    return manifest.fixed_config_map(f"{model.server}-plan", {PLAN_FILE: model.plan.text})
 
 
 def weights(model: Model) -> NodeFolder:

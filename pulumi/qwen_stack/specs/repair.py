@@ -8,20 +8,18 @@ from typing import Any
 from qwen_runtime.repair.actor import STOP
 
 from qwen_stack.settings import Settings
-from qwen_stack.specs import manifest, model_server, priority, registry, scrape_jobs
+from qwen_stack.specs import manifest, model_server, priority, registry, rights, scrape_jobs
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
     NO_GPUS,
     Manifest,
-    checksum,
-    config_map,
     container_security,
     lone_pod,
-    metadata,
     pod_security,
     probe,
     service,
 )
+from qwen_stack.specs.rights import CLUSTER_ROLE, ROLE
 
 NAME, PORT = scrape_jobs.REPAIR, scrape_jobs.REPAIR_PORT
 CONFIG_DIR, FILE = "/etc/repair", "repair.json"
@@ -30,7 +28,6 @@ INTERVAL_S = 15
 STALE_SCRAPES = 4
 # Time that a test's pod may take to start, beside the test itself.
 TEST_START_S = 600
-ROLES = "rbac.authorization.k8s.io"
 
 
 def file(settings: Settings) -> str:
@@ -100,14 +97,11 @@ def test_pod(settings: Settings, seconds: int) -> Manifest:
 
 def config(settings: Settings) -> Manifest:
     """Settings under a name that follows from them, so that other settings are another pod."""
-    text = file(settings)
-    return {**config_map(f"{NAME}-config-{checksum(text)[:8]}", {FILE: text}), "immutable": True}
+    return manifest.fixed_config_map(f"{NAME}-config", {FILE: file(settings)})
 
 
 def account() -> Manifest:
-    # Pulumi would wait for a Secret with the account's token, which Kubernetes no longer makes.
-    annotations = {"pulumi.com/skipAwait": "true"}
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {**metadata(NAME), "annotations": annotations}}
+    return rights.account(NAME)
 
 
 def role(settings: Settings) -> Manifest:
@@ -116,47 +110,35 @@ def role(settings: Settings) -> Manifest:
         {"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]},
         {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
     ]
-    return {
-        "apiVersion": f"{ROLES}/v1",
-        "kind": "ClusterRole",
-        "metadata": metadata(f"{settings.namespace}-{NAME}"),
-        "rules": [
+    return rights.role(
+        CLUSTER_ROLE,
+        rights.in_cluster(NAME, settings.namespace),
+        [
             {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["get", "list"]},
             {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
             *(acting if acts(settings) else []),
         ],
-    }
+    )
 
 
 def binding(settings: Settings) -> Manifest:
-    return _binding("ClusterRole", f"{settings.namespace}-{NAME}", settings.namespace)
+    return rights.binding(CLUSTER_ROLE, rights.in_cluster(NAME, settings.namespace), NAME, settings.namespace)
 
 
 def own_role() -> Manifest:
     """Rights in the stack's namespace, for a controller that acts: pods of tests, and the switch that stops it."""
-    return {
-        "apiVersion": f"{ROLES}/v1",
-        "kind": "Role",
-        "metadata": metadata(NAME),
-        "rules": [
+    return rights.role(
+        ROLE,
+        NAME,
+        [
             {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete"]},
             {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [STOP], "verbs": ["get"]},
         ],
-    }
+    )
 
 
 def own_binding(settings: Settings) -> Manifest:
-    return _binding("Role", NAME, settings.namespace)
-
-
-def _binding(kind: str, name: str, namespace: str) -> Manifest:
-    return {
-        "apiVersion": f"{ROLES}/v1",
-        "kind": f"{kind}Binding",
-        "metadata": metadata(name),
-        "roleRef": {"apiGroup": ROLES, "kind": kind, "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": namespace}],
-    }
+    return rights.binding(ROLE, NAME, NAME, settings.namespace)
 
 
 def deployment(settings: Settings) -> Manifest:
