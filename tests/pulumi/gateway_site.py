@@ -191,8 +191,8 @@ def accepts(address: str, port: int) -> bool:
     return False
 
 
-def eventually(check: Callable[[], bool], within_s: float = 15) -> None:
-    wait_until(check, "the state that the test expects of the gateway", within_s)
+def eventually(check: Callable[[], bool]) -> None:
+    wait_until(check, "the state that the test expects of the gateway")
 
 
 def mount(folder: Path, version: str, files: dict[str, str]) -> None:

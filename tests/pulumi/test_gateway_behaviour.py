@@ -242,4 +242,4 @@ def test_a_stopping_gateway_finishes_the_streams_that_it_has(site: Site, setting
         assert accepts("127.0.0.1", site.metrics_port), "a gateway that drains must not fail its liveness"
         assert hook.poll() is None
         assert b"[DONE]" in response.read()
-    assert hook.wait(timeout=10) == 0, "the pod may end once its last stream has"
+    assert hook.wait(timeout=60) == 0, "the pod may end once its last stream has"

@@ -31,7 +31,7 @@ def role(kind: str, name: str, rules: list[Manifest]) -> Manifest:
 
 
 def binding(kind: str, name: str, account_name: str, namespace: str) -> Manifest:
-    """What gives the role of this kind and name to an account; its own name is the role's."""
+    """The binding of a role of this kind to an account, named as the role."""
     return {
         "apiVersion": f"{RBAC}/v1",
         "kind": f"{kind}Binding",

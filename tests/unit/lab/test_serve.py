@@ -18,12 +18,12 @@ from tests.support.ports import free_port
 @pytest.mark.parametrize("taken", [0, 1], ids=["the model's", "that of its health"])
 def test_a_taken_port_is_refused_before_anything_changes(monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
     monkeypatch.setattr(bootstrap, "packages", lambda _: pytest.fail("something was installed"))
+    port = free_port(neighbours=1)
     with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
+        holder.bind(("127.0.0.1", port + taken))
         holder.listen()
-        port = holder.getsockname()[1]
-        with pytest.raises(LabError, match=rf"(?s)127.0.0.1:{port} is in use.*make serve PORT="):
-            serve.serve(port - taken)
+        with pytest.raises(LabError, match=rf"(?s)127.0.0.1:{port + taken} is in use.*make serve PORT="):
+            serve.serve(port)
 
 
 def test_a_chat_without_a_server_says_how_to_start_one() -> None:
