@@ -23,6 +23,8 @@ CONTAINER = "qwen-lab-mirror"
 IMAGE = "localhost/qwen-lab/mirror"
 MODELS = MIRROR_DATA / "models"
 APT_KEY = LAB / "mirror/apt-key.asc"  # inventory/local reads it
+RECORD = LAB / "mirror/requests"
+"""The web server's logs: what was asked for since `make up` made the lab, also before a mirror that was lost."""
 BLOBS = MIRROR_DATA / "registry/docker/registry/v2/blobs/sha256"
 
 REMEDY = f"look at `podman logs {CONTAINER}` and `podman exec {CONTAINER} systemctl --failed`"
@@ -76,7 +78,9 @@ def ensure() -> str | None:
     mirror_tar, _ = rootfs.build(rootfs.MIRROR)
     repository, filled = apt_repo.build(base_tar)
     _publish_trust(repository)
-    content = store.key(repository.name, NGINX_SITE, REGISTRY_CONFIG, authority.ensure().name, client.REGISTRY_PASSWORD)
+    content = store.key(
+        repository.name, NGINX_SITE, REGISTRY_CONFIG, authority.ensure().name, client.REGISTRY_PASSWORD, str(RECORD)
+    )
     done = ["filled the apt repository"] if filled else []
     if (
         not podman.alive(CONTAINER)
@@ -114,14 +118,14 @@ def _start(mirror_tar: Path, repository: Path, content: str) -> None:
     for name, text in (("site.conf", NGINX_SITE), ("registry.yml", REGISTRY_CONFIG), ("users", _users())):
         (settings / name).write_text(text)
     signed = authority.ensure()
-    for folder in ("registry", "models"):
-        (MIRROR_DATA / folder).mkdir(parents=True, exist_ok=True)
+    for folder in (MIRROR_DATA / "registry", MODELS, RECORD):
+        folder.mkdir(parents=True, exist_ok=True)
     output("podman", "import", "--quiet", mirror_tar, IMAGE)
     output(
         *podman.RUN, *podman.SYSTEMD, "--detach", "--name", CONTAINER, "--hostname", "mirror",
         "--label", f"content={content}", *network.at(network.MIRROR),
         "--volume", f"{repository}/apt:/srv/apt:ro", "--volume", f"{MODELS}:/srv/models:ro",
-        "--volume", f"{MIRROR_DATA}/registry:/srv/registry",
+        "--volume", f"{MIRROR_DATA}/registry:/srv/registry", "--volume", f"{RECORD}:/var/log/nginx",
         "--volume", f"{(BIN / 'registry').resolve()}:/usr/local/bin/registry:ro",
         "--volume", f"{settings}/registry.yml:/etc/registry.yml:ro",
         "--volume", f"{settings}/site.conf:/etc/nginx/sites-enabled/default:ro",
