@@ -101,6 +101,11 @@ def up(job: str, *values: int) -> Series:
     return {f'up{{instance="{index}",job="{job}"}}': f"{value}x{LONG}" for index, value in enumerate(values)}
 
 
+def up_until(minute: int) -> Series:
+    """A target of which nothing is kept after this minute."""
+    return {'up{instance="p",job="prometheus"}': f"1x{minute} _x{LONG}"}
+
+
 def own(name: str, values: str) -> Series:
     return {f'{name}{{instance="p",job="prometheus"}}': values}
 
@@ -331,6 +336,7 @@ MONITORING = (
         ),
         (own("prometheus_tsdb_compactions_failed_total", "1x20"),),
     ),
+    Case("MeasurementsNotKept", 12, ({}, up_until(6)), (up("prometheus", 0), up_until(10) | up("gateway", 1))),
     Case(
         "AlertsNotSent",
         12,

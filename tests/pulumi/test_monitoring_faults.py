@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from qwen_stack.specs import alert_rules, dcgm_exporter, gpu_rules, prometheus, scrape_jobs
-from tests.support.ports import free_port
+from qwen_stack.specs import dcgm_exporter, gpu_rules, scrape_jobs
 from tests.support.waiting import wait_until
 
-from . import exposition
+from . import exposition, own_prometheus
 from .exposition import Site, Text
+from .own_prometheus import AWAY
 from .promtool import PROMTOOL
 
 pytestmark = exposition.PROMETHEUS
@@ -116,13 +114,8 @@ def test_a_label_that_grows_without_bound_is_refused_and_told(faulty: Faulty) ->
 
 def left(folder: Path, settings: Any) -> Path:
     """Data of a Prometheus that ended while TargetDown fired for a target that is still away; returns the folder."""
-    [rule] = [
-        rule
-        for group in yaml.safe_load(alert_rules.rules_file(settings))["groups"]
-        for rule in group["rules"]
-        if rule.get("alert") == "TargetDown"
-    ]
-    labels = {"job": dcgm_exporter.NAME, "instance": "127.0.0.1:9", **rule["labels"], "alertname": "TargetDown"}
+    rule = own_prometheus.rule(settings, "TargetDown")
+    labels = {"job": dcgm_exporter.NAME, "instance": AWAY, **rule["labels"], "alertname": "TargetDown"}
     inner = ",".join(f'{name}="{value}"' for name, value in labels.items())
     now = int(time.time())
     times = range(now - ENDED_S, now - 15, 15)
@@ -131,45 +124,12 @@ def left(folder: Path, settings: Any) -> Path:
     (folder / "before.txt").write_text("\n".join([*lines, "# EOF\n"]))
     command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "before.txt", folder / "data"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [f"{folder}/rules.yml"],
-        "scrape_configs": [{"job_name": dcgm_exporter.NAME, "static_configs": [{"targets": ["127.0.0.1:9"]}]}],
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "alerts", "rules": [rule]}]}))
+    own_prometheus.write_files(folder, dcgm_exporter.NAME, rule)
     return folder
-
-
-@contextlib.contextmanager
-def started(folder: Path, settings: Any) -> Iterator[Site]:
-    """Prometheus with the arguments of the stack."""
-    places = {prometheus.CONFIG_DIR: folder, prometheus.DATA_DIR: folder / "data"}
-    arguments = list(prometheus.server(settings).arguments)
-    for place, here in places.items():
-        arguments = [argument.replace(f"={place}", f"={here}") for argument in arguments]
-    port = free_port()
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            ["prometheus", *arguments, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log
-        )
-    try:
-        site = Site(port)
-        wait_until(lambda: answers(site), f"no answer: {(folder / 'log').read_text()}")
-        yield site
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def answers(site: Site) -> bool:
-    with contextlib.suppress(OSError):
-        return bool(site.series("vector(1)"))
-    return False
 
 
 @PROMTOOL
 def test_an_alert_that_fired_fires_again_at_once_after_a_restart(tmp_path: Path, settings: Any) -> None:
-    with started(left(tmp_path, settings), settings) as site:
+    with own_prometheus.started(left(tmp_path, settings), settings) as (site, _):
         wait_until(lambda: site.series("ALERTS"), "the alert is not known")
         wait_until(lambda: site.series('ALERTS{alertstate="firing"}'), "it waits anew for its five minutes", 60)

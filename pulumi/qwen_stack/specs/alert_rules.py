@@ -71,7 +71,7 @@ def alerts(settings: Settings) -> list[Alert]:
         *(evaluation_alerts.alerts() if settings.evaluation else []),
         *(repair_alerts.alerts() if settings.repair else []),
         *scaling_rules.alerts(settings),
-        *monitoring_alerts.alerts(jobs(settings), REPLICATED),
+        *monitoring_alerts.alerts(jobs(settings), REPLICATED, settings.monitoring.scrape_seconds),
     ]
 
 

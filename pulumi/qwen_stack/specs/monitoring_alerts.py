@@ -35,7 +35,7 @@ def _without(job: str, name: str) -> str:
     return f'label_replace(up{{job="{job}"}} == 1 unless on (job, instance) {series}, "series", "{series}", "", "")'
 
 
-def alerts(jobs: Sequence[str], replicated: Sequence[str]) -> list[Alert]:
+def alerts(jobs: Sequence[str], replicated: Sequence[str], scrape_seconds: int) -> list[Alert]:
     """Alerts about all scrape `jobs`. Targets of `replicated` ones come and go with rollouts; others say how many."""
     vanished = " or ".join(f'absent(up{{job="{job}"}})' for job in jobs)
     unnamed = " or ".join(_without(job, name) for job in jobs for name in YIELDED.get(job, ()))
@@ -123,6 +123,7 @@ def alerts(jobs: Sequence[str], replicated: Sequence[str]) -> list[Alert]:
             remedy="Look whether the volume is full or read-only; give it more room (monitoring.storageLimit).",
             look="`kubectl -n <namespace> exec deployment/prometheus -- df /prometheus`, and its log",
         ),
+        _nothing_kept(scrape_seconds),
         Alert(
             name="AlertsNotSent",
             expression="rate(prometheus_notifications_errors_total[5m]) > 0 "
@@ -166,3 +167,27 @@ def alerts(jobs: Sequence[str], replicated: Sequence[str]) -> list[Alert]:
             look="`kubectl -n <namespace> get pods`",
         ),
     ]
+
+
+def _nothing_kept(scrape_seconds: int) -> Alert:
+    """Alert that is computed from the age of the newest sample: on a full volume no counter of failures is kept either.
+
+    A Prometheus that has just started has no sample yet, for as long as two measurements.
+    """
+    minutes = -(-max(60, 2 * scrape_seconds) // 60)
+    return Alert(
+        name="MeasurementsNotKept",
+        expression=f"time() - max(timestamp(up)) > {3 * scrape_seconds} or absent(up)",
+        holds=f"{minutes}m",
+        severity="critical",
+        owner="monitoring",
+        summary="Prometheus keeps nothing of what it measures",
+        impact="Five minutes after the last sample every other alert ends and is told as resolved, whatever is broken; "
+        "no new one fires.",
+        found="no new sample of any target",
+        needed="one at each measurement",
+        remedy="Make room where its data lie, or repair that disk: it goes on by itself and has what it had before. "
+        "monitoring.storageLimit must fit the volume with all else that lies there.",
+        look="`kubectl -n <namespace> logs deployment/prometheus`: `no space left on device`, `read-only file system`; "
+        "`df` on the host",
+    )

@@ -38,6 +38,8 @@ INHIBITIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("EnginesDieTogether", ("EngineRestarted", "EngineRestarts"), ("server",)),
     ("ErrorBudgetBurnsFast", ("ErrorBudgetBurnsSlowly",), ("slo", "model_name")),
     ("TargetsVanished", ("GatewaysMissing",), ()),
+    # Without samples there are no targets either.
+    ("MeasurementsNotKept", ("TargetsVanished",), ()),
 )
 
 
