@@ -11,9 +11,10 @@ import pulumi
 from pydantic import ValidationError
 from qwen_runtime import errors
 
-from qwen_stack import entries, plans, rules, signed_images
-from qwen_stack.problem import Problem
-from qwen_stack.settings import Settings
+from qwen_stack import entries, plans, signed_images
+from qwen_stack.rules import stack as rules
+from qwen_stack.rules.problem import Problem
+from qwen_stack.settings.stack import Settings
 from qwen_stack.specs import registry
 
 PROJECT = "qwen-onprem"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qwen_stack.promotions import Serving, identity
-from qwen_stack.settings import Model, Settings
+from qwen_stack.settings.stack import Model, Settings
 from qwen_stack.specs.manifest import checksum
 
 OUTPUT = "entries"

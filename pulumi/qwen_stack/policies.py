@@ -1,6 +1,6 @@
 """Rules that the stack's objects keep. Every preview and every run judges them, and one error lists what breaks them.
 
-They hold for whoever adds an object, whereas the configuration's own rules (rules.py) hold for whoever sets a key.
+They hold for whoever adds an object, whereas the configuration's own rules (rules/) hold for whoever sets a key.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from qwen_stack.problem import Problem
+from qwen_stack.rules.problem import Problem
 from qwen_stack.specs.manifest import Manifest, template_of
 
 HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")

@@ -18,9 +18,11 @@ from qwen_stack.components.namespace import Namespace
 from qwen_stack.components.network_policies import NetworkPolicies
 from qwen_stack.components.node_folders import NodeFolders
 from qwen_stack.components.repair import Repair, RepairArgs
-from qwen_stack.settings import Model
-from qwen_stack.specs import gateway_config, model_server, network_policy, prometheus, traces
-from qwen_stack.specs.gateway_routes import route
+from qwen_stack.settings.stack import Model
+from qwen_stack.specs import model_server, network_policy, traces
+from qwen_stack.specs.gateway import config as gateway_config
+from qwen_stack.specs.gateway.routes import route
+from qwen_stack.specs.monitoring import prometheus
 
 
 def run() -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from qwen_runtime.errors import Fault, UsageError
 
-from qwen_stack.problem import Problem
-from qwen_stack.settings import Model, Settings
+from qwen_stack.rules.problem import Problem
+from qwen_stack.settings.stack import Model, Settings
 
 if TYPE_CHECKING:
     from qwen_runtime.gate import decision

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from qwen_stack.settings import Settings
+from qwen_stack.settings.stack import Settings
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 HEADING = "| key | values | default | meaning |\n|---|---|---|---|\n"

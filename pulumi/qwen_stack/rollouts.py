@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from qwen_stack.problem import Problem
-from qwen_stack.settings import Model
+from qwen_stack.rules.problem import Problem
+from qwen_stack.settings.stack import Model
 
 SURGE: Literal["surge"] = "surge"
 IN_PLACE: Literal["in-place"] = "in-place"

@@ -11,8 +11,8 @@ from pathlib import Path
 import yaml
 
 from qwen_stack import config
-from qwen_stack.specs import alert_rules
-from qwen_stack.specs.alert import RUNBOOK, Alert
+from qwen_stack.specs.alerts import alert_rules
+from qwen_stack.specs.alerts.alert import RUNBOOK, Alert
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = """# Runbook

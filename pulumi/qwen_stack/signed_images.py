@@ -8,8 +8,8 @@ from pathlib import Path
 from qwen_runtime import signature
 from qwen_runtime.errors import UsageError
 
-from qwen_stack.problem import Problem
-from qwen_stack.registry_settings import SignedImages
+from qwen_stack.rules.problem import Problem
+from qwen_stack.settings.registry import SignedImages
 
 KEY = "signedImages"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from qwen_stack.specs import autoscaling, model_group, model_server
-from qwen_stack.specs.scaling_rules import demand, pressure
+from qwen_stack.specs.alerts.scaling_rules import demand, pressure
 from tests.support.control_plane import LOOK_S, Plane, absent, control_plane
 from tests.support.stacks import lab_model
 from tests.support.waiting import wait_until

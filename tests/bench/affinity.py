@@ -29,7 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qwen_stack.settings import Gateway, GatewayAffinity
+from qwen_stack.settings.stack import Gateway, GatewayAffinity
 from tests.bench.arms import machine, model
 from tests.pulumi.gateway_site import CHAT, FOUR, KEY, ONE, THREE, TWO, Site, accepts, running
 from tests.support.ports import free_port

@@ -26,7 +26,7 @@ from qwen_runtime.watch.prometheus import Prometheus
 
 from qwen_stack import config
 from qwen_stack.dashboards import plain
-from qwen_stack.settings import Settings
+from qwen_stack.settings.stack import Settings
 from tests.bench.arms import machine
 from tests.pulumi import exposition
 from tests.pulumi.gateway_site import KEY

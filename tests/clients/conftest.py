@@ -11,8 +11,8 @@ import pytest
 from qwen_runtime import weights
 from qwen_runtime.engine.registry import servers
 
-from qwen_stack.settings import Gateway
-from qwen_stack.specs.gateway_routes import Upstream
+from qwen_stack.settings.stack import Gateway
+from qwen_stack.specs.gateway.routes import Upstream
 from tests.clients.endpoint import CONTEXT, MODEL, Endpoint
 from tests.pulumi import gateway_site
 from tests.support.engines import engines

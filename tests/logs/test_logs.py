@@ -15,7 +15,7 @@ from lab.cluster.stack import NAMESPACE
 from lab.hosts import inventory
 from lab.machine import ports
 from lab.paths import API_KEY
-from qwen_stack.specs.logs import FAILED_REQUESTS
+from qwen_stack.specs.monitoring.logs import FAILED_REQUESTS
 from tests.support.waiting import wait_until
 
 Search = Callable[[str], list[dict[str, Any]]]

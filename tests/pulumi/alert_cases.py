@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from qwen_stack.specs import alert_rules
+from qwen_stack.specs.alerts import alert_rules
 
 from .promtool import checked
 

@@ -29,19 +29,11 @@ from qwen_runtime.repair.report import Figures
 from qwen_runtime.repair.table import ROWS
 from qwen_runtime.serve.health import Health, State
 
-from qwen_stack.settings import Settings
-from qwen_stack.specs import (
-    alert_rules,
-    cluster_rules,
-    dcgm_exporter,
-    evaluation,
-    gateway,
-    gpu_rules,
-    host_rules,
-    limits,
-    prometheus,
-    scrape_jobs,
-)
+from qwen_stack.settings.stack import Settings
+from qwen_stack.specs import evaluation, limits
+from qwen_stack.specs.alerts import alert_rules, cluster_rules, gpu_rules, host_rules
+from qwen_stack.specs.gateway import workload as gateway
+from qwen_stack.specs.monitoring import dcgm_exporter, prometheus, scrape_jobs
 from tests.support.ports import free_port
 from tests.support.web import Quiet, served
 

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 from qwen_runtime.engine.registry import servers
 
-from qwen_stack.specs import engine_keys, gateway_config
-from qwen_stack.specs import gateway as specs
-from qwen_stack.specs.gateway_routes import Route, Upstream
-from qwen_stack.tracing_settings import Tracing
+from qwen_stack.settings.tracing import Tracing
+from qwen_stack.specs import engine_keys
+from qwen_stack.specs.gateway import config as gateway_config
+from qwen_stack.specs.gateway import workload as specs
+from qwen_stack.specs.gateway.routes import Route, Upstream
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 

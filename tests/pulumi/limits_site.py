@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from qwen_stack.settings import GatewayLimits
-from qwen_stack.specs import gateway as specs
-from qwen_stack.specs import gateway_config, limits
-from qwen_stack.specs.gateway_routes import Route, Upstream
+from qwen_stack.settings.stack import GatewayLimits
+from qwen_stack.specs import limits
+from qwen_stack.specs.gateway import config as gateway_config
+from qwen_stack.specs.gateway import workload as specs
+from qwen_stack.specs.gateway.routes import Route, Upstream
 from tests.support.ports import free_port
 
 from . import gateway_site

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from qwen_stack.specs import alert_rules, prometheus
+from qwen_stack.specs.alerts import alert_rules
+from qwen_stack.specs.monitoring import prometheus
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from qwen_stack import runbook
-from qwen_stack.specs import alert_rules, notifications
-from qwen_stack.specs.alert import RUNBOOK
-from qwen_stack.specs.monitoring_alerts import WATCHDOG
+from qwen_stack.specs.alerts import alert_rules
+from qwen_stack.specs.alerts.alert import RUNBOOK
+from qwen_stack.specs.alerts.monitoring_alerts import WATCHDOG
+from qwen_stack.specs.monitoring import notifications
 
 from . import alert_cases
 from .alert_cases import Case, counted, gpu, ran, rules_of, waiting

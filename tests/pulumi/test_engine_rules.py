@@ -6,8 +6,8 @@ from typing import Any
 
 from qwen_runtime.engine import metrics
 
-from qwen_stack.specs import alert_rules
-from qwen_stack.specs.engine_rules import recording_rules
+from qwen_stack.specs.alerts import alert_rules
+from qwen_stack.specs.alerts.engine_rules import recording_rules
 
 from .promtool import PROMTOOL, records
 

@@ -13,7 +13,8 @@ import pytest
 from qwen_runtime.cli import build_parser
 
 from qwen_stack import config
-from qwen_stack.specs import alert_rules, evaluation
+from qwen_stack.specs import evaluation
+from qwen_stack.specs.alerts import alert_rules
 
 from .alert_cases import Case, counted, ran, rules_of
 from .promtool import PROMTOOL

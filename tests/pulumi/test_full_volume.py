@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qwen_stack import config
-from qwen_stack.model_rules import quantity_bytes
+from qwen_stack.rules.models import quantity_bytes
 from tests.support.waiting import wait_until
 
 from . import own_prometheus

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qwen_stack.specs import gateway_affinity
+from qwen_stack.specs.gateway import affinity
 
 from .gateway_site import CHAT, FOUR, KEY, ONE, THREE, TWO, Site, eventually, needs_envoy
 
@@ -106,7 +106,7 @@ def test_a_hot_conversation_overflows_to_other_replicas(site: Site) -> None:
 
 
 def test_a_clients_own_name_of_its_session_wins_over_what_it_says(four_models: Site) -> None:
-    for header in gateway_affinity.CLIENT_HEADERS:
+    for header in affinity.CLIENT_HEADERS:
         assert len({backend(four_models, user(f"task {number}"), **{header: "one"}) for number in range(10)}) == 1
         assert len({backend(four_models, user("same"), **{header: f"s{number}"}) for number in range(10)}) > 1
 

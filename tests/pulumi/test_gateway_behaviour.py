@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qwen_stack.specs import gateway as specs
+from qwen_stack.specs.gateway import workload as specs
 
 from .gateway_site import CHAT, ENGINE_KEY, KEY, ONE, TWO, Answer, Site, accepts, eventually, needs_envoy
 

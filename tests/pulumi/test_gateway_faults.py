@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qwen_stack.specs import gateway_config
+from qwen_stack.specs.gateway import config as gateway_config
 
 from .gateway_site import CHAT, KEY, ONE, THREE, TWO, Site, eventually, needs_envoy
 

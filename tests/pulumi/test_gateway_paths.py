@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from qwen_stack.specs.gateway_routes import Upstream
+from qwen_stack.specs.gateway.routes import Upstream
 
 from .gateway_site import CHAT, KEY, ONE, TWO, TWO_NAMES, Site, eventually, needs_envoy, running
 

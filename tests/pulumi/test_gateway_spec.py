@@ -8,14 +8,19 @@ from typing import Any
 import pytest
 
 from qwen_stack import config as stack_config
-from qwen_stack.specs import gateway, gateway_affinity, gateway_body, gateway_config, gateway_routes, model_server
+from qwen_stack.specs import model_server
+from qwen_stack.specs.gateway import affinity as gateway_affinity
+from qwen_stack.specs.gateway import body as gateway_body
+from qwen_stack.specs.gateway import config as gateway_config
+from qwen_stack.specs.gateway import routes
+from qwen_stack.specs.gateway import workload as gateway
 
 MIB = 2**20
 
 
 @pytest.fixture
 def config(settings: Any) -> dict[str, Any]:
-    return gateway_config.config(settings.gateway, gateway_routes.route(settings))
+    return gateway_config.config(settings.gateway, routes.route(settings))
 
 
 def values(part: Any, key: str) -> Iterator[Any]:
@@ -32,7 +37,7 @@ def values(part: Any, key: str) -> Iterator[Any]:
 @pytest.mark.parametrize("body", [4096, 262_144, 1_000_000, 16_777_216])
 def test_the_largest_body_is_kept_whole_with_its_headers(settings: Any, body: int) -> None:
     limits = settings.gateway.model_copy(update={"max_body_bytes": body})
-    config = gateway_config.config(limits, gateway_routes.route(settings))
+    config = gateway_config.config(limits, routes.route(settings))
     assert list(values(config, "max_request_bytes")) == [body]
     kept = [*values(config, "request_body_buffer_limit"), *values(config, "per_connection_buffer_limit_bytes")]
     assert len(kept) == 2 + len(settings.models)
@@ -67,9 +72,9 @@ def test_every_error_body_is_json_in_the_shape_of_openai(config: dict[str, Any])
 
 def test_retries_are_as_configured_within_a_budget_and_never_for_slow_answers(settings: Any) -> None:
     limits = settings.gateway.model_copy(update={"retries": 2})
-    config = gateway_config.config(limits, gateway_routes.route(settings))
+    config = gateway_config.config(limits, routes.route(settings))
     policies = list(values(config, "retry_policy"))
-    assert len(policies) == sum(len(upstream.paths) for upstream in gateway_routes.route(settings).upstreams)
+    assert len(policies) == sum(len(upstream.paths) for upstream in routes.route(settings).upstreams)
     for policy in policies:
         assert policy["num_retries"] == 2
         assert policy["retriable_status_codes"] == [503]
@@ -85,7 +90,7 @@ def test_without_affinity_the_replica_with_the_fewest_requests_answers(settings:
     for enabled, policy in ((True, "MAGLEV"), (False, "LEAST_REQUEST")):
         affinity = settings.gateway.affinity.model_copy(update={"enabled": enabled})
         changed = settings.gateway.model_copy(update={"affinity": affinity})
-        files = gateway_config.files(changed, gateway_routes.route(settings))
+        files = gateway_config.files(changed, routes.route(settings))
         assert set(values(json.loads(files[gateway_config.CONFIG_FILE]), "lb_policy")) == {policy}
         assert (gateway_affinity.HEADER in files[gateway_body.BODY_FILE]) == enabled
 
@@ -120,7 +125,7 @@ def test_a_certificate_is_mounted_and_moves_the_service_to_the_port_of_https(set
     pod = gateway.deployment(secure, "image", "config", ["model-server"])["spec"]["template"]["spec"]
     [volume] = [volume for volume in pod["volumes"] if volume.get("secret", {}).get("secretName") == "gateway-tls"]
     [mount] = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == volume["name"]]
-    assert mount["mountPath"] == gateway_routes.TLS_DIR
+    assert mount["mountPath"] == routes.TLS_DIR
     ports = [gateway.gateway_service(g)["spec"]["ports"][0]["port"] for g in (settings.gateway, secure)]
     assert ports == [80, 443]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from qwen_stack.settings import GatewayLimits
+from qwen_stack.settings.stack import GatewayLimits
 
 from .gateway_site import CHAT, KEY, ONE, Site, accepts, eventually, mount, needs_envoy, running, write_certificate
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from qwen_runtime.engine.registry import servers
 
-from qwen_stack.specs import gateway as specs
-from qwen_stack.specs.gateway_routes import Upstream
-from qwen_stack.specs.gateway_weights import SERVERS_FILE, SHARE, WEIGHTS_FILE
+from qwen_stack.specs.gateway import workload as specs
+from qwen_stack.specs.gateway.routes import Upstream
+from qwen_stack.specs.gateway.weights import SERVERS_FILE, SHARE, WEIGHTS_FILE
 
 from .gateway_site import CHAT, ONE, THREE, TWO, Site, eventually, mount, needs_envoy, running
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from qwen_stack import config
-from qwen_stack.specs import alert_rules, cluster_access, host_rules, prometheus, scrape_jobs, single_pod
+from qwen_stack.specs.alerts import alert_rules, host_rules
+from qwen_stack.specs.monitoring import cluster_access, prometheus, scrape_jobs, single_pod
 
 
 @pytest.mark.parametrize(

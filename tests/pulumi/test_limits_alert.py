@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from qwen_stack.settings import GatewayLimits
-from qwen_stack.specs import alert_rules
+from qwen_stack.settings.stack import GatewayLimits
+from qwen_stack.specs.alerts import alert_rules
 
 from .alert_cases import Case, counted, gateway, ran, rules_of
 from .promtool import PROMTOOL

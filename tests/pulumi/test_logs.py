@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from qwen_stack import config, policies
-from qwen_stack.specs import alert_rules, log_collector, logs
+from qwen_stack.specs.alerts import alert_rules
+from qwen_stack.specs.monitoring import log_collector, logs
 
 from .network import OUTSIDE, Network, part
 from .recorded_stack import Objects, run_program

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from qwen_stack import config
-from qwen_stack.specs import gateway as specs
-from qwen_stack.specs import gateway_config, model_server
-from qwen_stack.specs.gateway_routes import route
+from qwen_stack.specs import model_server
+from qwen_stack.specs.gateway import config as gateway_config
+from qwen_stack.specs.gateway import workload as specs
+from qwen_stack.specs.gateway.routes import route
 
 from .gateway_site import CHAT, ONE, Site, eventually, needs_envoy, running
 from .planned_stacks import Values, with_entry

@@ -10,7 +10,7 @@ from qwen_runtime.engine import registry
 from qwen_runtime.engine.buckets import edge_label
 
 from qwen_stack import config
-from qwen_stack.specs import alert_rules, slo_rules
+from qwen_stack.specs.alerts import alert_rules, slo_rules
 from tests.support.waiting import wait_until
 
 from . import exposition

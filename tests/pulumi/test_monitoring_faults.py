@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from qwen_stack.specs import dcgm_exporter, gpu_rules, scrape_jobs
+from qwen_stack.specs.alerts import gpu_rules
+from qwen_stack.specs.monitoring import dcgm_exporter, scrape_jobs
 from tests.support.waiting import wait_until
 
 from . import exposition, own_prometheus

@@ -7,16 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from qwen_stack.specs import (
-    alert_rules,
-    alertmanager,
-    cluster_access,
-    dcgm_exporter,
-    gateway,
-    model_server,
-    prometheus,
-    repair,
-)
+from qwen_stack.specs import model_server, repair
+from qwen_stack.specs.alerts import alert_rules
+from qwen_stack.specs.gateway import workload as gateway
+from qwen_stack.specs.monitoring import alertmanager, cluster_access, dcgm_exporter, prometheus
 
 from .promtool import PROMTOOL, checked, records
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from qwen_stack import config
-from qwen_stack.specs import alertmanager, prometheus, single_pod
+from qwen_stack.specs.monitoring import alertmanager, prometheus, single_pod
 
 from .recorded_stack import SECRET_MARKER, Objects, names, run_program
 

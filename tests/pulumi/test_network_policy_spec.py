@@ -7,15 +7,10 @@ from typing import Any
 import pytest
 
 from qwen_stack import config
-from qwen_stack.specs import (
-    alertmanager,
-    gateway_config,
-    model_group,
-    model_server,
-    prometheus,
-    scrape_jobs,
-)
-from qwen_stack.specs.gateway_routes import route
+from qwen_stack.specs import model_group, model_server
+from qwen_stack.specs.gateway import config as gateway_config
+from qwen_stack.specs.gateway.routes import route
+from qwen_stack.specs.monitoring import alertmanager, prometheus, scrape_jobs
 
 from .network import ADDRESS, OUTSIDE, Network, part
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from qwen_stack.specs import alertmanager
+from qwen_stack.specs.monitoring import alertmanager
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 from tests.support.web import webhook

@@ -11,7 +11,8 @@ from qwen_runtime.repair import settings as read
 from qwen_runtime.repair import table
 
 from qwen_stack import config, policies
-from qwen_stack.specs import gpu_rules, network_policy, repair
+from qwen_stack.specs import network_policy, repair
+from qwen_stack.specs.alerts import gpu_rules
 
 from .recorded_stack import run_program
 

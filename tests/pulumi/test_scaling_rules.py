@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from qwen_stack import config
-from qwen_stack.specs import alert_rules
+from qwen_stack.specs.alerts import alert_rules
 
 from .planned_stacks import Values, with_entry
 from .promtool import PROMTOOL, checked

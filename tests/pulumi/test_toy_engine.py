@@ -10,7 +10,8 @@ from qwen_runtime.engine import registry
 from qwen_runtime.engine.record import Engine
 
 from qwen_stack import config
-from qwen_stack.specs import engine_rules, model_server
+from qwen_stack.specs import model_server
+from qwen_stack.specs.alerts import engine_rules
 from tests.fakes import planned_sites, toy_engine
 from tests.pulumi.planned_stacks import Values, stack_of
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from qwen_stack import config
+from qwen_stack.settings.tracing import Tracing
 from qwen_stack.specs import model_server, traces
-from qwen_stack.tracing_settings import Tracing
 from tests.support.web import Quiet, served
 
 from .gateway_site import CHAT, ONE, eventually, needs_envoy, running

@@ -9,8 +9,9 @@ import yaml
 
 from qwen_stack import config, handovers, promotions
 from qwen_stack.components import gateway, promotion
-from qwen_stack.specs import gateway_config, scrape_jobs
-from qwen_stack.specs.gateway_routes import route
+from qwen_stack.specs.gateway import config as gateway_config
+from qwen_stack.specs.gateway.routes import route
+from qwen_stack.specs.monitoring import scrape_jobs
 
 from .recorded_stack import run_program
 

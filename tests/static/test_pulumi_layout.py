@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi/qwen_stack"
-SPECS = sorted(PROGRAM.glob("specs/*.py"))
 COMPONENTS = sorted(PROGRAM.glob("components/*.py"))
 EVERYTHING = sorted(PROGRAM.rglob("*.py"))
 IMPURE = {"program.py", "config.py", "runbook.py"}
-PURE = [*SPECS, *(path for path in sorted(PROGRAM.glob("*.py")) if path.name not in IMPURE)]
+ROOMS = ("settings", "rules", "specs")
+PURE = [
+    *(path for room in ROOMS for path in sorted(PROGRAM.glob(f"{room}/**/*.py"))),
+    *(path for path in sorted(PROGRAM.glob("*.py")) if path.name not in IMPURE),
+]
 Classes = list[tuple[Path, ast.ClassDef]]
 
 

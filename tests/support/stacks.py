@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from qwen_stack import config
-from qwen_stack.settings import Model
+from qwen_stack.settings.stack import Model
 
 STACK = Path(__file__).resolve().parents[2] / "pulumi/Pulumi.local.yaml"
 

@@ -15,7 +15,7 @@ from typing import Any
 import pulumi
 from qwen_runtime.errors import message
 
-from qwen_stack.settings import Settings
+from qwen_stack.settings.stack import Settings
 
 OUTPUT = "cluster"
 NAMESPACE = "/api/v1/namespaces/kube-system"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of
-from qwen_stack.evaluation_settings import Evaluation as EvaluationSettings
-from qwen_stack.settings import Settings
+from qwen_stack.settings.evaluation import Evaluation as EvaluationSettings
+from qwen_stack.settings.stack import Settings
 from qwen_stack.specs import evaluation as specs
 from qwen_stack.specs import volumes
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of
-from qwen_stack.settings import Gateway as GatewaySettings
+from qwen_stack.settings.stack import Gateway as GatewaySettings
 from qwen_stack.specs import engine_keys
-from qwen_stack.specs import gateway as specs
+from qwen_stack.specs.gateway import workload as specs
 from qwen_stack.specs.manifest import disruption_budget
 
 HEARD_WITHIN_S = 10

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of
-from qwen_stack.settings import GatewayLimits
+from qwen_stack.settings.stack import GatewayLimits
 from qwen_stack.specs import limits as specs
 
 

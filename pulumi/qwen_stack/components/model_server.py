@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of
-from qwen_stack.settings import Model
+from qwen_stack.settings.stack import Model
 from qwen_stack.specs import autoscaling, model_group
 from qwen_stack.specs import model_server as specs
 from qwen_stack.specs.manifest import disruption_budget

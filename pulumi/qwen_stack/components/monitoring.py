@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of
-from qwen_stack.settings import Settings
-from qwen_stack.specs import (
+from qwen_stack.settings.stack import Settings
+from qwen_stack.specs import volumes
+from qwen_stack.specs.manifest import Manifest, disruption_budget
+from qwen_stack.specs.monitoring import (
     alertmanager,
     cluster_access,
     dashboards,
@@ -18,10 +20,8 @@ from qwen_stack.specs import (
     logs,
     prometheus,
     single_pod,
-    volumes,
 )
-from qwen_stack.specs.manifest import Manifest, disruption_budget
-from qwen_stack.specs.single_pod import SinglePod
+from qwen_stack.specs.monitoring.single_pod import SinglePod
 
 
 @dataclass(frozen=True, slots=True)

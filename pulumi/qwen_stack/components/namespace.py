@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pulumi
 
 from qwen_stack.components.kubernetes import create, name_of, namespace_of
-from qwen_stack.settings import Settings
+from qwen_stack.settings.stack import Settings
 from qwen_stack.specs import admission, priority, registry
 from qwen_stack.specs import namespace as specs
 

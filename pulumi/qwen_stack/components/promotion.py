@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 
 from qwen_stack import promotions
-from qwen_stack.settings import Settings
+from qwen_stack.settings.stack import Settings
 
 OUTPUT = "serving"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 
 from qwen_stack.components.kubernetes import create
-from qwen_stack.settings import Settings
+from qwen_stack.settings.stack import Settings
 from qwen_stack.specs import repair as specs
 
 

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from qwen_stack.dashboards import plain
 from qwen_stack.dashboards.grafana import SOURCE, built
 from qwen_stack.dashboards.pages import PAGES
-from qwen_stack.monitoring_settings import Monitoring
+from qwen_stack.settings.monitoring import Monitoring
 
 PROMETHEUS = "http://prometheus:9090"
 # Grafana's folder of provisioning, and where its file provider looks for the dashboards.

@@ -1,6 +1,6 @@
 """KEDA's objects for a model whose number of replicas follows its requests.
 
-KEDA asks Prometheus for the two series of scaling_rules.py, and Kubernetes' autoscaler (HPA) computes from each
+KEDA asks Prometheus for the two series of alerts/scaling_rules.py, and Kubernetes' autoscaler (HPA) computes from each
 `ceil(value / threshold)` replicas and takes the larger number. Where a value is missing, nothing ends.
 
 A replica of several pods is a StatefulSet, of which a part answers nothing. So KEDA itself switches each such group on
@@ -9,10 +9,10 @@ and off as a whole: it runs while more groups are wanted than there are before i
 
 from __future__ import annotations
 
-from qwen_stack.settings import Model
+from qwen_stack.settings.stack import Model
 from qwen_stack.specs import model_group
+from qwen_stack.specs.alerts.scaling_rules import demand, pressure
 from qwen_stack.specs.manifest import Manifest, metadata
-from qwen_stack.specs.scaling_rules import demand, pressure
 
 # Longest window of an HPA's memory: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/.
 LONGEST_MEMORY_S = 3600

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from qwen_stack.specs.envoy import TYPES, Part, http_filter, typed
+from qwen_stack.specs.gateway.envoy import TYPES, Part, http_filter, typed
 from qwen_stack.specs.manifest import Manifest, metadata
 
 ACCEPTED, SENT = "engine-keys", "gateway-engine-key"

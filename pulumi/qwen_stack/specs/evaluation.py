@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from qwen_stack.evaluation_settings import Evaluation
-from qwen_stack.settings import Settings
-from qwen_stack.specs import gateway, manifest, model_server
+from qwen_stack.settings.evaluation import Evaluation
+from qwen_stack.settings.stack import Settings
+from qwen_stack.specs import manifest, model_server
+from qwen_stack.specs.gateway import workload as gateway
 from qwen_stack.specs.manifest import (
     GPU_NODES,
     GPU_TOLERATIONS,

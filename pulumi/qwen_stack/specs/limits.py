@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from qwen_stack.settings import GatewayLimits, KeyLimits
+from qwen_stack.settings.stack import GatewayLimits, KeyLimits
 from qwen_stack.specs import manifest
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,

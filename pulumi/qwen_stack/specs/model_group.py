@@ -6,7 +6,7 @@ supervisors of the others end too (`qwen-runtime serve --nodes`), so that all st
 
 from __future__ import annotations
 
-from qwen_stack.settings import Model
+from qwen_stack.settings.stack import Model
 from qwen_stack.specs import model_server
 from qwen_stack.specs.manifest import Manifest, app, metadata, service
 from qwen_stack.specs.model_server import API_PORT, HEALTH_PORT, LEARN_S, READINESS_PERIOD_S

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from qwen_stack import rollouts
-from qwen_stack.settings import Model
+from qwen_stack.settings.stack import Model
 from qwen_stack.specs import engine_keys, manifest, node_folder
 from qwen_stack.specs.manifest import (
     GPU_RESOURCE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qwen_stack.settings import Settings
+from qwen_stack.settings.stack import Settings
 from qwen_stack.specs.manifest import GPU_RESOURCE, Manifest, metadata
 
 BOUNDS = "bounds"

@@ -9,26 +9,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from qwen_stack.monitoring_settings import Monitoring
-from qwen_stack.settings import Model, Settings
-from qwen_stack.specs import (
+from qwen_stack.settings.monitoring import Monitoring
+from qwen_stack.settings.stack import Model, Settings
+from qwen_stack.specs import evaluation, limits, model_group, model_server, repair, traces
+from qwen_stack.specs.gateway import workload as gateway
+from qwen_stack.specs.gateway.routes import API_PORT, METRICS_PORT
+from qwen_stack.specs.manifest import Manifest, app, metadata
+from qwen_stack.specs.monitoring import (
     alertmanager,
     dashboards,
     dcgm_exporter,
-    evaluation,
-    gateway,
     host_jobs,
-    limits,
     log_collector,
     logs,
-    model_group,
-    model_server,
     prometheus,
-    repair,
-    traces,
 )
-from qwen_stack.specs.gateway_routes import API_PORT, METRICS_PORT
-from qwen_stack.specs.manifest import Manifest, app, metadata
 
 DEFAULT_NAME = "closed"
 DNS_PORT = 53

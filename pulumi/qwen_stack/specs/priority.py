@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qwen_stack.specs import gateway, model_server
+from qwen_stack.specs import model_server
+from qwen_stack.specs.gateway import workload as gateway
 from qwen_stack.specs.manifest import APP_NAME, Manifest, metadata, template_of, with_pods
 
 GATEWAY, SERVING, BATCH = "gateway", "serving", "batch"

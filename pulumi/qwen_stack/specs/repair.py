@@ -7,8 +7,8 @@ from typing import Any
 
 from qwen_runtime.repair.actor import STOP
 
-from qwen_stack.settings import Settings
-from qwen_stack.specs import manifest, model_server, priority, registry, rights, scrape_jobs
+from qwen_stack.settings.stack import Settings
+from qwen_stack.specs import manifest, model_server, priority, registry, rights
 from qwen_stack.specs.manifest import (
     NO_CLUSTER_ACCESS,
     NO_GPUS,
@@ -19,6 +19,7 @@ from qwen_stack.specs.manifest import (
     probe,
     service,
 )
+from qwen_stack.specs.monitoring import scrape_jobs
 from qwen_stack.specs.rights import CLUSTER_ROLE, ROLE
 
 NAME, PORT = scrape_jobs.REPAIR, scrape_jobs.REPAIR_PORT

@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 from qwen_runtime.engine.registry import servers
 
-from qwen_stack.settings import Model, Settings
-from qwen_stack.specs import envoy
-from qwen_stack.specs.envoy import Part, typed
+from qwen_stack.settings.stack import Model, Settings
+from qwen_stack.specs.gateway import envoy
+from qwen_stack.specs.gateway.envoy import Part, typed
 
 if TYPE_CHECKING:
-    from qwen_stack.specs.gateway_routes import Route
+    from qwen_stack.specs.gateway.routes import Route
 
 CLUSTER = "traces"
 PATH = "/v1/traces"

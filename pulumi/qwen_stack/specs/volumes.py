@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qwen_stack.monitoring_settings import Storage
+from qwen_stack.settings.monitoring import Storage
 from qwen_stack.specs.local_volume import local_volume, volume_name
 from qwen_stack.specs.manifest import Manifest, metadata
 

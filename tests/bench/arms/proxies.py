@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qwen_stack.settings import Gateway, GatewayLimits, KeyLimits
+from qwen_stack.settings.stack import Gateway, GatewayLimits, KeyLimits
 from qwen_stack.specs import limits as limit_specs
-from qwen_stack.specs.gateway_upstreams import buffer_bytes
+from qwen_stack.specs.gateway.upstreams import buffer_bytes
 from tests.pulumi.gateway_site import KEY, ONE, TWO, accepts, running
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until

@@ -1,0 +1,1 @@
+"""The alerts, and the recorded series that they and the dashboards read."""

@@ -1,0 +1,1 @@
+"""The gateway: its pods, and the files from which Envoy runs."""

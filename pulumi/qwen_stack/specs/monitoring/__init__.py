@@ -1,0 +1,1 @@
+"""The servers of monitoring: what each of them runs, reads and keeps."""
