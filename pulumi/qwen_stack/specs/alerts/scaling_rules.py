@@ -9,6 +9,7 @@ from qwen_stack.specs.alerts.alert import Alert
 from qwen_stack.specs.manifest import Manifest
 
 WANTED, MOST = "serving:wanted_replicas:replicas", "serving:most_replicas:replicas"
+READY = "max by (server) (serving:gateway_healthy_servers:replicas)"
 
 
 def demand(server: str) -> str:
@@ -30,7 +31,8 @@ def recording_rules(settings: Settings) -> list[Manifest]:
     """Rules, in the order in which they read each other; none where every number is fixed.
 
     A gateway or replica that does not answer must not look like less work: then a series has no value at all. Streams
-    of a gateway that drains are counted by the engines alone, since it is no longer listed.
+    of a gateway that drains are counted by the engines alone, since it is no longer listed. A replica that starts holds
+    no cache and does not answer yet; so replicas are missed where the gateways find more ready ones than answer here.
     """
     gateways, engines = (
         f"(sum by (server) ({running}) + sum by (server) ({waiting}))"
@@ -43,7 +45,7 @@ def recording_rules(settings: Settings) -> list[Manifest]:
         "serving:demand:requests": f"({gateways} >= on (server) {engines} or on (server) {engines} "
         f'or on (server) {gateways}) and on () (min(up{{job="gateway"}}) == 1)',
         "serving:kv_pressure:replicas": "sum by (server) (serving:kv_cache_used:ratio) "
-        'and on (server) (min by (server) (up{job="model-server"}) == 1)',
+        f'unless on (server) ({READY} > on (server) count by (server) (up{{job="model-server"}} == 1))',
         WANTED: "ceil(serving:demand:requests / on (server) group_right () serving:requests_per_replica:requests)",
     }
     models = followed(settings)
@@ -80,14 +82,16 @@ def alerts(settings: Settings) -> Iterable[Alert]:
     )
     yield Alert(
         name="AutoscalerBlind",
-        expression=f"{MOST} unless on (server) (serving:demand:requests and on (server) serving:kv_pressure:replicas)",
+        # While no replica is ready, there is no cache to see; NoReadyReplica says that.
+        expression=f"{MOST} unless on (server) (serving:demand:requests and on (server) "
+        f"(serving:kv_pressure:replicas or on (server) {READY} == 0))",
         holds="5m",
         severity="warning",
         owner="monitoring",
         summary="Nobody can see how much work {{ $labels.model_name }} has",
         impact="The number of replicas stays as it is, whatever the load.",
         found="no value, because a gateway or a replica does not answer Prometheus",
-        needed="every gateway and replica that is listed",
+        needed="every gateway that is listed, and every replica that is ready",
         remedy="Look which target is down, and delete its pod if it hangs.",
         look="Status, Targets in Prometheus",
     )
