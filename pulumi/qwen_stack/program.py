@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 
 from qwen_stack import config, handovers, rollouts
-from qwen_stack.components import cluster, last_run, promotion
+from qwen_stack.components import certificate, cluster, last_run, promotion
 from qwen_stack.components.engine_keys import EngineKeys
 from qwen_stack.components.evaluation import Evaluation, EvaluationArgs
 from qwen_stack.components.gateway import Gateway, GatewayArgs
@@ -28,7 +28,10 @@ from qwen_stack.specs.monitoring import prometheus
 def run() -> None:
     settings = config.load(pulumi.Config())
     before = last_run.outputs()
-    belonging = cluster.belonging(settings, before, config.provider())
+    provider = config.provider()
+    belonging = cluster.belonging(settings, before, provider)
+    if refused := list(certificate.problems(settings, provider)):
+        raise config.ConfigError(refused)
     signed = config.signed_digests(settings)
     serving = promotion.judged(settings, before, config.PROGRAM)
     # Not register_resource_transform: pulumi's mocks know no transforms, and no test would see labels and login.

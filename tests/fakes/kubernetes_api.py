@@ -66,7 +66,7 @@ class Cluster:
 
     def _listed(self, path: str, query: dict[str, str]) -> tuple[int, Any]:
         """Objects of a path; /api/v1/pods are those of all namespaces. One name that is not there is 404."""
-        if path.split("/")[-2] in ("configmaps", "nodes"):
+        if path.split("/")[-2] in ("configmaps", "nodes", "secrets"):
             return 404, {"message": f"{path} not found"}
         kind = path.rsplit("/", 1)[1]
         below = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -13,7 +13,7 @@ from unittest.mock import patch
 import pulumi
 
 from qwen_stack import config
-from qwen_stack.components import cluster
+from qwen_stack.components import cluster, kubectl
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 PROJECT = "qwen-onprem"
@@ -42,9 +42,11 @@ def run_program(
     plain: Collection[str] = (),
     outputs: dict[str, Any] | None = None,
     cluster_uid: str = CLUSTER_UID,
+    secrets: Mapping[str, Any] | None = None,
 ) -> Objects:
     """Objects of Kubernetes by kind and name. Every key that holds a secret is encrypted, except those in `plain`.
-    `outputs` are those of the stack's last run, `cluster_uid` is what the cluster answers."""
+    `outputs` are those of the stack's last run, `cluster_uid` is what the cluster answers, and
+    `secrets` are the Secrets that it has in any namespace."""
     recorder = Recorder(outputs or {})
     pulumi.runtime.set_mocks(recorder, project=PROJECT, stack="any")
     texts = {f"{PROJECT}:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
@@ -55,7 +57,14 @@ def run_program(
     def program() -> None:
         runpy.run_path(str(PROGRAM / "__main__.py"), run_name="__main__")
 
-    with patch.object(cluster, "uid", return_value=cluster_uid):
+    def read(_provider: Mapping[str, str], path: str) -> Any:
+        if path == cluster.NAMESPACE:
+            return {"metadata": {"uid": cluster_uid}}
+        kind, name = path.split("/")[-2:]
+        assert kind == "secrets"
+        return (secrets or {}).get(name)
+
+    with patch.object(kubectl, "read", read):
         program()
     objects = (args for args in recorder.resources if args.typ.startswith("kubernetes:"))
     return {f"{args.typ.rpartition(':')[2]}/{args.name}": args for args in objects}

@@ -15,8 +15,8 @@ import pytest
 
 from lab.paths import BIN
 from qwen_stack import config
-from qwen_stack.components import cluster
-from qwen_stack.components.cluster import ClusterError
+from qwen_stack.components import cluster, kubectl
+from qwen_stack.components.kubectl import ClusterError
 from tests.fakes import kubernetes_api
 
 from .recorded_stack import CLUSTER_UID, run_program
@@ -85,6 +85,16 @@ def test_the_uid_is_that_of_kube_system(api: kubernetes_api.Cluster) -> None:
     assert cluster.uid(config.provider()) == OTHER
     configure(context="same")
     assert cluster.uid(config.provider()) == OTHER
+
+
+def test_an_object_is_read_and_one_that_is_not_there_is_none(api: kubernetes_api.Cluster) -> None:
+    path = "/api/v1/namespaces/qwen/secrets/gateway-tls"
+    configure()
+    assert kubectl.read(config.provider(), path) is None
+    api.put(path, data={"tls.crt": "AA=="})
+    found = kubectl.read(config.provider(), path)
+    assert found is not None
+    assert found["data"] == {"tls.crt": "AA=="}
 
 
 def test_a_cluster_that_does_not_answer_is_refused(api: kubernetes_api.Cluster) -> None:

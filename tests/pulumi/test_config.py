@@ -98,6 +98,7 @@ def test_a_value_out_of_shape_is_named_with_a_command_that_mends_it(local: Value
         (("models[1].name", "another-model"), ("models[1].variant",)),
         (("models[1].server", "model-server"), ("models.server",)),
         (("gateway.clientCaSecret", "ca"), ("gateway.clientCaSecret", "gateway.tlsSecret")),
+        (("gateway.hostNames", ["llm.example"]), ("gateway.hostNames", "gateway.tlsSecret")),
         (("gateway.service.type", "ClusterIP"), ("gateway.service.type", "gateway.service.nodePort")),
         (("gateway.service.nodePort", None), ("gateway.service.type", "gateway.service.nodePort")),
         (

@@ -6,24 +6,17 @@ everything a second time, or believe in objects that are gone; it is refused bef
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import pulumi
 from qwen_runtime.errors import message
 
+from qwen_stack.components import kubectl
+from qwen_stack.components.kubectl import ClusterError
 from qwen_stack.settings.stack import Settings
 
 OUTPUT = "cluster"
 NAMESPACE = "/api/v1/namespaces/kube-system"
-TIMEOUT = "10s"
-
-
-class ClusterError(pulumi.RunError):
-    """The cluster does not answer, or is another one; pulumi prints the message without a traceback."""
 
 
 def belonging(settings: Settings, outputs: Mapping[str, Any], provider: Mapping[str, str]) -> str:
@@ -50,28 +43,6 @@ def belonging(settings: Settings, outputs: Mapping[str, Any], provider: Mapping[
 
 def uid(provider: Mapping[str, str]) -> str:
     """The uid, asked with the settings that pulumi's provider reads too. Raises ClusterError."""
-    asked = subprocess.run(_question(provider), check=False, capture_output=True, text=True)
-    if asked.returncode:
-        raise ClusterError(
-            message(
-                f"no answer of the cluster: {asked.stderr.strip()}",
-                "the cluster that this stack belongs to",
-                "Let KUBECONFIG name its kubeconfig, and see that its API answers.",
-            )
-        )
-    found: str = json.loads(asked.stdout)["metadata"]["uid"]
-    return found
-
-
-def _question(provider: Mapping[str, str]) -> list[str]:
-    """kubectl's command. Raises ClusterError for a kubeconfig that is written into the stack's file."""
-    if "kubeconfig" in provider and not Path(provider["kubeconfig"]).is_file():
-        raise ClusterError(
-            message(
-                "kubernetes:kubeconfig, which is no path of a file",
-                "a kubeconfig that kubectl can read",
-                "`pulumi config rm kubernetes:kubeconfig`, and let KUBECONFIG name the file.",
-            )
-        )
-    options = [f"--{option}={value}" for option, value in provider.items()]
-    return ["kubectl", *options, "get", f"--raw={NAMESPACE}", f"--request-timeout={TIMEOUT}"]
+    found = kubectl.read(provider, NAMESPACE)
+    assert found is not None, "every cluster has this namespace"
+    return str(found["metadata"]["uid"])

@@ -111,6 +111,17 @@ def client_certificates_need_tls(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def host_names_are_a_certificates(settings: Settings) -> Iterator[Problem]:
+    gateway = settings.gateway
+    if gateway.host_names and not gateway.tls_secret:
+        yield Problem(
+            ("gateway.hostNames", "gateway.tlsSecret"),
+            "hostNames without tlsSecret",
+            "names only where the gateway has a certificate, which is compared with them",
+            "pulumi config set --path gateway.tlsSecret <Secret of type kubernetes.io/tls>",
+        )
+
+
 def node_ports_differ(settings: Settings) -> Iterator[Problem]:
     ports = {
         "gateway.service.nodePort": settings.gateway.service.node_port,
@@ -222,6 +233,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     node_port_needs_its_type,
     a_load_balancer_is_the_sites,
     client_certificates_need_tls,
+    host_names_are_a_certificates,
     node_ports_differ,
     servers_differ,
     *variants.RULES,

@@ -224,6 +224,8 @@ class Gateway(Section):
     service: GatewayService = GatewayService()
     tls_secret: DnsName | None = None
     """Secret of type `kubernetes.io/tls` in the stack's namespace. Without one the gateway speaks HTTP."""
+    host_names: tuple[DnsName, ...] = ()
+    """Names and addresses by which clients reach the gateway. A preview refuses a certificate that is not for them."""
     client_ca_secret: DnsName | None = None
     """Secret with the authority's certificate as `ca.crt`. With it, clients need a certificate of that authority beside
     their key."""
