@@ -102,6 +102,20 @@ def test_a_dead_host_calls_once_and_its_end_is_told(tmp_path: Path, settings: An
 
 
 @ALERTMANAGER
+@pytest.mark.parametrize(("job", "news"), [("gateway", {"GpuLost"}), ("repair", {"GatewaysMissing", "GpuLost"})])
+def test_missing_gateways_are_silenced_by_their_own_targets_alone(
+    tmp_path: Path, settings: Any, hook: Hook, job: str, news: set[str]
+) -> None:
+    with running(tmp_path / "one", settings, hook) as address:
+        post(address, "TargetsVanished", job=job)
+        assert hook.next() == ("firing", "TargetsVanished")
+        post(address, "GatewaysMissing")
+        post(address, "GpuLost", node="gpu1")
+        assert {hook.next() for _ in news} == {("firing", name) for name in news}
+        assert hook.sent.empty()
+
+
+@ALERTMANAGER
 def test_the_watchdog_calls_nobody_who_has_not_asked_for_it(tmp_path: Path, settings: Any, hook: Hook) -> None:
     with running(tmp_path / "one", settings, hook) as address:
         post(address, "Watchdog")

@@ -12,7 +12,7 @@ GROUP_WAIT_S = 10
 WATCHDOG_MINUTES = 5
 # A receiver without a target keeps alerts visible in the interface and sends them nowhere.
 NOWHERE = "none"
-# Cause, what follows from it, and the labels that both must share.
+# Cause, which may be named with labels of its own, what follows from it, and the labels that both must share.
 INHIBITIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     # Which host a replica ran on is not known here: while a host is away, missing replicas are no news.
     ("HostVanished", ("ReplicasMissing", "TargetDown", "EngineRestarted"), ()),
@@ -37,7 +37,7 @@ INHIBITIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("EngineRestarts", ("EngineRestarted",), ("server",)),
     ("EnginesDieTogether", ("EngineRestarted", "EngineRestarts"), ("server",)),
     ("ErrorBudgetBurnsFast", ("ErrorBudgetBurnsSlowly",), ("slo", "model_name")),
-    ("TargetsVanished", ("GatewaysMissing",), ()),
+    ('TargetsVanished{job="gateway"}', ("GatewaysMissing",), ()),
     # Without samples there are no targets either.
     ("MeasurementsNotKept", ("TargetsVanished",), ()),
 )
@@ -77,8 +77,9 @@ def _receiver(name: str, url: str | None, resolved: bool = True) -> Manifest:
 
 
 def _inhibition(cause: str, targets: Sequence[str], equal: Sequence[str]) -> Manifest:
+    name, _, labels = cause.rstrip("}").partition("{")
     return {
-        "source_matchers": [f'alertname = "{cause}"'],
+        "source_matchers": [f'alertname = "{name}"', *filter(None, labels.split(","))],
         "target_matchers": [f'alertname =~ "{"|".join(targets)}"'],
         "equal": list(equal),
     }
