@@ -42,8 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(problem, file=sys.stderr)
         return BAD_INPUT
     except AnsibleError as problem:
-        print(f"found:  {problem}\nneeded: an inventory that Ansible can read\nremedy: correct it", file=sys.stderr)
+        print(message(str(problem), "an inventory that Ansible can read", "Correct it."), file=sys.stderr)
         return BAD_INPUT
+    except OSError as problem:
+        remedy = "Make room or mend what it names, and run it again: it goes on."
+        print(message(str(problem), "a disk that takes and gives all files", remedy), file=sys.stderr)
+        return FAULTY
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
+from mirror.tools import programs
 from mirror.tools.programs import ToolError
 
 COMPONENT = "main"
@@ -24,12 +24,12 @@ def publish(repository: Path, suite: str, key: str) -> None:
     lists = partial / COMPONENT / "binary-amd64"
     lists.mkdir(parents=True)
     packages = _output(repository, "apt-ftparchive", "packages", f"pool/{suite}")
-    (lists / "Packages").write_bytes(packages)
-    (lists / "Packages.gz").write_bytes(gzip.compress(packages, mtime=0))
+    (lists / "Packages").write_text(packages)
+    (lists / "Packages.gz").write_bytes(gzip.compress(packages.encode(), mtime=0))
     facts = {"Origin": NAME, "Label": NAME, **_named(repository / "dists" / suite)}
     facts |= {"Suite": suite, "Codename": suite, "Architectures": "amd64", "Components": COMPONENT}
     options = [f"-oAPT::FTPArchive::Release::{name}={value}" for name, value in facts.items()]
-    (partial / "Release").write_bytes(_output(repository, "apt-ftparchive", *options, "release", str(partial)))
+    (partial / "Release").write_text(_output(repository, "apt-ftparchive", *options, "release", str(partial)))
     signing = ("gpg", "--batch", "--yes", "--local-user", key, "--clearsign")
     _output(repository, *signing, "--output", str(partial / "InRelease"), str(partial / "Release"))
     _replace(partial, repository / "dists" / suite)
@@ -52,10 +52,10 @@ def _replace(new: Path, old: Path) -> None:
     shutil.rmtree(before, ignore_errors=True)
 
 
-def _output(folder: Path, *argv: str) -> bytes:
-    ended = subprocess.run(argv, cwd=folder, check=False, capture_output=True)
+def _output(folder: Path, *argv: str) -> str:
+    ended = programs.call(argv, folder=folder)
     if ended.returncode:
-        words = " / ".join(ended.stderr.decode(errors="replace").strip().splitlines()[-3:])
+        words = " / ".join(ended.stderr.strip().splitlines()[-3:])
         raise ToolError(
             f"{argv[0]}: {words}", "signed lists of the repository", "Mend what it names, and import again."
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from qwen_runtime.errors import Fault
 
 from mirror.item import Item
 from mirror.site import Site
+from mirror.tools import programs
 
 AT_ONCE = 4
 ASK = (
@@ -70,7 +70,7 @@ def _answer(item: Item, ask: Sequence[str]) -> str | Fault:
     if not asked:
         found, needed = "no digest of it", "its digest in the stack file, which images/build.py prints"
         return Fault(item.label, found, needed, "Build the images, and write their digests into the stack file.")
-    ended = subprocess.run([*ask, f"docker://{asked}"], check=False, capture_output=True, text=True)
+    ended = programs.call([*ask, f"docker://{asked}"])
     if ended.returncode == 0:
         return ended.stdout.strip()
     return Fault(item.label, _reason(ended.stderr), asked, f"Copy it there from: {item.source or 'its builder'}.")

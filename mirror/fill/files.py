@@ -63,8 +63,9 @@ def archives(items: Sequence[Item], out: Path) -> None:
         programs.run([*CURL, "--output", str(partial), item.source], item.source)
         with partial.open("rb") as content:
             begins = content.read(len(GZIP))
-        if file.suffix == ".gz" and begins != GZIP:
+        if begins[:1] == b"<" or (file.suffix == ".gz" and begins != GZIP):
             partial.unlink()
+            needed = "an archive of gzip" if file.suffix == ".gz" else "the file, and no page"
             remedy = "Look at what the address answers, and correct mirror/upstream.yml."
-            raise programs.ToolError(f"{item.source} begins with {begins!r}", "an archive of gzip", remedy)
+            raise programs.ToolError(f"{item.source} begins with {begins!r}", needed, remedy)
         partial.replace(file)

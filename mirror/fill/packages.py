@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -76,9 +75,7 @@ def _key(repository: Repository, folder: Path) -> Path:
     elif not key.is_file():
         remedy = "Install the package that brings it, or copy it from a host of that system."
         raise UsageError(f"no file {key}", f"the key of {repository.name}, {repository.fingerprint}", remedy)
-    shown = subprocess.run(
-        ["gpg", "--show-keys", "--with-colons", str(key)], check=False, capture_output=True, text=True
-    ).stdout
+    shown = programs.call(["gpg", "--show-keys", "--with-colons", str(key)]).stdout
     found = [line.split(":")[9] for line in shown.splitlines() if line.startswith("fpr:")]
     if repository.fingerprint not in found:
         raise UsageError(

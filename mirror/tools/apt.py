@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from mirror.item import Item
+from mirror.tools import programs
 
+WRONG = ("E:", "Err:", "The following signatures ")
 FOLDERS = ("etc/apt/apt.conf.d", "etc/apt/preferences.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial")
 
 
@@ -48,18 +49,10 @@ class Apt:
     def download(self, items: Sequence[Item], into: Path) -> subprocess.CompletedProcess[str]:
         """Put the items' packages and their dependencies into a folder; each line of apt is shown as it comes."""
         argv = self._install(items, "--download-only", f"-oDir::Cache::archives={into}")
-        with subprocess.Popen(
-            argv, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process:
-            assert process.stdout is not None
-            lines = []
-            for line in process.stdout:
-                lines.append(line)
-                print(f"    {line.rstrip()}", file=sys.stderr, flush=True)
-        return subprocess.CompletedProcess(argv, process.returncode, "".join(lines), "")
+        return programs.show(argv, self._environment)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, env=self._environment, check=False, capture_output=True, text=True)
+        return programs.call(command, environment=self._environment)
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -77,5 +70,5 @@ def request(item: Item) -> str:
 def reason(ended: subprocess.CompletedProcess[str]) -> str:
     """Apt's own words on what is wrong, in one line. It writes missing dependencies to stdout, errors to stderr."""
     lines = [line.strip() for line in (*ended.stdout.splitlines(), *ended.stderr.splitlines())]
-    wrong = [line for line in lines if line.startswith(("E:", "Err:")) or " but it is not " in line]
+    wrong = [line for line in lines if line.startswith(WRONG) or " but it is not " in line]
     return "; ".join(dict.fromkeys(wrong)) or f"apt ended with {ended.returncode}"

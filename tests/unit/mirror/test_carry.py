@@ -31,6 +31,7 @@ from mirror.item import Item
 from mirror.tools.programs import ToolError
 from mirror.upstream import Upstream
 from tests.fakes import site_mirror
+from tests.support.debian import make_package
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
@@ -54,19 +55,6 @@ class World:
 
     def bring(self, out: Path, root: Path, site: str = SITE) -> list[str]:
         return bring(out, site, self.items, root, self.key, self.authority)
-
-
-def make_package(pool: Path, name: str, version: str = "1.0-1", depends: str = "") -> None:
-    tree = pool.parent / f"tree-{name}"
-    (tree / "DEBIAN").mkdir(parents=True)
-    need = f"Depends: {depends}\n" if depends else ""
-    (tree / "DEBIAN/control").write_text(
-        f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody <n@example.internal>\n{need}"
-        "Description: a package\n"
-    )
-    command = ["dpkg-deb", "--build", "-Znone", tree, pool / f"{name}_{version}_amd64.deb"]
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
-    shutil.rmtree(tree)
 
 
 def make_wheel(folder: Path, name: str) -> str:

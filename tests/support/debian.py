@@ -1,0 +1,21 @@
+"""Debian packages without content, made on this machine."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+
+def make_package(pool: Path, name: str, version: str = "1.0-1", depends: str = "") -> None:
+    """Put a package into a folder."""
+    tree = pool.parent / f"tree-{name}"
+    (tree / "DEBIAN").mkdir(parents=True)
+    need = f"Depends: {depends}\n" if depends else ""
+    (tree / "DEBIAN/control").write_text(
+        f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody <n@example.internal>\n{need}"
+        "Description: a package\n"
+    )
+    command = ["dpkg-deb", "--build", "-Znone", tree, pool / f"{name}_{version}_amd64.deb"]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    shutil.rmtree(tree)
