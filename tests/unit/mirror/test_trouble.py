@@ -73,10 +73,10 @@ def test_a_clock_that_is_years_ahead_of_the_lists_is_named(mirror: SiteMirror) -
 
 
 def test_lists_by_a_key_that_has_expired_are_named(mirror: SiteMirror) -> None:
-    then = ("--faked-system-time", "20200101T000000")
-    gpg(mirror, *then, "--quick-generate-key", "expired", "ed25519", "sign", "1d")
+    made, used = (("--faked-system-time", f"20200101T{time}") for time in ("000000", "120000"))
+    gpg(mirror, *made, "--quick-generate-key", "expired", "ed25519", "sign", "1d")
     gpg(mirror, "--armor", "--export", "--output", mirror.key, "expired")
-    sign(mirror, lambda text: text, *then, "--local-user", "expired")
+    sign(mirror, lambda text: text, *used, "--local-user", "expired")
     [fault] = faults(mirror)
     assert "EXPKEYSIG" in fault.found
 
