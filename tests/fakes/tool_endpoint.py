@@ -64,6 +64,8 @@ class ToolEndpoint:
             return self._cut()
         if (choice == "none" and self._fault != "ignores none") or self._fault == "never calls":
             return {"content": "I would call."}, "stop"
+        if choice == "auto" and self._fault == "calls only where it must":
+            return {"content": "I would call."}, "stop"
         case = next(one for one in CASES if one.question == body["messages"][0]["content"])
         return {"content": None, "tool_calls": [self._call(case, body)]}, self._reason()
 

@@ -61,6 +61,28 @@ def test_a_model_that_makes_no_call_under_auto_is_no_failure_of_the_endpoint(tmp
     assert figures["schema"]["not_seen"] > 0
 
 
+@pytest.mark.parametrize(
+    ("fault", "auto", "named"),
+    [
+        ("none", {"valid": 18}, {"valid": 18}),
+        ("never calls", {"no_call": 18}, {"no_call": 18}),
+        ("text for numbers", {"valid": 10, "wrong": 8}, {"valid": 10, "wrong": 8}),
+        ("another tool", {"wrong": 18}, {"wrong": 18}),
+    ],
+)
+def test_calls_are_counted_by_tool_choice(
+    fault: str, auto: dict[str, int], named: dict[str, int], tmp_path: Path
+) -> None:
+    calls = {form: {word: n for word, n in of.items() if n} for form, of in result(fault, tmp_path)["calls"].items()}
+    assert calls == {"auto": auto, "named": named, "required": auto}
+
+
+def test_a_model_that_calls_no_tool_by_itself_is_counted_and_fails_no_check_of_the_endpoint(tmp_path: Path) -> None:
+    document = result("calls only where it must", tmp_path)
+    assert document["calls"]["auto"]["no_call"] == 18
+    assert document["failures"] == []
+
+
 def test_a_call_that_its_length_cut_is_neither_wrong_nor_unlike_its_stream() -> None:
     case = CASES[0]
     whole = Answer(200, [Call(case.name, "{}", "call_1")], finish_reason="length")

@@ -109,9 +109,11 @@ def run_tools(options: Options) -> None:
     from dataclasses import asdict
 
     from qwen_runtime.evaluate.tools import suite as of_tools
+    from qwen_runtime.evaluate.tools.checks import CAME
 
     async def suite(subject: Subject) -> dict[str, Any]:
-        findings = await of_tools.Suite(subject.endpoint, subject.patience, options.users, options.max_tokens).run()
+        asking = of_tools.Suite(subject.endpoint, subject.patience, options.users, options.max_tokens)
+        findings = await asking.run()
         failures = [asdict(finding) for finding in findings if finding.holds is False]
         if not any(finding.holds for finding in findings):
             raise HostError(
@@ -120,11 +122,15 @@ def run_tools(options: Options) -> None:
                 "an endpoint that answers requests with tools",
                 "See what it was started with: vLLM needs --enable-auto-tool-choice and --tool-call-parser.",
             )
-        return {"figures": of_tools.figures(findings), "failures": failures}
+        calls = {form: {word: counted[word] for word in CAME} for form, counted in asking.calls.items()}
+        return {"figures": of_tools.figures(findings), "calls": calls, "failures": failures}
 
     document = judge("tools", options, suite)
     for check, counted in document["figures"].items():
         print(f"{check:<14}{counted['holds']:>5} hold{counted['fails']:>5} fail{counted['not_seen']:>5} not seen")
+    for form, counted in document["calls"].items():
+        told = ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in counted.items() if count)
+        print(f"calls by tool_choice {form}: {told}")
     print(f"{options.output}: {len(document['failures'])} failures")
 
 

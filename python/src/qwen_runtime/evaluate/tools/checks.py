@@ -33,6 +33,22 @@ def schema(case: Case, answer: Answer, offered: Sequence[Case]) -> Iterator[Find
         yield Finding("schema", case.name, None, "no call")
 
 
+CAME = ("valid", "wrong", "no_call", "cut", "refused")
+
+
+def came(answer: Answer, offered: Sequence[Case]) -> str:
+    """One word of CAME for the answer to a question that asks for a call. `valid`: all its calls are of offered tools
+    and fit their schemas; `no_call`: the model wrote none, or in a form that the endpoint did not take for one."""
+    if answer.status != 200:
+        return "refused"
+    if answer.finish_reason == "length":
+        return "cut"
+    if not answer.calls:
+        return "no_call"
+    parameters = {one.name: one.parameters for one in offered}
+    return "valid" if all(_valid(call, parameters)[0] for call in answer.calls) else "wrong"
+
+
 def _valid(call: Call, parameters: dict[str, dict[str, object]]) -> tuple[bool, str]:
     if call.name not in parameters:
         return False, f"a call of {call.name!r}, which was not offered"

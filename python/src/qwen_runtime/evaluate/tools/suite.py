@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,11 +26,14 @@ CUT_TOKENS = 6
 class Suite:
     def __init__(self, endpoint: Endpoint, patience: Patience, users: int, max_tokens: int) -> None:
         self._endpoint, self._patience, self._users, self._max_tokens = endpoint, patience, users, max_tokens
+        self.calls: dict[str, Counter[str]] = {form: Counter() for form in ("auto", "required", "named")}
+        """What came of the questions that ask for a call, by `tool_choice`: see checks.came."""
 
     async def run(self) -> list[Finding]:
         async with new_session(self._endpoint, self._patience) as http:
             self._http, self._free = http, asyncio.Semaphore(self._users)
             parts = [self._types(case) for case in CASES]
+            parts += [self._count_calls(form, case) for form in ("auto", "named") for case in CASES]
             parts += [self._choices(CASES[0]), self._choices(CASES[2]), self._cut(CASES[7])]
             parts += [self._replay(CASES[0], calls) for calls in (1, 2)]
             asked = [asyncio.ensure_future(part) for part in parts]
@@ -40,9 +44,10 @@ class Suite:
 
     async def _types(self, case: Case) -> list[Finding]:
         """A call that is required, beside another tool, whole and streamed."""
-        offered = [case, CASES[0] if case is not CASES[0] else CASES[1]]
+        offered = _beside_another(case)
         body = self._body([_user(case.question)], offered, tool_choice="required")
         whole, streamed = await self._both(body)
+        self.calls["required"].update(checks.came(answer, offered) for answer in (whole, streamed))
         counted = await self._count(body)
         found: list[Iterable[Finding]] = [
             checks.same(case.name, whole, streamed),
@@ -56,11 +61,20 @@ class Suite:
             ]
         return [finding for part in found for finding in part]
 
+    async def _count_calls(self, form: str, case: Case) -> list[Finding]:
+        """Calls that a model makes by itself, or of a named tool, counted: how many come says more of the model than of
+        its endpoint, whose form alone is judged."""
+        offered = _beside_another(case)
+        body = self._body([_user(case.question)], offered, tool_choice=_named(case) if form == "named" else form)
+        answers = await self._both(body)
+        self.calls[form].update(checks.came(answer, offered) for answer in answers)
+        return [f for answer in answers for part in (checks.form, checks.finish) for f in part(case.name, answer)]
+
     async def _choices(self, case: Case) -> list[Finding]:
         offered = [case, CASES[1]]
-        named = {"type": "function", "function": {"name": case.name}}
         found: list[Finding] = []
-        for kind, value in {"auto": "auto", "none": "none", "required": "required", "named": named}.items():
+        choices: dict[str, Any] = {"auto": "auto", "none": "none", "required": "required", "named": _named(case)}
+        for kind, value in choices.items():
             for answer in await self._both(self._body([_user(case.question)], offered, tool_choice=value)):
                 found += checks.choice(kind, case, answer)
                 if kind == "auto":
@@ -115,6 +129,15 @@ class Suite:
                 return int((await answer.json(content_type=None))["count"]) if answer.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
             return None
+
+
+def _beside_another(case: Case) -> list[Case]:
+    return [case, CASES[0] if case is not CASES[0] else CASES[1]]
+
+
+def _named(case: Case) -> dict[str, Any]:
+    """The `tool_choice` that demands this tool."""
+    return {"type": "function", "function": {"name": case.name}}
 
 
 def _user(content: str) -> dict[str, Any]:
