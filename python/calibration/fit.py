@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from qwen_runtime.plan.roofline import Efficiency, Prediction, Roofline
 from qwen_runtime.sizing import gpus
 from qwen_runtime.sizing.memory import BATCHED_TOKENS, account
+from qwen_runtime.units import GIGA
 
 from .measurements import MEASUREMENTS, Measurement, shape_of
 
@@ -34,7 +35,10 @@ class Comparison:
 
 
 def predict(row: Measurement, efficiency: Efficiency) -> Prediction:
-    shape, gpu = shape_of(row.model), gpus.get(row.gpu)
+    gpu = gpus.get(row.gpu)
+    if row.memory_gb_s:
+        gpu = replace(gpu, bandwidth_bytes_per_s=row.memory_gb_s * GIGA)
+    shape = gpus.as_computed(shape_of(row.model), gpu)
     memory = account(shape, gpu, row.layout)
     held_by_group = min(memory.requests(row.input_tokens + row.output_tokens), row.most_sequences)
     capacity = held_by_group * row.layout.attention_groups

@@ -39,6 +39,8 @@ class Measurement:
     """Requests that the engine ran at once at most."""
     varied: bool = False
     """Whether answers differ in length, all requests come at once, and the run ends with the longest answer."""
+    memory_gb_s: float | None = None
+    """Speed of memory that was measured beside it, where the hardware is a host without a GPU; None: the catalogue's."""
 
 
 def shape_of(name: str) -> Shape:
@@ -164,6 +166,16 @@ MEASUREMENTS = (
         "vLLM 0.32, cpu", "SmolLM2-135M-Instruct", "cpu", _ONE, 16, 40, 64, _HERE, output_tokens_per_s=435
     ),
     Measurement("vLLM 0.32, cpu", "Qwen2.5-Coder-1.5B-Instruct", "cpu", _ONE, 1, 40, 64, _HERE, 1 / 9),
+    *(
+        Measurement("vLLM 0.32, cpu with 19.8 GB/s", "Qwen2.5-Coder-1.5B-Instruct", "cpu", _ONE, streams, 84, 64, _HERE,
+                    output_tokens_per_s=rate, memory_gb_s=19.8)
+        for streams, rate in ((1, 4.84), (8, 29.14), (32, 40.53))
+    ),
+    *(
+        Measurement("vLLM 0.32, cpu-float32", "Qwen2.5-Coder-1.5B-Instruct", "cpu-float32", _ONE, streams, 40, 64, _HERE,
+                    output_tokens_per_s=rate)
+        for streams, rate in ((1, 1.3), (8, 7.1), (32, 16.7))
+    ),
 )  # fmt: skip
 
 

@@ -35,6 +35,15 @@ def test_no_prediction_beats_the_memory_bandwidth() -> None:
     assert one.inter_token_s > shape.size_bytes / H100.bandwidth_bytes_per_s * 0.9
 
 
+def test_each_request_costs_a_processor_its_arithmetic_beside_the_reading_of_the_weights() -> None:
+    shape = catalogue.get("Qwen2.5-Coder-7B-Instruct")
+    for hardware, share in ((gpus.get("cpu"), 1.0), (H100, 0.0)):
+        roofline = Roofline(shape, hardware, Layout(1))
+        one, eight = (roofline.step_s(requests, 100) for requests in (1, 8))
+        arithmetic_s = 7 * roofline.work(1, 100).flops / hardware.bf16_flops
+        assert (eight - one) / arithmetic_s == pytest.approx(share, abs=0.3), hardware.name
+
+
 def test_stages_that_wait_for_one_another_give_fewer_tokens_than_those_that_overlap() -> None:
     shape = catalogue.get("Qwen2.5-Coder-7B-Instruct")
     overlapping, waiting = (

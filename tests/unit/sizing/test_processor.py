@@ -85,7 +85,7 @@ def test_without_bf16_the_engine_computes_in_float32_in_twice_the_memory() -> No
 
 
 @pytest.mark.parametrize(("streams", "measured"), [(1, 1.3), (8, 7.1), (32, 16.7)])
-def test_what_was_measured_without_bf16_is_predicted_within_a_factor_of_two(streams: int, measured: float) -> None:
+def test_what_was_measured_without_bf16_is_predicted_within_a_tenth(streams: int, measured: float) -> None:
     wish = make(
         model="Qwen2.5-Coder-1.5B-Instruct",
         gpu="cpu-float32",
@@ -97,7 +97,7 @@ def test_what_was_measured_without_bf16_is_predicted_within_a_factor_of_two(stre
         memory_gib=32,
     )
     [prediction] = [each for each in plan(wish).predicted if each.concurrency == streams]
-    assert measured / 2 < prediction.output_tokens_per_s < measured * 2
+    assert prediction.output_tokens_per_s == pytest.approx(measured, rel=0.1)
 
 
 def test_a_gpu_that_is_offered_instead_computes_in_bf16_again() -> None:

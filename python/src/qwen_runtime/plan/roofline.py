@@ -171,7 +171,9 @@ class Roofline:
         compute_s = (work.dense_flops + self._padding_flops(tokens / groups)) / dense_rate
         compute_s += work.expert_flops / expert_rate
         launch_s = self._launch_s() if prompt_tokens else 0.0
-        return self._overhead_s() + max(memory_s, compute_s, launch_s) + self._communication_s(tokens / groups)
+        # A GPU computes while its copies are under way; a processor's cores do both themselves, one after the other.
+        busy_s = memory_s + compute_s if gpu.vendor == "cpu" else max(memory_s, compute_s, launch_s)
+        return self._overhead_s() + busy_s + self._communication_s(tokens / groups)
 
     def work(self, decoding: float, context_tokens: float, prompt_tokens: float = 0, behind_tokens: float = 0) -> Work:
         """Bytes and operations of the same pass on one GPU of each stage, all stages together."""

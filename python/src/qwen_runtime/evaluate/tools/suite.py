@@ -68,7 +68,7 @@ class Suite:
         body = self._body([_user(case.question)], offered, tool_choice=_named(case) if form == "named" else form)
         answers = await self._both(body)
         self.calls[form].update(checks.came(answer, offered) for answer in answers)
-        return [f for answer in answers for part in (checks.form, checks.finish) for f in part(case.name, answer)]
+        return [finding for answer in answers for finding in checks.form(case.name, answer)]
 
     async def _choices(self, case: Case) -> list[Finding]:
         offered = [case, CASES[1]]
