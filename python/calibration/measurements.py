@@ -40,7 +40,7 @@ class Measurement:
     varied: bool = False
     """Whether answers differ in length, all requests come at once, and the run ends with the longest answer."""
     memory_gb_s: float | None = None
-    """Speed of memory that was measured beside it, where the hardware is a host without a GPU; None: the catalogue's."""
+    """Speed of memory that was measured beside it, on a host without a GPU; None: the catalogue's."""
 
 
 def shape_of(name: str) -> Shape:
@@ -170,11 +170,6 @@ MEASUREMENTS = (
         Measurement("vLLM 0.32, cpu with 19.8 GB/s", "Qwen2.5-Coder-1.5B-Instruct", "cpu", _ONE, streams, 84, 64, _HERE,
                     output_tokens_per_s=rate, memory_gb_s=19.8)
         for streams, rate in ((1, 4.84), (8, 29.14), (32, 40.53))
-    ),
-    *(
-        Measurement("vLLM 0.32, cpu-float32", "Qwen2.5-Coder-1.5B-Instruct", "cpu-float32", _ONE, streams, 40, 64, _HERE,
-                    output_tokens_per_s=rate)
-        for streams, rate in ((1, 1.3), (8, 7.1), (32, 16.7))
     ),
 )  # fmt: skip
 

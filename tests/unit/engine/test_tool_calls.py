@@ -38,7 +38,13 @@ def planned(directory: Path, **files: object) -> tuple[list[str], list[str]]:
 def test_the_template_decides_whatever_the_directory_is_called(tmp_path: Path, name: str, parser: str) -> None:
     words, warnings = planned(tmp_path / name, chat_template__jinja=TEMPLATES[parser])
     assert words[-3:] == ["--enable-auto-tool-choice", "--tool-call-parser", parser]
-    assert not any("tool calls" in warning for warning in warnings)
+    assert not any("reach clients as text" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(("parser", "told"), [("hermes", True), ("qwen3_coder", False)])
+def test_calls_that_were_not_seen_to_come_are_not_promised(tmp_path: Path, parser: str, told: bool) -> None:
+    _, warnings = planned(tmp_path, chat_template__jinja=TEMPLATES[parser])
+    assert any("are not promised" in warning for warning in warnings) is told
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,14 @@ def parser(shape: Shape) -> str | None:
 
 
 def warning(shape: Shape) -> str | None:
-    """A fact that an operator should know where calls are not parsed."""
-    if parser(shape):
+    """A fact that an operator should know where calls are not parsed, or may not be written in the parser's form."""
+    if (form := parser(shape)) == "hermes" and shape.family == "qwen2":
+        return (
+            f"tool calls that {shape.name} chooses by itself are not promised: Qwen2.5-Coder-1.5B wrote all of 18 as a "
+            "code block in JSON, which reaches clients as text; 36 of 36 came with tool_choice `required` or a name. "
+            "`qwen-runtime evaluate tools` counts them"
+        )
+    if form:
         return None
     if shape.chat_template is None:
         why = f"{shape.name} is not known to write any"

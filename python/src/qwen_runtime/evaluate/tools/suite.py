@@ -27,7 +27,7 @@ class Suite:
     def __init__(self, endpoint: Endpoint, patience: Patience, users: int, max_tokens: int) -> None:
         self._endpoint, self._patience, self._users, self._max_tokens = endpoint, patience, users, max_tokens
         self.calls: dict[str, Counter[str]] = {form: Counter() for form in ("auto", "required", "named")}
-        """What came of the questions that ask for a call, by `tool_choice`: see checks.came."""
+        """Answers to the questions that ask for a call, by `tool_choice` and a word of checks.CAME."""
 
     async def run(self) -> list[Finding]:
         async with new_session(self._endpoint, self._patience) as http:
