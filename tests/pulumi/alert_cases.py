@@ -124,7 +124,6 @@ def prompts(instance: str, each_minute: int, cached: int) -> Series:
 ALL_UP = up("gateway", 1) | up("model-server", 1) | up("supervisor", 1) | up("dcgm-exporter", 1)
 ALL_UP |= up("node-exporter", 1) | up("kubelet", 1) | up("containers", 1) | up("kube-apiserver", 1) | up("etcd", 1)
 ALL_UP |= up("prometheus", 1) | up("alertmanager", 1)
-API = ',envoy_http_conn_manager_prefix="api"'
 STILL = f"1x{LONG}"
 FIRST_TOKEN = "time_to_first_token_seconds"
 
@@ -267,41 +266,6 @@ SERVING = (
         (answers(s2=f"0+1999x{LONG}", s5=f"0+1x{LONG}"),),
     ),
 )
-GATEWAY = (
-    Case(
-        "GatewayErrors",
-        12,
-        (
-            answers(s2=f"0+90x{LONG}", s5=f"0+10x{LONG}"),
-            answers(s2=f"0+100x{LONG}", s5=f"0x{LONG}") | cut(f"0+10x{LONG}"),
-        ),
-        (answers(s2=f"0+99x{LONG}", s5=f"0+1x{LONG}"), answers(s2=STILL, s5=f"0x10 2x{LONG}")),
-    ),
-    Case(
-        "GatewayFull",
-        5,
-        (
-            gateway("http_downstream_cx_active", "240", API),
-            gateway("overload_envoy_resource_monitors_fixed_heap_pressure", "90"),
-            gateway("overload_envoy_overload_actions_stop_accepting_requests_active", "1"),
-        ),
-        (
-            gateway("http_downstream_cx_active", "200", API),
-            gateway("overload_envoy_resource_monitors_fixed_heap_pressure", "70"),
-            gateway("http_downstream_cx_active", "999", ',envoy_http_conn_manager_prefix="operations"'),
-        ),
-    ),
-    Case("GatewaysMissing", 10, (up("gateway", 1), up("gateway", 1, 0), {}), (up("gateway", 1, 1),)),
-    Case(
-        "GatewayCertificateExpires",
-        20,
-        (gateway("server_days_until_first_cert_expiring", "5"),),
-        (
-            gateway("server_days_until_first_cert_expiring", "80"),
-            gateway("server_days_until_first_cert_expiring", "4294967295"),
-        ),
-    ),
-)
 MONITORING = (
     Case("TargetDown", 10, (up("dcgm-exporter", 0, 1),), (up("dcgm-exporter", 1), up("model-server", 0))),
     Case("TargetsVanished", 10, ({}, up("gateway", 1)), (ALL_UP,), 'job="dcgm-exporter"'),
@@ -383,4 +347,4 @@ MONITORING = (
     ),
     Case("Watchdog", 1, ({},), ()),
 )
-CASES = (*GPUS, *SERVING, *GATEWAY, *MONITORING)
+CASES = (*GPUS, *SERVING, *MONITORING)

@@ -89,7 +89,10 @@ def limited() -> Any:
     values = completed()
     limits = {"default": {"inFlight": 8}, "keys": {"default": {"class": "batch"}}}
     evaluation = {"key": "default", "hardware": "8 x h100-80gb"}
-    return config.parse({**values, "gateway": {**values["gateway"], "limits": limits}, "evaluation": evaluation})
+    first, *others = values["models"]
+    models = [{**first, "autoscaling": {"min": 2}}, *others]
+    gateway = {**values["gateway"], "limits": limits}
+    return config.parse({**values, "gateway": gateway, "evaluation": evaluation, "models": models})
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
-"""The dashboards: the fleet, one model, the service levels, one GPU host, the cluster, and the use of each key."""
+"""The dashboards: fleet, one model, service levels, one GPU host, cluster, keys, entries of a name, and autoscaling."""
 
 from __future__ import annotations
 
 from qwen_stack.dashboards.cluster import CLUSTER
+from qwen_stack.dashboards.entries import A_AGAINST_B, AUTOSCALING
 from qwen_stack.dashboards.hosts import FLEET_HOSTS, MACHINE
 from qwen_stack.dashboards.keys import KEYS
 from qwen_stack.dashboards.panels import PER_MODEL, RATE, Page, Panel, Row, quantiles, total
@@ -264,4 +265,4 @@ GPU_HOST = Page(
     ),
     ("node", "serving:gpu_temperature:celsius"),
 )
-PAGES = (FLEET, ONE_MODEL, LEVELS, GPU_HOST, CLUSTER, KEYS)
+PAGES = (FLEET, ONE_MODEL, LEVELS, GPU_HOST, CLUSTER, KEYS, A_AGAINST_B, AUTOSCALING)

@@ -26,6 +26,7 @@ from qwen_stack.specs.alerts import (
     serving_alerts,
     slo_rules,
     upkeep_alerts,
+    variant_alerts,
 )
 from qwen_stack.specs.alerts.alert import Alert
 from qwen_stack.specs.manifest import Manifest
@@ -67,6 +68,7 @@ def alerts(settings: Settings) -> list[Alert]:
         *upkeep_alerts.alerts(settings.monitoring),
         *serving_alerts.alerts(settings),
         *gateway_alerts.alerts(),
+        *variant_alerts.alerts(settings.monitoring.objectives),
         *(limits_alerts.alerts() if settings.gateway.limits else []),
         *(evaluation_alerts.alerts() if settings.evaluation else []),
         *(repair_alerts.alerts() if settings.repair else []),

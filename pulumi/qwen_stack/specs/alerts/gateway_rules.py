@@ -24,6 +24,7 @@ def recording_rules() -> list[Manifest]:
         "gateway_connections:connections": f"sum without ({PREFIX}) (envoy_http_downstream_cx_active{CLIENTS})",
         "gateway_memory_used:ratio": "envoy_overload_envoy_resource_monitors_fixed_heap_pressure / 100",
         "gateway_refuses_requests:bool": "envoy_overload_envoy_overload_actions_stop_accepting_requests_active",
+        "gateway_server_answers:total": _answers_by_server(),
         "gateway_requests_running:requests": _by_server("envoy_cluster_upstream_rq_active"),
         "gateway_requests_waiting:requests": _by_server("envoy_cluster_upstream_rq_pending_active"),
         "gateway_retries:total": _by_server("envoy_cluster_upstream_rq_retry"),
@@ -34,6 +35,15 @@ def recording_rules() -> list[Manifest]:
 
 
 def _by_server(metric: str) -> str:
+    return f"sum without ({CLUSTER}) ({_of_server(metric)})"
+
+
+def _answers_by_server() -> str:
+    """Answers of each model server by class. One that the gateway repeats elsewhere counts at both."""
+    answers = f'label_replace({_of_server("envoy_cluster_upstream_rq_xx")}, "class", "${{1}}xx", "{CLASS}", "(.*)")'
+    return f"sum without ({CLUSTER}, {CLASS}) ({answers})"
+
+
+def _of_server(metric: str) -> str:
     """Series of each model server, by the label `server` that its own targets have too."""
-    named = f'label_replace({metric}{SERVERS}, "server", "$1", "{CLUSTER}", "(?:{SHARE})?([^{BETWEEN}]*).*")'
-    return f"sum without ({CLUSTER}) ({named})"
+    return f'label_replace({metric}{SERVERS}, "server", "$1", "{CLUSTER}", "(?:{SHARE})?([^{BETWEEN}]*).*")'

@@ -32,7 +32,7 @@ INHIBITIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("DiskFull", ("DiskFills",), ("node", "mountpoint")),
     ("GpuLost", ("GpuApplicationFault", "NvlinkErrors"), ("node",)),
     ("GpuNeedsReset", ("GpuApplicationFault", "NvlinkErrors", "GpuThrottled", "GpuMemoryError"), ("node", "gpu")),
-    ("NoReadyReplica", ("ReplicasMissing", "EngineStalled", "EngineRestarted"), ("server",)),
+    ("NoReadyReplica", ("ReplicasMissing", "EngineStalled", "EngineRestarted", "CanaryWorse"), ("server",)),
     ("NoReadyReplica", ("GatewayErrors", "ErrorBudgetBurnsFast", "ErrorBudgetBurnsSlowly"), ()),
     ("EngineRestarts", ("EngineRestarted",), ("server",)),
     ("EnginesDieTogether", ("EngineRestarted", "EngineRestarts"), ("server",)),
