@@ -20,12 +20,14 @@ from lab.cluster.ask import ENDPOINT
 from lab.machine import ports
 from lab.paths import API_KEY, BIN
 from lab.shell import output
+from qwen_stack.specs.model_server import API_PORT
 from tests.support.load import Load, repeated
 from tests.support.waiting import wait_until
 
 Kubectl = Callable[..., str]
 SERVER = "model-server"
 DEMAND = f'serving:demand:requests{{server="{SERVER}"}}'
+PRESSURE = f'serving:kv_pressure:replicas{{server="{SERVER}"}}'
 STREAMED_TOKENS = 48
 REPLICAS_BEFORE = 2
 """Replicas of the lab's first model while their number is fixed."""
@@ -163,7 +165,19 @@ def metrics_away(kubectl: Kubectl, pod: dict[str, Any]) -> Iterator[None]:
     """Prometheus does not reach the metrics of a pod, which serves on, until the block ends."""
     which = ("-n", stack.NAMESPACE, "--selector=app.kubernetes.io/name=prometheus")
     source = kubectl("get", "pods", *which, "-o=jsonpath={.items[0].status.podIP}")
-    rule = ("PREROUTING", "-s", source, "-d", pod["status"]["podIP"], "-p", "tcp", "--dport", "8081", "-j", "DROP")
+    rule = (
+        "PREROUTING",
+        "-s",
+        source,
+        "-d",
+        pod["status"]["podIP"],
+        "-p",
+        "tcp",
+        "--dport",
+        f"{API_PORT}",
+        "-j",
+        "DROP",
+    )
     host = ("podman", "exec", f"qwen-lab-{pod['spec']['nodeName']}", "iptables", "-w", "-t", "raw")
     output(*host, "-I", *rule)
     try:
