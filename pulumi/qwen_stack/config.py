@@ -27,6 +27,7 @@ SECRETS = {
     "pulumi config set --secret --path registryLogin.password",
     # Whoever has such an address can write to the receiver.
     "monitoring.alertWebhookUrl": "pulumi config set --secret --path monitoring.alertWebhookUrl <address>",
+    "monitoring.remoteWriteUrl": "pulumi config set --secret --path monitoring.remoteWriteUrl <address>",
     "monitoring.watchdogUrl": "pulumi config set --secret --path monitoring.watchdogUrl <address>",
 }
 # Former keys of the whole stack: a file that still has one is refused, instead of being obeyed in part.

@@ -32,6 +32,7 @@ def example_alerts() -> list[Alert]:
     limits = {**values["gateway"]["limits"], "keys": {"example": {"class": "batch"}}}
     values["gateway"] = {**values["gateway"], "limits": limits}
     values["evaluation"] = {"key": "example", "hardware": "any", "endpoint": "https://example.internal"}
+    values["monitoring"] = {**values["monitoring"], "remoteWriteUrl": "https://example.internal"}
     return alert_rules.alerts(config.parse({**values, **KEYS}))
 
 

@@ -28,9 +28,12 @@ def rule(settings: Any, alert: str) -> dict[str, Any]:
     return next(rule for rule in rules if rule.get("alert") == alert)
 
 
-def write_files(folder: Path, job: str, *rules: dict[str, Any], targets: Sequence[str] = (AWAY,)) -> None:
-    """Configuration with these targets and rules."""
+def write_files(
+    folder: Path, job: str, *rules: dict[str, Any], targets: Sequence[str] = (AWAY,), further: Any = None
+) -> None:
+    """Configuration with these targets, rules and further keys."""
     config = {
+        **(further or {}),
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [f"{folder}/rules.yml"],
         "scrape_configs": [{"job_name": job, "static_configs": [{"targets": list(targets)}]}],
@@ -40,14 +43,16 @@ def write_files(folder: Path, job: str, *rules: dict[str, Any], targets: Sequenc
 
 
 @contextlib.contextmanager
-def started(folder: Path, settings: Any, within: Sequence[str] = ()) -> Iterator[tuple[Site, int]]:
-    """Prometheus and the number of its process. `within` is a command that becomes the one in its arguments."""
+def started(
+    folder: Path, settings: Any, within: Sequence[str] = (), options: Sequence[str] = (), port: int = 0
+) -> Iterator[tuple[Site, int]]:
+    """Prometheus, with further options, and the number of its process. `within` is a command that becomes another."""
     places = {prometheus.CONFIG_DIR: folder, prometheus.DATA_DIR: folder / "data"}
     arguments = list(prometheus.server(settings).arguments)
     for place, here in places.items():
         arguments = [argument.replace(f"={place}", f"={here}") for argument in arguments]
-    port = free_port()
-    command = [*within, "prometheus", *arguments, f"--web.listen-address=127.0.0.1:{port}"]
+    port = port or free_port()
+    command = [*within, "prometheus", *arguments, *options, f"--web.listen-address=127.0.0.1:{port}"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:

@@ -90,7 +90,7 @@ def test_a_single_alertmanager_waits_for_no_peers(settings: Any) -> None:
     assert single_pod.peers(alertmanager.server(settings)) is None
 
 
-@pytest.mark.parametrize("key", ["alertWebhookUrl", "watchdogUrl"])
+@pytest.mark.parametrize("key", ["alertWebhookUrl", "watchdogUrl", "remoteWriteUrl"])
 def test_an_address_in_plain_text_is_refused_and_not_shown(local: dict[str, Any], key: str) -> None:
     values = {**local, "monitoring": {**local["monitoring"], key: WEBHOOK}}
     with pytest.raises(config.ConfigError, match=f"monitoring.{key}: found: plain text") as refused:
@@ -107,9 +107,10 @@ def test_a_wrong_address_is_refused_and_not_shown(local: dict[str, Any]) -> None
     assert "a-password" not in str(refused.value)
 
 
-def test_the_address_lies_in_a_secret_that_pulumi_keeps_encrypted(local: dict[str, Any]) -> None:
-    objects = built(local, alertWebhookUrl=WEBHOOK)
-    [name] = [name for name in objects if name.startswith("Secret/alertmanager-config")]
+@pytest.mark.parametrize(("key", "server"), [("alertWebhookUrl", "alertmanager"), ("remoteWriteUrl", "prometheus")])
+def test_the_address_lies_in_a_secret_that_pulumi_keeps_encrypted(local: dict[str, Any], key: str, server: str) -> None:
+    objects = built(local, **{key: WEBHOOK})
+    [name] = [name for name in objects if name.startswith(f"Secret/{server}-config")]
     data = objects.pop(name).inputs["data"]
     assert data[SECRET_MARKER]
     assert "a-password" not in str([one.inputs for one in objects.values()])

@@ -127,15 +127,20 @@ def test_without_a_node_port_nobody_outside_reaches_it(settings: Any, key: str, 
     assert not inside.allows(part("stray"), part(name), port)
 
 
-@pytest.mark.parametrize("key", ["alert_webhook_url", "watchdog_url"])
+@pytest.mark.parametrize(
+    ("key", "sender"),
+    [("alert_webhook_url", "alertmanager"), ("watchdog_url", "alertmanager"), ("remote_write_url", "prometheus")],
+)
 @pytest.mark.parametrize(
     ("url", "port"),
     [("http://hooks.site", 80), ("https://hooks.site/a", 443), ("https://hooks.site:8443/a", 8443)],
 )
-def test_alerts_leave_by_the_port_of_their_webhook_alone(settings: Any, key: str, url: str, port: int) -> None:
+def test_alerts_and_series_leave_by_the_port_of_their_receiver_alone(
+    settings: Any, key: str, sender: str, url: str, port: int
+) -> None:
     monitoring = settings.monitoring.model_copy(update={key: url})
     network = Network(settings.model_copy(update={"monitoring": monitoring}))
-    assert [p for p in (80, 443, 8443, 6443) if network.allows(part("alertmanager"), OUTSIDE, p)] == [port]
+    assert [p for p in (80, 443, 8443) if network.allows(part(sender), OUTSIDE, p)] == [port]
 
 
 def test_ranks_of_one_group_reach_each_other_at_any_port_and_no_other_group(local: dict[str, Any]) -> None:

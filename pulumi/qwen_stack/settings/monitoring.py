@@ -80,5 +80,7 @@ class Monitoring(Section):
     objectives: Objectives = Objectives()
     alert_webhook_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
     """Secret address to which alerts are sent; without it they are shown and sent nowhere."""
+    remote_write_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """Secret address to which Prometheus sends `serving:*`, `up` and its alerts, for a store of several sites."""
     watchdog_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
     """Secret address to which the alert Watchdog is sent every five minutes: a receiver that calls when it stops."""

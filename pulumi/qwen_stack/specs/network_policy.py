@@ -156,10 +156,14 @@ def _of_monitoring(monitoring: Monitoring) -> Iterator[Flow]:
         yield Flow(None, PROMETHEUS, (prometheus.PORT,))
     if monitoring.alertmanager_node_port is not None:
         yield Flow(None, ALERTMANAGER, (alertmanager.PORT,))
-    # Policies know addresses and no names, so the port alone says where alerts go.
-    for url in (monitoring.alert_webhook_url, monitoring.watchdog_url):
+    # Policies know addresses and no names, so the port alone says where alerts and series go.
+    for sender, url in (
+        (ALERTMANAGER, monitoring.alert_webhook_url),
+        (ALERTMANAGER, monitoring.watchdog_url),
+        (PROMETHEUS, monitoring.remote_write_url),
+    ):
         if url is not None:
-            yield Flow(ALERTMANAGER, None, (_port(url),))
+            yield Flow(sender, None, (_port(url),))
 
 
 def _port(url: str) -> int:

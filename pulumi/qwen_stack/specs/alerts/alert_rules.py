@@ -74,6 +74,7 @@ def alerts(settings: Settings) -> list[Alert]:
         *(repair_alerts.alerts() if settings.repair else []),
         *scaling_rules.alerts(settings),
         *monitoring_alerts.alerts(jobs(settings), REPLICATED, settings.monitoring.scrape_seconds),
+        *([monitoring_alerts.series_not_sent()] if settings.monitoring.remote_write_url else []),
     ]
 
 

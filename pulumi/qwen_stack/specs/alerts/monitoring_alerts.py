@@ -11,6 +11,8 @@ from qwen_stack.specs.monitoring import dcgm_exporter
 
 # Its absence at a receiver outside says that Prometheus or Alertmanager is dead.
 WATCHDOG = "Watchdog"
+# Delay of series for a store outside above which it is called away.
+BEHIND_SECONDS = 600
 # Series of the contract that every target of a job yields, whatever it does. Another version that names them otherwise
 # answers as well as ever, and every alert about them would be quiet.
 YIELDED = {
@@ -192,4 +194,24 @@ def _nothing_kept(scrape_seconds: int) -> Alert:
         "monitoring.storageLimit must fit the volume with all else that lies there.",
         look="`kubectl -n <namespace> logs deployment/prometheus`: `no space left on device`, `read-only file system`; "
         "`df` on the host",
+    )
+
+
+def series_not_sent() -> Alert:
+    """Alert of a stack that sends its series to a store outside."""
+    newest = "prometheus_remote_storage_highest_timestamp_in_seconds"
+    sent = "prometheus_remote_storage_queue_highest_sent_timestamp_seconds"
+    return Alert(
+        name="SeriesNotSent",
+        expression=f"max({newest}) - min({sent}) > {BEHIND_SECONDS} "
+        "or increase(prometheus_remote_storage_samples_failed_total[15m]) > 0",
+        holds="5m",
+        severity="warning",
+        owner="monitoring",
+        summary="The store outside does not get what Prometheus measures",
+        impact="Dashboards and alerts over several sites see this one late; those of the site go on.",
+        found=f"series that were sent later than {BEHIND_SECONDS // 60} minutes, or that the store refused",
+        needed="series that arrive within a minute",
+        remedy="Try the address of monitoring.remoteWriteUrl from a node. After about two hours what waits is lost.",
+        look="`kubectl -n <namespace> logs deployment/prometheus | grep remote`",
     )

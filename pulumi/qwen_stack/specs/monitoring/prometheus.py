@@ -7,6 +7,7 @@ import yaml
 from qwen_stack.rules.models import quantity_bytes
 from qwen_stack.settings.stack import Settings
 from qwen_stack.specs.alerts import alert_rules
+from qwen_stack.specs.manifest import Manifest
 from qwen_stack.specs.monitoring import cluster_access, scrape_jobs
 from qwen_stack.specs.monitoring.single_pod import SinglePod
 
@@ -20,13 +21,22 @@ REMEMBERED_FROM = "30s"
 
 def prometheus_config(settings: Settings) -> str:
     interval = f"{settings.monitoring.scrape_seconds}s"
-    config = {
+    config: Manifest = {
         "global": {"scrape_interval": interval, "evaluation_interval": interval},
         "rule_files": [f"{CONFIG_DIR}/rules.yml"],
         "alerting": {"alertmanagers": [scrape_jobs.alertmanagers(settings)]},
         "scrape_configs": scrape_jobs.scrape_configs(settings),
     }
+    if settings.monitoring.remote_write_url:
+        config["remote_write"] = [_remote_write(settings.monitoring.remote_write_url, settings.namespace)]
     return yaml.safe_dump(config, sort_keys=False, width=120)
+
+
+def _remote_write(url: str, namespace: str) -> Manifest:
+    """Sending of what has one meaning whatever the engine, under the name of the stack that wrote it."""
+    kept = {"source_labels": ["__name__"], "regex": "serving:.*|up|ALERTS", "action": "keep"}
+    named = {"target_label": "stack", "replacement": namespace}
+    return {"url": url, "write_relabel_configs": [kept, named]}
 
 
 def retention_bytes(limit: str) -> int:
@@ -53,6 +63,8 @@ def server(settings: Settings) -> SinglePod:
         cpu_request="50m",
         memory_request="128Mi",
         memory_limit="2Gi",
+        # The address of a store is often all that it takes to write there.
+        secret=monitoring.remote_write_url is not None,
         data_limit=monitoring.storage_limit,
         on_volume=monitoring.storage is not None,
         account=cluster_access.ACCOUNT if monitoring.hosts else "",
