@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,11 +18,14 @@ TEXT_DIR = "/var/lib/node-metrics"
 FULL, READ_ONLY, CARD = "/srv/small", "/srv/other", "spare0"
 # The engine is the only child of the supervisor, which is the first process of the container.
 KILL = """
-import os
+import os, sys
+killed = 0
 for process in filter(str.isdigit, os.listdir("/proc")):
     with open(f"/proc/{process}/stat") as file:
         if file.read().rsplit(")", 1)[1].split()[1] == "1":
             os.kill(int(process), 9)
+            killed += 1
+sys.exit(not killed)
 """
 
 
@@ -105,20 +108,6 @@ def control_plane_stops() -> Fault:
     )
 
 
-def cut_off() -> Fault:
-    """The network's cable of a host is pulled."""
-    card = rack.card(has_gpus=False)
-    ways = (f"INPUT -i {card}", f"OUTPUT -o {card}", f"FORWARD -i {card}", f"FORWARD -o {card}")
-    rules = [f"{way} -j DROP -m comment --comment pulled" for way in ways]
-    return by_commands(
-        CONTROL_PLANE,
-        "a host cut off from its network",
-        ("HostDown",),
-        "; ".join(f"iptables -I {rule}" for rule in rules),
-        "; ".join(f"iptables -D {rule} 2> /dev/null || true" for rule in rules),
-    )
-
-
 def scaled(kubectl: Kubectl, deployment: str, alerts: tuple[str, ...], cause: str, *, to: int, back: int) -> Fault:
     """A deployment with another number of replicas."""
     return Fault(
@@ -145,15 +134,8 @@ def closed(kubectl: Kubectl, policy: str, direction: str, alerts: tuple[str, ...
     return Fault(cause, alerts, lambda: say([]), lambda: say(allowed))
 
 
-def read_as(
-    gpus: Callable[[list[dict[str, Any]]], None], readings: list[dict[str, Any]], cause: str, *alerts: str
-) -> Fault:
-    """Readings of the simulated GPUs; at its end they are as before."""
-    return Fault(cause, alerts, lambda: gpus(readings), lambda: gpus([{}] * 8))
-
-
 def kill_engines(kubectl: Kubectl, server: str) -> None:
-    """Pods that a power cut left as failed stay in the list, and nothing runs in them."""
+    """End the engine of each pod. Pods that a power cut left as failed stay in the list, and nothing runs in them."""
     which = (f"--selector=app.kubernetes.io/name={server}", "--field-selector=status.phase=Running")
     for pod in json.loads(kubectl("--namespace", NAMESPACE, "get", "pods", *which, "--output=json"))["items"]:
         kubectl("--namespace", NAMESPACE, "exec", pod["metadata"]["name"], "--", "python3", "-c", KILL)

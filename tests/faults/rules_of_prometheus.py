@@ -6,7 +6,7 @@ import json
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,14 @@ def waits() -> dict[str, float]:
 
 
 def wait_seen(expression: str, patience_s: float = 60) -> None:
-    """Wait until Prometheus finds something."""
-    wait_until(lambda: ask("query", query=expression)["result"], expression, patience_s)
+    """Wait until Prometheus finds something. While its pod is replaced, connections to it are cut."""
+
+    def found() -> bool:
+        with suppress(OSError):
+            return bool(ask("query", query=expression)["result"])
+        return False
+
+    wait_until(found, expression, patience_s)
 
 
 @contextmanager

@@ -1,0 +1,34 @@
+"""Stories that the lab's Prometheus and Alertmanager tell to a webhook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab.cluster.ask import wait as wait_for_the_gateway
+from lab.cluster.stack import NAMESPACE
+from tests.faults import rules_of_prometheus
+from tests.faults.alert_receiver import Kubectl, Receiver, told
+from tests.faults.story import Story
+
+REFERENCE = "model-server-reference"
+REFERENCE_NAME = "smollm2-135m-instruct-reference"
+ENGINES = {REFERENCE: 1, "model-server": 2}
+"""Deployments of the lab's engines with their replicas."""
+
+
+@contextmanager
+def story_by_the_stacks_rules(kubectl: Kubectl, folder: Path) -> Iterator[Story]:
+    """Story by the stack's own rules; afterwards everything runs again."""
+    with told(kubectl, folder) as receiver:
+        yield from _story(kubectl, receiver)
+
+
+def _story(kubectl: Kubectl, receiver: Receiver) -> Iterator[Story]:
+    story = Story(receiver, rules_of_prometheus.waits())
+    with story.open:
+        yield story
+    for deployment in ENGINES:
+        kubectl("--namespace", NAMESPACE, "rollout", "status", f"deployment/{deployment}", "--timeout=300s")
+    wait_for_the_gateway()
