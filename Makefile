@@ -62,8 +62,8 @@ contract: ## compare plans, answers and refusals with the engines themselves; in
 faults: ## lose hosts, pods, groups and rollouts of a lab that is up: what is too long for `make test`
 	@$(RUN) pytest -q -m long tests/faults
 
-bundle: ## fill, sign, carry and import the lab's bundle into a site without a route, beside a lab that is up
-	@$(RUN) pytest -q -s tests/lifecycle/test_bundle.py
+bundle: ## fill, sign, carry and import the lab's bundle into a site without a route, and serve one, beside a lab that is up
+	@$(RUN) pytest -q -s tests/lifecycle/test_bundle.py tests/lifecycle/test_mirror_server.py
 
 clients: ## try libraries and coding agents at the gateway; installs them (1.5 GB) and the engines' environment once
 	@$(LAB) serving
@@ -90,7 +90,7 @@ test: check ## everything: check, the lab from nothing, its tests, a second run,
 	@$(RUN) python -m tests.lifecycle.trace
 	@$(LAB) up
 	@$(LAB) serving
-	@$(RUN) pytest -q -m "not long" tests/e2e tests/served tests/contract tests/engines tests/faults tests/images tests/testinfra tests/lifecycle/test_first_answer.py tests/lifecycle/test_second_up.py tests/lifecycle/test_lost_controller.py tests/lifecycle/test_down.py
+	@$(RUN) pytest -q -m "not long" tests/e2e tests/served tests/contract tests/engines tests/faults tests/images tests/testinfra tests/lifecycle/test_first_answer.py tests/lifecycle/test_second_up.py tests/lifecycle/test_lost_controller.py tests/lifecycle/test_mirror_was_enough.py tests/lifecycle/test_down.py
 
 lock: ## write locks/*.txt again from locks/*.in
 	@locks/compile

@@ -41,9 +41,10 @@ LONG = (
     "faults/test_repair_acting.py",
     "faults/test_rolling_change.py",
     "lifecycle/test_bundle.py",
+    "lifecycle/test_mirror_server.py",
     "logs/",
 )
-"""`make test` leaves these out; `make contract`, `make autoscaling`, `make logs` and `make faults` do not."""
+"""`make test` leaves these out; `make contract`, `make bundle`, `make autoscaling`, `make logs` and `make faults` do not."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -41,6 +41,8 @@ class RolePackages:
         }
         roles: dict[str, set[str]] = {}
         for pattern, role in self._plays():
+            if pattern.isidentifier() and pattern not in inventory.groups:
+                continue  # a group that this site does not have, which Ansible would warn of
             roles.setdefault(role, set()).update(host.name for host in inventory.get_hosts(pattern))
         self.roles = roles
 

@@ -37,10 +37,10 @@ def hosts() -> dict[str, dict[str, Any]]:
     return variables
 
 
-def test_it_is_two_dgx_and_three_control_planes(hosts: dict[str, dict[str, Any]]) -> None:
+def test_it_is_two_dgx_three_control_planes_and_a_mirror(hosts: dict[str, dict[str, Any]]) -> None:
     assert {name for name, variables in hosts.items() if variables.get("preflight_gpus") == 8} == {"dgx1", "dgx2"}
-    assert {name.rstrip("0123456789") for name in hosts} == {"control", "dgx"}
-    assert len(hosts) == 5
+    assert {name.rstrip("0123456789") for name in hosts} == {"control", "dgx", "mirror"}
+    assert len(hosts) == 6
 
 
 def test_secrets_are_in_the_vault_under_names_that_say_so(hosts: dict[str, dict[str, Any]]) -> None:
