@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -21,7 +22,10 @@ def missing(items: Sequence[Item], key: Path, authority: Path | None, statuses: 
     if not key.is_file():
         raise UsageError(f"no file {key}", "the key that signs the site's repository", "Export it there.")
     for suite, found in groupby(items, lambda item: item.group):
-        members = list(found)
+        brought = _installed(statuses.get(suite))
+        members = [item for item in found if item.version or item.name not in brought]
+        if not members:
+            continue
         url = members[0].at.split()[0]
         with tempfile.TemporaryDirectory() as folder:
             source = f"deb [arch=amd64 signed-by={key}] {url} {suite} main"
@@ -34,6 +38,12 @@ def missing(items: Sequence[Item], key: Path, authority: Path | None, statuses: 
             yield from absent
             if suite in statuses and there:
                 yield from _unresolved(apt, there)
+
+
+def _installed(status: Path | None) -> set[str]:
+    """Packages that a host of the suite brings, which a mirror that was filled against it does not have."""
+    text = status.read_text() if status else ""
+    return set(re.findall(r"^Package: (\S+)\nStatus: \S+ \S+ installed$", text, re.MULTILINE))
 
 
 def _offered(apt: Apt, items: Sequence[Item]) -> tuple[list[Item], list[Fault]]:

@@ -172,6 +172,23 @@ def test_dependencies_are_looked_for_where_a_hosts_status_is_given(
     assert check(settings, *arguments) == 0
 
 
+def test_a_package_that_every_host_brings_need_not_be_there(
+    mirror: SiteMirror, settings: dict[str, Any], listed: list[Item], tmp_path: Path
+) -> None:
+    """`fill --status` leaves it out. One with a pinned version is asked for all the same."""
+    fill(mirror, [item for item in listed if (item.group, item.name) != ("noble", "openssl")])
+    status = tmp_path / "status"
+    stanza = "Package: {}\nStatus: install ok {}\nVersion: 1\nArchitecture: amd64\n\n"
+    status.write_text(stanza.format("dependency-of-kubeadm", "installed") + stanza.format("openssl", "not-installed"))
+    arguments = ("--kind", "apt", "--status", f"noble={status}")
+    assert check(settings, *arguments) == 1
+    status.write_text(status.read_text().replace("not-installed", "installed"))
+    assert check(settings, *arguments) == 0
+    fill(mirror, [item for item in listed if (item.group, item.name) != ("noble", "kubelet")])
+    status.write_text(status.read_text() + stanza.format("kubelet", "installed"))
+    assert check(settings, *arguments) == 1
+
+
 def test_a_login_that_the_registry_does_not_take_is_named(
     settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
