@@ -66,6 +66,9 @@ def _arguments() -> argparse.Namespace:
         "--apt-release", type=Path, action="append", default=[], metavar="FILE",
         help="InRelease of a suite of the site's apt repository: packages are installed anew when it has changed",
     )  # fmt: skip
+    parser.add_argument(
+        "--provenance", type=Path, metavar="DIR", help="folder for a statement of each build: what it was made from"
+    )
     parser.add_argument("--work", type=Path, default=WORK, help="folder for the build's storage, removed at the end")
     return parser.parse_args()
 
@@ -80,6 +83,7 @@ def main() -> int:
         wheels=options.wheels,
         code=options.code,
         releases=options.apt_release,
+        statements=options.provenance,
     )
     try:
         catalogue = [image for path in options.catalog or [CATALOG] for image in load(path, options.versions)]

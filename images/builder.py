@@ -10,8 +10,10 @@ import zipfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 
+from . import provenance
 from .catalog import ROOT, Image, ImageError
 from .registry import Registry
 from .storage import Storage, opened
@@ -33,6 +35,8 @@ class Builder:
     code: Path | None
     releases: Sequence[Path] = ()
     """Signed lists of the site's apt repository (InRelease), which change with every update of a package."""
+    statements: Path | None = None
+    """Folder for a statement of each build (provenance.py); without it none is written."""
     storage: Storage | None = None
     pushed: dict[str, tuple[str, str]] = field(default_factory=dict)  # image name: (repository, digest)
     local: dict[str, str] = field(default_factory=dict)  # image name: id in the storage
@@ -62,6 +66,12 @@ class Builder:
         if image.code:
             parts |= {wheel.name: _contents(wheel) for wheel in self.own_wheels()}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _read(self, image: Image) -> dict[str, str]:
+        """SHA-256 of each file that a build of the image reads, beside those that a lock names by digest."""
+        files = [image.containerfile, *self.files(image), *(self.own_wheels() if image.code else [])]
+        files += self.releases if image.packages else []
+        return {_name(file): _sha256(file) for file in files}
 
     def files(self, image: Image) -> list[Path]:
         """Files of the build context."""
@@ -94,6 +104,7 @@ class Builder:
             return False
         if self.storage is None:
             self.storage = open_storage.enter_context(opened(work))
+        begun = datetime.now(timezone.utc)
         try:
             self._build(image, base, inputs)
             digest = self._push(image, tag)
@@ -103,6 +114,10 @@ class Builder:
                 f"image {image.name} built and pushed",
                 "mend what it names and run this again; images that are finished are not built again",
             ) from error
+        if self.statements:
+            name = f"{self.registry}/{image.repository}"
+            build = provenance.Build(image, name, digest, inputs, base, self._read(image), begun)
+            provenance.write(self.statements, build)
         self.pushed[image.name] = image.repository, digest
         return True
 
@@ -141,6 +156,13 @@ class Builder:
 
     def _tls(self) -> list[str]:
         return ["--tls-verify=false"] if self.push_to.plain_http else []
+
+
+def _name(file: Path) -> str:
+    """Path in the tree; of a file elsewhere its name, of a suite's lists the suite too."""
+    if file.is_relative_to(ROOT):
+        return str(file.relative_to(ROOT))
+    return f"{file.parent.name}/{file.name}" if file.name == "InRelease" else file.name
 
 
 def _given(folder: Path | None, option: str) -> Path:

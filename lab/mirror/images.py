@@ -10,11 +10,13 @@ from lab import versions
 from lab.hosts import rack, rootfs
 from lab.mirror import client, server, wheels
 from lab.mirror.product import CATALOGUES
-from lab.paths import BIN, CACHE, REPO
+from lab.paths import BIN, CACHE, MIRROR_DATA, REPO
 from lab.progress import Parts
 from lab.shell import logged
 
 WORK = CACHE / "images"
+STATEMENTS = MIRROR_DATA / "provenance"
+"""Statements of how images were built; they stay as long as the registry's images."""
 IMAGES = Parts(r"^image \d+ of \d+: (\S+)", r"^image \d+ of (\d+)", {"runtime-base": 5, "runtime": 30})
 # The stack names these by digest, and all others by the tags of their projects. The second name is the image's own.
 REFERENCED = {"runtime": "runtime", "gateway": "envoy", "prometheus": "prometheus", "alertmanager": "alertmanager"}
@@ -42,7 +44,7 @@ def _build(*options: str | Path) -> tuple[dict[str, str], list[str]]:
     text = logged(
         "images",
         sys.executable, "-m", "images.build", "--registry", client.REGISTRY, "--push-to", client.REGISTRY_ADDRESS,
-        "--bin", BIN, "--versions", versions.written(), "--work", WORK, *options,
+        "--bin", BIN, "--versions", versions.written(), "--work", WORK, "--provenance", STATEMENTS, *options,
         cwd=REPO, env=client.environment(), progress=IMAGES,
     )  # fmt: skip
     report = json.loads(text.splitlines()[-1])

@@ -2,6 +2,7 @@
 
     {"format": 1, "site": REGISTRY, "images": [{"name": NAME AT THE SITE, "digest": "sha256:..."}, ...]}
 
+Images that were built here may have `provenance`, the digest of the statement of how they were built.
 Its signature in `<file>.sig` is Ed25519 over its bytes. The serving stack admits what is on it (`signedImages`).
 """
 
@@ -14,8 +15,11 @@ from pathlib import Path
 from qwen_runtime import signature
 from qwen_runtime.errors import Fault, UsageError
 
+from images import provenance
+from mirror.carry import bundle
 from mirror.check import images
 from mirror.item import Item
+from mirror.needs.images import BUILT
 from mirror.site import Site
 
 FORMAT = 1
@@ -30,13 +34,52 @@ def digests(site: Site, items: Sequence[Item]) -> tuple[list[Entry], list[Fault]
     return entries, [answer for answer in answers if isinstance(answer, Fault)]
 
 
+def with_provenance(items: Sequence[Item], entries: Sequence[Entry], folder: Path) -> tuple[list[Entry], list[Fault]]:
+    """The entries with the digest of its statement for each image that was built here, and faults of those without one.
+
+    `entries`: of the items, in their order. `folder`: where `images.build --provenance` wrote the statements.
+    """
+    named: list[Entry] = []
+    faults: list[Fault] = []
+    for item, entry in zip(items, entries, strict=True):
+        if item.source != BUILT:
+            named.append(entry)
+            continue
+        file = folder / provenance.file_of(_repository(item.at), entry["digest"])
+        if _is_of(file, entry["digest"]):
+            named.append({**entry, "provenance": f"sha256:{bundle.sha256(file)}"})
+        else:
+            remedy = "Name the folder that images.build --provenance wrote to, or build the image with that option."
+            faults.append(Fault(item.label, f"no statement of {entry['digest']}", str(file), remedy))
+    return named, faults
+
+
+def _repository(reference: str) -> str:
+    """A reference without its tag; the registry may have a port."""
+    folder, _, last = reference.rpartition("/")
+    return f"{folder}/{last.partition(':')[0]}"
+
+
+def _is_of(file: Path, digest: str) -> bool:
+    """Whether a file is the statement of an image with this digest."""
+    try:
+        [subject] = json.loads(file.read_bytes())["subject"]
+        return bool(subject["digest"] == {"sha256": digest.removeprefix("sha256:")})
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def read(file: Path) -> list[Entry]:
     """Entries of a list. Raises UsageError for a file that is none."""
     try:
         document = json.loads(file.read_bytes())
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']}")
-        return [{"name": entry["name"], "digest": entry["digest"]} for entry in document["images"]]
+        known = ("name", "digest", "provenance")
+        entries: list[Entry] = document["images"]
+        if not all({"name", "digest"} <= entry.keys() <= set(known) for entry in entries):
+            raise ValueError(f"an image without name or digest, or with more than {', '.join(known)}")
+        return entries
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise UsageError(
             f"{file}: {problem}", f"a list of format {FORMAT}", "Name a list of an earlier run."

@@ -15,8 +15,10 @@ import pytest
 import yaml
 from qwen_runtime import signature
 
+from images import provenance
 from mirror.command import main
 from mirror.item import KINDS, Item
+from mirror.needs.images import BUILT
 from mirror.needs.items import needed
 from mirror.site import Site
 from mirror.vouch import images as vouched
@@ -237,6 +239,38 @@ def test_nothing_is_signed_while_an_image_is_missing(
     assert vouch(settings, tmp_path) == 1
     assert "nothing was written: 1 images are not in the registry" in capsys.readouterr().out
     assert not (tmp_path / "images.json").exists()
+
+
+def test_images_that_were_built_here_are_signed_with_how_they_were_built(
+    mirror: SiteMirror, settings: dict[str, Any], listed: list[Item], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(mirror, listed)
+    built = [item for item in listed if item.kind == "image" and item.source == BUILT]
+    assert vouch(settings, tmp_path, "--provenance", str(tmp_path)) == 1
+    assert f"nothing was written: {len(built)} images have no statement" in capsys.readouterr().out
+    assert not (tmp_path / "images.json").exists()
+    for item in built:
+        statement = {"subject": [{"digest": {"sha256": item.digest.removeprefix("sha256:")}}]}
+        (tmp_path / provenance.file_of(item.at, item.digest)).write_text(json.dumps(statement))
+    assert vouch(settings, tmp_path, "--provenance", str(tmp_path)) == 0
+    signed = {
+        entry["digest"]: entry["provenance"] for entry in vouched.read(tmp_path / "images.json") if len(entry) == 3
+    }
+    for item in built:
+        file = tmp_path / provenance.file_of(item.at, item.digest)
+        assert signed.pop(item.digest) == f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+    assert not signed, "other projects' images have no statement of ours"
+
+
+def test_a_statement_of_another_image_is_refused(
+    mirror: SiteMirror, settings: dict[str, Any], listed: list[Item], tmp_path: Path
+) -> None:
+    fill(mirror, listed)
+    for item in listed:
+        if item.kind == "image" and item.source == BUILT:
+            other = {"subject": [{"digest": {"sha256": "0" * 64}}]}
+            (tmp_path / provenance.file_of(item.at, item.digest)).write_text(json.dumps(other))
+    assert vouch(settings, tmp_path, "--provenance", str(tmp_path)) == 1
 
 
 def vouch(settings: dict[str, Any], folder: Path, *arguments: str) -> int:
