@@ -21,6 +21,7 @@ from mirror.item import KINDS, Item
 from mirror.needs.images import BUILT
 from mirror.needs.items import needed
 from mirror.site import Site
+from mirror.upstream import Upstream
 from mirror.vouch import images as vouched
 from tests.fakes import site_mirror
 from tests.fakes.site_mirror import SiteMirror
@@ -116,6 +117,32 @@ def test_whatever_is_taken_away_is_named(
     named = {line.split()[-1].partition("=")[0] for line in out.splitlines() if line.startswith(kind)}
     assert named == {gone.name}, "nothing else is missing"
     assert re.search(r"^  found:  .+\n  needed: .+\n  remedy: .+", out, re.MULTILINE)
+
+
+def test_the_key_that_hosts_are_given_is_named_where_it_is_missing(
+    settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = tmp_path / "absent.yml"
+    absent.write_text(yaml.safe_dump({"base_apt_key_file": str(tmp_path / "apt-key.asc")}))
+    assert check(settings, "--kind", "key", "--extra-vars", str(absent)) == 1
+    assert f"found:  no file {tmp_path}/apt-key.asc" in capsys.readouterr().out
+
+
+def test_an_upgrade_and_the_way_back_are_asked_for_by_the_versions_of_the_other_release(
+    mirror: SiteMirror, settings: dict[str, Any], listed: list[Item], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "versions.yml"
+    other.write_text((ROOT / "versions.yml").read_text().replace("1.34.4", "1.34.3"))
+    site = Site(EXAMPLE, stack=settings["stack"], extra_vars=settings["extra_vars"], versions=other)
+    needs = needed(site, upstream=Upstream(other))
+    new = [item for item in needs if item not in listed]
+    fill(mirror, listed)
+    assert check(settings, "--versions", str(other)) == 1
+    missing = {line for line in capsys.readouterr().out.splitlines() if line.startswith(("apt ", "image "))}
+    assert missing == {item.label for item in new}
+    assert {"apt", "image"} == {item.kind for item in new}
+    fill(mirror, [*listed, *new])
+    assert check(settings) == check(settings, "--versions", str(other)) == 0
 
 
 def test_a_model_that_lacks_one_file_is_named_with_the_file(
