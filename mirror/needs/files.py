@@ -24,16 +24,18 @@ REQUIREMENT = re.compile(r"^([^\s#-][^\\\n]*?) ?\\?\n((?:\s+--hash=\S+(?: \\)?\n
 def wheels(site: Site, own: Iterable[Image]) -> Iterator[Item]:
     """Wheels of the controller's environment and of the images, for the Python that each one runs."""
     url = f"{site.value('site_mirror_url')}/wheels/"
+    users: dict[tuple[str, str], list[str]] = {}
     if site.controller_system:
-        yield from _locked(CONTROLLER_LOCK, site.controller_system, url, "controller")
+        users[CONTROLLER_LOCK, site.controller_system] = ["controller"]
     known = {image.name: image for image in own}
     for image in known.values():
         if image.lock:
             below = known.get(image.base or "", image)
             system = systems.of_base(below.base or "")
-            yield from _locked(image.lock, system, url, f"image {image.name}")
-            for lock in (UV_LOCK, SOURCE_LOCK):
-                yield from _locked(lock, system, url, f"image {image.name}")
+            for lock in (image.lock, UV_LOCK, SOURCE_LOCK):
+                users.setdefault((lock, system), []).append(f"image {image.name}")
+    for (lock, system), used_by in users.items():
+        yield from _locked(lock, system, url, ", ".join(used_by))
 
 
 def _locked(lock: str, system: str, url: str, user: str) -> Iterator[Item]:

@@ -127,6 +127,13 @@ def test_wheels_are_those_of_the_python_that_installs_them(listed: list[Item]) -
     assert all(item.digests for item in listed if item.kind == "wheel")
 
 
+def test_each_wheel_of_a_lock_is_listed_once_with_all_images_that_install_it(listed: list[Item]) -> None:
+    wheels = [(item.group, item.name) for item in listed if item.kind == "wheel"]
+    assert len(wheels) == len(set(wheels))
+    [uv] = [item for item in listed if item.name == "uv"]
+    assert uv.used_by == "image runtime-base, image runtime"
+
+
 def test_a_model_has_its_size_and_the_manifest_that_the_site_vouches_for(listed: list[Item]) -> None:
     [model] = [item for item in listed if item.kind == "model"]
     assert model.source.endswith("/Qwen/Qwen3-Coder-480B-A35B-Instruct-FP8")
