@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def make_package(pool: Path, name: str, version: str = "1.0-1", depends: str = "") -> None:
-    """Put a package into a folder."""
+    """Put a package into a folder, under the name that archives give it: without the epoch of its version."""
     tree = pool.parent / f"tree-{name}"
     (tree / "DEBIAN").mkdir(parents=True)
     need = f"Depends: {depends}\n" if depends else ""
@@ -16,6 +16,6 @@ def make_package(pool: Path, name: str, version: str = "1.0-1", depends: str = "
         f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody <n@example.internal>\n{need}"
         "Description: a package\n"
     )
-    command = ["dpkg-deb", "--build", "-Znone", tree, pool / f"{name}_{version}_amd64.deb"]
+    command = ["dpkg-deb", "--build", "-Znone", tree, pool / f"{name}_{version.rpartition(':')[2]}_amd64.deb"]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
     shutil.rmtree(tree)

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import zipfile
@@ -142,6 +143,7 @@ def upstreams(registry: tuple[str, Path], tmp_path_factory: pytest.TempPathFacto
     pool.mkdir(parents=True)
     for name, depends in {"kubelet": "conntrack", "conntrack": ""}.items():
         make_package(pool, name, depends=depends)
+    make_package(pool, "ethtool", version="1:6.1-1")
     site_mirror._make_key(folder)
     make_image(folder / "image")
     make_image(folder / "index", "arm64", "amd64")
@@ -165,6 +167,7 @@ def upstreams(registry: tuple[str, Path], tmp_path_factory: pytest.TempPathFacto
             Item("wheel", "locks/controller.txt, Python 3.12", "thing", "", "", version="1.0", digests=(digest,)),
             Item("image", "", "own/tool:1.0", f"{address}/own/tool:1.0", f"{address}/library/tool:1.0"),
             Item("tool", "", "engine.tar.gz", "", f"file://{folder}/engine.tar.gz"),
+            Item("apt", "jammy", "ethtool", "", f"{url}/apt jammy"),
         ]
         yield World(folder, address, authority, "site", items, Upstream(file=_table(folder)))
     subprocess.run(["gpgconf", "--homedir", folder / "gnupg", "--kill", "gpg-agent"], check=False)
@@ -197,6 +200,13 @@ def test_what_is_fetched_brings_its_dependencies_and_is_listed(filled: Path) -> 
     paths = {file.path for file in bundle.read(filled).files}
     assert {"apt/jammy/kubelet_1.0-1_amd64.deb", "apt/jammy/conntrack_1.0-1_amd64.deb"} <= paths
     assert {"wheels/thing-1.0-py3-none-any.whl", "tools/engine.tar.gz", "images/kubernetes/pause/index.json"} <= paths
+
+
+def test_every_file_system_takes_the_names_of_what_is_carried(filled: Path) -> None:
+    """exFAT, which disks come with, takes large files and none of these characters; versions with an epoch have one."""
+    paths = {file.path for file in bundle.read(filled).files}
+    assert "apt/jammy/ethtool_6.1-1_amd64.deb" in paths
+    assert not [path for path in paths if re.search(r'[:*?"<>|\\]', path)]
 
 
 def test_what_was_imported_is_had_from_the_mirror(upstreams: World, filled: Path, tmp_path: Path) -> None:
