@@ -160,8 +160,8 @@ class Builder:
 
 def _name(file: Path) -> str:
     """Path in the tree; of a file elsewhere its name, of a suite's lists the suite too."""
-    if file.is_relative_to(ROOT):
-        return str(file.relative_to(ROOT))
+    if file.resolve().is_relative_to(ROOT):
+        return str(file.resolve().relative_to(ROOT))
     return f"{file.parent.name}/{file.name}" if file.name == "InRelease" else file.name
 
 

@@ -114,8 +114,11 @@ def test_a_statement_has_the_fields_of_in_toto_and_slsa(builder: Builder, image:
     jsonschema.validate(statement(builder, replace(image, base=None, variant=None)), SCHEMA)
 
 
-def test_it_names_the_image_the_tree_the_base_and_every_file_by_digest(builder: Builder, image: Image) -> None:
-    written = statement(builder, image)
+def test_it_names_the_image_the_tree_the_base_and_every_file_by_digest(
+    builder: Builder, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)  # a catalogue may be named by a relative path
+    written = statement(builder, replace(image, containerfile=image.containerfile.relative_to(ROOT)))
     assert written["subject"] == [{"name": "mirror:5000/own/tool", "digest": {"sha256": "1" * 64}}]
     definition = written["predicate"]["buildDefinition"]
     assert definition["externalParameters"] == {"image": "tool", "variant": "cpu"}
