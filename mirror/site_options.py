@@ -68,7 +68,7 @@ def read_site(options: argparse.Namespace) -> Site:
 
 
 def listed(site: Site, options: argparse.Namespace) -> list[Item]:
-    """What the site needs of the kinds and repositories that the options name. Raises Error and AnsibleError."""
+    """Items that the site needs of the kinds and repositories that the options name. Raises Error and AnsibleError."""
     upstream = addresses(options)
     items = needed(
         site,
