@@ -44,7 +44,7 @@ LONG = (
     "lifecycle/test_mirror_server.py",
     "logs/",
 )
-"""`make test` leaves these out; `make contract`, `make bundle`, `make autoscaling`, `make logs` and `make faults` do not."""
+"""`make test` leaves these out; `make contract`, `bundle`, `autoscaling`, `logs` and `faults` do not."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
