@@ -4,4 +4,5 @@
 
 One room for each step; imports go to the right. All of them know the facts beside them: a thing that a mirror holds
 (item), the site (site), its systems (systems) and the addresses outside (upstream), and run programs by tools.
+site_options reads the options that commands about a site share.
 """

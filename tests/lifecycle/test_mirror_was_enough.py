@@ -2,6 +2,7 @@
 
 The mirror's web server records what hosts ask for, from the lab's first `make up` on. `make test` runs this file after
 everything else that it does with the lab, so that the record has rollouts, faults, lost hosts and later runs, too.
+A lab whose stack has had more than the list knows of, as by `make autoscaling`, fails it by name.
 """
 
 from __future__ import annotations
