@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from lab.mirror import wheels
+from lab.mirror import bundles, wheels
 from lab.paths import CACHE
 from lab.progress import LAST_LINE
 from lab.shell import logged
@@ -19,7 +19,7 @@ def ensure() -> str | None:
     """Install the locked packages and those that are built here; None when they are installed already."""
     built = wheels.built()
     done = [
-        _install("locked", wheels.locked(), "--require-hashes", "-r", wheels.LOCK, from_nothing=True),
+        _install("locked", wheels.locked(), "--require-hashes", "-r", bundles.LOCK, from_nothing=True),
         _install("built", built, "--force-reinstall", *sorted(built.glob("*.whl")), from_nothing=False),
     ]
     return f"installed into {ENVIRONMENT}" if any(done) else None

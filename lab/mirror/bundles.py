@@ -1,15 +1,16 @@
-"""Signed folders of packages, as a site is carried them: Debian's, and those of the stand-in.
+"""Signed folders, as a site is carried them: Debian's packages, those of the stand-in, and wheels.
 
-Debian's can be fetched while the stand-in's programs are still being built.
+Debian's packages and wheels can be fetched while the stand-in's programs are still being built.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,16 @@ import yaml
 from lab import store, versions
 from lab.hosts import rootfs
 from lab.mirror import keys, product, upstream
-from lab.progress import APT_DOWNLOAD
+from lab.paths import CONTROLLER_ENV, REPO
+from lab.progress import APT_DOWNLOAD, Parts
 from lab.shell import logged
 from mirror import fill
 
 FOLDER = "bundle"
+KEY_USER = "qwen-onprem lab mirror"
+LOCK = REPO / "locks/runtime-cpu.txt"
+LOCKS = (LOCK, *(REPO / f"locks/{name}.txt" for name in ("uv", "runtime-source", "dashboards")))
+"""Locks of the images' wheels, all of which `qwen-mirror list` names for this site."""
 FILLING = sorted(Path(fill.__file__).parent.glob("*.py"))
 
 
@@ -74,6 +80,26 @@ def stand_in(base_tar: Path) -> Bundle:
         shutil.rmtree(upstream.FOLDER)
 
     return Bundle("stand-in", made_from, make)
+
+
+def wheels() -> Bundle:
+    """Locked wheels of the images, and the one that is built of its source."""
+
+    def make(folder: Path) -> None:
+        fetched = Parts(r"^\s*Collecting (\S+)", sum(lock.read_text().count("==") for lock in LOCKS))
+        programs = {"PATH": f"{CONTROLLER_ENV}/bin:{os.environ['PATH']}"}
+        product.fill(folder, "--kind=wheel", progress=fetched, env=programs)
+
+    return Bundle("wheels", store.key(*LOCKS), make)
+
+
+def bring(carried: Sequence[Bundle], kind: str, into: Path) -> None:
+    """Import what is carried of a kind into an empty folder, as a site does on its mirror."""
+    _, public = keys.of_bundles()
+    for bundle in carried:
+        options = (f"--kind={kind}", f"--key={public}", f"--to={into}", f"--apt-key={keys.fingerprint(KEY_USER)}")
+        product.bring(bundle.obtain(), *options, env=keys.ENVIRONMENT)
+    keys.end_agent()
 
 
 def _fill(folder: Path, database: Path, origin: str, *options: str) -> None:

@@ -24,7 +24,7 @@ import yaml
 from lab.cluster import stack
 from lab.hosts import rootfs
 from lab.mirror import authority, bundles, client, keys, product, server, upstream
-from lab.mirror.apt_repo import KEY_USER
+from lab.mirror.bundles import KEY_USER
 from lab.paths import BIN, REPO
 from lab.shell import output
 from tests.support.waiting import wait_until

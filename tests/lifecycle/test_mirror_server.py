@@ -25,7 +25,7 @@ from lab import versions
 from lab.cluster import site as playbooks
 from lab.hosts import rack, rootfs
 from lab.mirror import authority, bundles, client, keys, product, server, upstream
-from lab.mirror.apt_repo import KEY_USER
+from lab.mirror.bundles import KEY_USER
 from lab.mirror.models import manifest_sha256
 from lab.paths import CONTROLLER_ENV, REPO
 from mirror.check.items import missing
