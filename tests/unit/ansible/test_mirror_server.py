@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,6 +144,11 @@ def test_a_host_that_fits_is_not_refused(refused: dict[str, str]) -> None:
 )
 def test_what_does_not_fit_is_refused_by_name(refused: dict[str, str], case: str, words: str) -> None:
     assert words in refused[case]
+
+
+def test_the_room_for_images_is_what_the_disk_has(refused: dict[str, str], tmp_path: Path) -> None:
+    [found] = re.findall(r"Found ([\d.]+) GB", refused["small-disk"])
+    assert float(found) == pytest.approx(shutil.disk_usage(tmp_path).free / 1e9, rel=0.2)
 
 
 def test_whoever_only_pulls_is_not_among_those_who_push() -> None:
