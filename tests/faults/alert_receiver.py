@@ -30,6 +30,11 @@ class Receiver:
         self.resolved: dict[str, float] = {}
         self.annotations: dict[str, dict[str, str]] = {}
 
+    def forget_ended(self, alert: str) -> None:
+        """Hear of an alert anew that had another cause before."""
+        if alert in self.resolved:
+            del self.fired[alert], self.resolved[alert]
+
     def take(self, body: dict[str, Any]) -> None:
         for alert in body["alerts"]:
             name = alert["labels"]["alertname"]

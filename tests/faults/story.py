@@ -44,6 +44,8 @@ class Story:
     def breaks(self, *faults: Fault) -> None:
         for fault in faults:
             self.open.callback(fault.mend)
+            for alert in fault.alerts:
+                self.receiver.forget_ended(alert)
             fault.breaks()
             self._broken |= {alert: (fault.cause, time.monotonic()) for alert in fault.alerts}
 

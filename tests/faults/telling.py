@@ -25,6 +25,17 @@ def story_by_the_stacks_rules(kubectl: Kubectl, folder: Path) -> Iterator[Story]
         yield from _story(kubectl, receiver)
 
 
+@contextmanager
+def story_cut_short(kubectl: Kubectl, folder: Path) -> Iterator[Story]:
+    """Story by rules that wait for a quarter of a minute. Prometheus begins without measurements, and ends so."""
+    with (
+        told(kubectl, folder) as receiver,
+        rules_of_prometheus.changed(kubectl, folder, rules_of_prometheus.cut_short),
+    ):
+        rules_of_prometheus.wait_seen("count(up == 1) >= 15", 120)
+        yield from _story(kubectl, receiver)
+
+
 def _story(kubectl: Kubectl, receiver: Receiver) -> Iterator[Story]:
     story = Story(receiver, rules_of_prometheus.waits())
     with story.open:
