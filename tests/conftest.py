@@ -41,6 +41,7 @@ LONG = (
     "faults/test_repair_acting.py",
     "faults/test_rolling_change.py",
     "faults/test_slow_alerts_of_hosts.py",
+    "faults/test_slow_alerts_of_serving.py",
     "lifecycle/test_bundle.py",
     "logs/",
 )

@@ -14,21 +14,27 @@ import yaml
 
 from lab.cluster.stack import NAMESPACE
 from lab.hosts import network
-from tests.support.web import webhook
+from tests.support.web import Refused, webhook
 
 Kubectl: TypeAlias = Callable[..., str]
 FILE, NAME = "alertmanager.yml", "webhook-of-a-test"
 # How long Alertmanager collects what belongs together; the site's own minute would only make the test longer.
 GROUP_S = 5
+WATCHDOG = "Watchdog"
 
 
 class Receiver:
-    """First notification of each alert, and of its end, in seconds of the monotonic clock."""
+    """First notification of each alert, and of its end, in seconds of the monotonic clock.
+
+    `watchdogs` counts those of the watchdog. While `away` is true, notifications are refused.
+    """
 
     def __init__(self) -> None:
         self.fired: dict[str, float] = {}
         self.resolved: dict[str, float] = {}
         self.annotations: dict[str, dict[str, str]] = {}
+        self.watchdogs = 0
+        self.away = False
 
     def forget_ended(self, alert: str) -> None:
         """Hear of an alert anew that had another cause before."""
@@ -36,6 +42,9 @@ class Receiver:
             del self.fired[alert], self.resolved[alert]
 
     def take(self, body: dict[str, Any]) -> None:
+        if self.away:
+            raise Refused
+        self.watchdogs += body["groupLabels"].get("alertname") == WATCHDOG
         for alert in body["alerts"]:
             name = alert["labels"]["alertname"]
             self.annotations[name] = alert["annotations"]
@@ -68,7 +77,7 @@ def _redirected(configuration: str, url: str) -> str:
     document["receivers"] = [{"name": "test", "webhook_configs": hooks}]
     document["route"] |= {"receiver": "test", "group_wait": f"{GROUP_S}s", "group_interval": f"{GROUP_S}s"}
     for route in document["route"]["routes"]:
-        route["receiver"] = "test"
+        route |= {"receiver": "test", "repeat_interval": f"{GROUP_S}s"}
     return yaml.safe_dump(document)
 
 

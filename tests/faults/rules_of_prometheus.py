@@ -46,6 +46,11 @@ def wait_seen(expression: str, patience_s: float = 60) -> None:
     wait_until(found, expression, patience_s)
 
 
+def firing(alert: str) -> bool:
+    """Whether Prometheus itself has the alert as firing, whoever hears of it."""
+    return any(one["labels"]["alertname"] == alert and one["state"] == "firing" for one in ask("alerts")["alerts"])
+
+
 def cut_short(rules: Rules) -> Rules:
     """The same rules whose conditions need not hold for long. What their expressions look back on stays."""
     for group in rules["groups"]:

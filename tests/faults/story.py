@@ -51,6 +51,9 @@ class Story:
 
     def mends(self, *faults: Fault) -> None:
         for fault in faults:
+            for alert in fault.alerts:
+                # An end that was heard before is that of another cause.
+                self.receiver.resolved.pop(alert, None)
             self._mended |= {alert: time.monotonic() for alert in fault.alerts}
             fault.mend()
 

@@ -31,14 +31,22 @@ class Quiet(http.server.BaseHTTPRequestHandler):
         """Nothing is logged."""
 
 
+class Refused(Exception):
+    """Raised by what takes documents, so that their sender gets a 503."""
+
+
 @contextmanager
 def webhook(take: Callable[[Any], None], address: str = "127.0.0.1") -> Iterator[int]:
     """Port of a webhook that hands each JSON document that it is sent to `take`."""
 
     class Handler(Quiet):
         def do_POST(self) -> None:
-            take(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
+            body, status = json.loads(self.rfile.read(int(self.headers["Content-Length"]))), 200
+            try:
+                take(body)
+            except Refused:
+                status = 503
+            self.send_response(status)
             self.end_headers()
 
     with served(Handler, address) as port:
