@@ -56,6 +56,16 @@ def test_expectation_measurement_and_the_guides_target_stand_side_by_side(
     assert {entry["item"] for entry in document["requests"]} == {f"s{number}.0" for number in range(6)}
 
 
+def test_a_temperature_is_asked_of_every_request_and_told_in_the_load(tmp_path: Path) -> None:
+    output, pace = tmp_path / "bench.json", Pace()
+    with serving(pace) as url:
+        arguments = ["--endpoint", url, "--users", "2", "--hardware", "none", "--output", str(output)]
+        assert main(["bench", *arguments, *SHORT, *PATIENT, "--temperature", "0", "--ignore-eos"]) == 0
+    assert [(body["temperature"], body["ignore_eos"]) for body in pace.bodies] == [(0, True)] * 8
+    load = json.loads(output.read_bytes())["load"]
+    assert (load["temperature"], load["ignore_eos"]) == (0, True)
+
+
 def test_an_open_loop_follows_its_schedule(endpoint: str, tmp_path: Path) -> None:
     output = tmp_path / "bench.json"
     arguments = ["--endpoint", endpoint, "--rate", "50", "--hardware", "cpu", "--output", str(output)]

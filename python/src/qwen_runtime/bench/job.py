@@ -45,7 +45,8 @@ class Job:
     gpus: int | None
     patience: Patience
     own_delay_s: float
-    ignore_eos: bool
+    fields: dict[str, Any]
+    """Fields of every request's body besides its question, such as a temperature."""
     step_s: float
     attainment: float
 
@@ -91,7 +92,7 @@ async def saturate(job: Job) -> dict[str, Any]:
 async def _prepare(job: Job) -> tuple[Asking, address.Description]:
     description = await address.describe(job.url, job.api_key, job.model, job.variant)
     endpoint = Endpoint(job.url.rstrip("/"), job.api_key, description.model, job.variant)
-    return Asking(endpoint, job.patience, {"ignore_eos": True} if job.ignore_eos else {}), description
+    return Asking(endpoint, job.patience, job.fields), description
 
 
 async def _warm_up(job: Job, asking: Asking) -> Run:
@@ -128,7 +129,8 @@ def _head(job: Job, description: address.Description, started: str) -> dict[str,
             "rate_per_s": job.rate,
             "arrivals": None if job.rate is None else job.arrivals,
             "shape": job.shape if job.arrivals == "gamma" else None,
-            "ignore_eos": job.ignore_eos,
+            "ignore_eos": False,
+            **job.fields,
             "seed": job.seed,
         },
         "slo": asdict(job.slo),

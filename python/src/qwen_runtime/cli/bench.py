@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from qwen_runtime.cli.common import Commands, Options, above_zero, add, natural, positive
+from qwen_runtime.cli.common import Commands, Options, above_zero, add, natural, number, positive
 from qwen_runtime.cli.documents import refuse_output, write
 from qwen_runtime.cli.endpoint import add_endpoint, api_key
 from qwen_runtime.errors import UsageError
@@ -49,11 +49,18 @@ def add_load(what: Group) -> None:
     what.add_argument("--output-tokens", type=positive, metavar="N", help="one limit for every answer")
     what.add_argument("--scale", type=above_zero, default=1.0, metavar="F", help="factor for all lengths and waits")
     what.add_argument("--ignore-eos", action="store_true", help="ask vLLM for answers of exactly the drawn length")
+    what.add_argument("--temperature", type=number, metavar="T", help="of every request (default: the endpoint's own)")
     what.add_argument("--sessions", type=positive, default=100, metavar="N", help="default: %(default)s")
     what.add_argument(
         "--warmup", type=natural, default=8, metavar="N", help="sessions before it (default: %(default)s)"
     )
     what.add_argument("--seed", type=natural, default=0, help="default: %(default)s")
+
+
+def fields(options: Options) -> dict[str, Any]:
+    """Fields that every request has besides its question."""
+    given = {"ignore_eos": options.ignore_eos or None, "temperature": options.temperature}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def source(options: Options) -> Source:
@@ -155,7 +162,7 @@ def _job(options: Options) -> Job:
         gpus=options.gpus or (planned.gpus if planned else None),
         patience=Patience(options.silent_s, options.longest_s),
         own_delay_s=options.own_delay_s,
-        ignore_eos=options.ignore_eos,
+        fields=fields(options),
         step_s=options.step_s,
         attainment=options.attainment,
     )

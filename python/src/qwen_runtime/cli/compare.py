@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qwen_runtime.cli.bench import add_limits, add_load, source
+from qwen_runtime.cli.bench import add_limits, add_load, fields, source
 from qwen_runtime.cli.common import Commands, Options, above_zero, add, positive
 from qwen_runtime.cli.documents import refuse_output, write, write_text
 from qwen_runtime.cli.endpoint import api_key
@@ -109,6 +109,6 @@ def _job(options: Options) -> Job:
         hardware=options.hardware,
         patience=Patience(options.silent_s, options.longest_s),
         own_delay_s=options.own_delay_s,
-        extra={"ignore_eos": True} if options.ignore_eos else {},
+        extra=fields(options),
         keep=options.keep,
     )

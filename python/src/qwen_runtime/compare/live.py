@@ -93,6 +93,7 @@ def _result(job: Job, run: Run, url: str, described: Description, started: str) 
             "scale": job.scale,
             "sessions": job.count,
             "users": job.users,
+            **job.extra,
             "seed": job.seed,
         },
         "requests": bench.requests(run.exchanges, job.slo),
