@@ -11,7 +11,7 @@ PORT ?=
 export QUESTION
 
 .DEFAULT_GOAL := help
-.PHONY: help serve chat up down status check _unit _lint _static molecule vm contract bundle clients autoscaling logs faults fuzz bench test lock picture clean-cache
+.PHONY: help serve chat up down status check _gateway _unit _lint _static molecule vm contract bundle clients autoscaling logs faults fuzz bench test lock picture clean-cache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,9 +31,13 @@ down: ## remove the lab (FORCE=1: also one of another clone); caches stay
 status: ## hosts, nodes, pods, stack, endpoint and health
 	@$(LAB) status
 
-check: ## lint, static rules, unit and Pulumi tests; needs no lab
-	@echo "unit tests, lint and static rules, two at a time; each prints at its end"
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target _unit _lint _static
+check: ## lint, static rules, unit, Pulumi and gateway tests; needs no lab
+	@echo "tests of the gateway, unit tests, lint, static rules and Pulumi tests, three at a time; each prints at its end"
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target _gateway _unit _lint _static
+
+# Its tests wait more than they compute, so they run beside those that compute.
+_gateway:
+	@$(RUN) pytest -q tests/gateway
 
 _unit:
 	@$(RUN) pytest -q tests/unit

@@ -31,7 +31,7 @@ from pathlib import Path
 
 from qwen_stack.settings.stack import Gateway, GatewayAffinity
 from tests.bench.arms import machine, model
-from tests.pulumi.gateway_site import CHAT, FOUR, KEY, ONE, THREE, TWO, Site, accepts, running
+from tests.gateway.site import CHAT, FOUR, KEY, ONE, THREE, TWO, Site, accepts, running
 from tests.support.ports import free_port
 from tests.support.server import Process
 from tests.support.waiting import wait_for_engine, wait_until

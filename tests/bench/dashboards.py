@@ -28,8 +28,8 @@ from qwen_stack import config
 from qwen_stack.dashboards import plain
 from qwen_stack.settings.stack import Settings
 from tests.bench.arms import machine
+from tests.gateway.site import KEY
 from tests.pulumi import exposition
-from tests.pulumi.gateway_site import KEY
 from tests.support import many_hosts
 from tests.support.waiting import wait_until
 

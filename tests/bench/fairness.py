@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from tests.bench.arms import machine, proxies
-from tests.pulumi.gateway_site import KEY
+from tests.gateway.site import KEY
 from tests.support.ports import free_port
 
 ENGINE = Path(__file__).resolve().parents[1] / "fakes/fast_engine.py"

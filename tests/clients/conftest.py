@@ -14,7 +14,7 @@ from qwen_runtime.engine.registry import servers
 from qwen_stack.settings.stack import Gateway
 from qwen_stack.specs.gateway.routes import Upstream
 from tests.clients.endpoint import CONTEXT, MODEL, Endpoint
-from tests.pulumi import gateway_site
+from tests.gateway import site as gateway_site
 from tests.support.engines import engines
 from tests.support.server import PYTHON
 

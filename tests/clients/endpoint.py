@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from tests.pulumi.gateway_site import KEY
+from tests.gateway.site import KEY
 
 MODEL = "qwen3-coder-480b"
 CONTEXT = 65_536

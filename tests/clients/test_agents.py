@@ -14,7 +14,7 @@ import pytest
 
 from lab.commands.clients import AGENTS, AIDER
 from tests.clients.endpoint import Endpoint, now
-from tests.pulumi.gateway_site import needs_envoy
+from tests.gateway.site import needs_envoy
 from tests.support.tool_calls import call
 from tests.support.waiting import ENGINE_PATIENCE_S, wait_until
 

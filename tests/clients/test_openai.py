@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests.clients.endpoint import CONTEXT, MODEL, Endpoint
-from tests.pulumi.gateway_site import needs_envoy
+from tests.gateway.site import needs_envoy
 from tests.support.tool_calls import TOOLS, call
 from tests.support.waiting import wait_until
 

@@ -15,8 +15,8 @@ from qwen_stack.specs import model_server
 from qwen_stack.specs.gateway import config as gateway_config
 from qwen_stack.specs.gateway import workload as specs
 from qwen_stack.specs.gateway.routes import route
+from tests.gateway.site import CHAT, ONE, Site, eventually, needs_envoy, running
 
-from .gateway_site import CHAT, ONE, Site, eventually, needs_envoy, running
 from .planned_stacks import Values, with_entry
 
 TOKENS = 20

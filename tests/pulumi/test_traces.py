@@ -10,9 +10,9 @@ import pytest
 from qwen_stack import config
 from qwen_stack.settings.tracing import Tracing
 from qwen_stack.specs import model_server, traces
+from tests.gateway.site import CHAT, ONE, eventually, needs_envoy, running
 from tests.support.web import Quiet, served
 
-from .gateway_site import CHAT, ONE, eventually, needs_envoy, running
 from .network import OUTSIDE, Network, part
 from .recorded_stack import run_program
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from qwen_stack.settings.stack import Gateway, GatewayLimits, KeyLimits
 from qwen_stack.specs import limits as limit_specs
 from qwen_stack.specs.gateway.upstreams import buffer_bytes
-from tests.pulumi.gateway_site import KEY, ONE, TWO, accepts, running
+from tests.gateway.site import KEY, ONE, TWO, accepts, running
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 

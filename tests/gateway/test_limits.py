@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from . import limits_site
-from .gateway_site import CHAT, KEY, ONE, Answer, Site, eventually, needs_envoy
 from .limits_site import SECOND, Pair
+from .site import CHAT, KEY, ONE, Answer, Site, eventually, needs_envoy
 
 pytestmark = needs_envoy
 # Limits that are not those of one key.

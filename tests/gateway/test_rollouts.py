@@ -12,7 +12,7 @@ import pytest
 from qwen_stack.specs import model_server
 from tests.support.load import Load, repeated
 
-from .gateway_site import CHAT, ONE, TWO, Site, eventually, needs_envoy
+from .site import CHAT, ONE, TWO, Site, eventually, needs_envoy
 
 pytestmark = needs_envoy
 STREAM_S = 2

@@ -18,7 +18,7 @@ from qwen_stack.specs.gateway import workload as specs
 from qwen_stack.specs.gateway.routes import Upstream
 from qwen_stack.specs.gateway.weights import SERVERS_FILE, SHARE, WEIGHTS_FILE
 
-from .gateway_site import CHAT, ONE, THREE, TWO, Site, eventually, mount, needs_envoy, running
+from .site import CHAT, ONE, THREE, TWO, Site, eventually, mount, needs_envoy, running
 
 pytestmark = needs_envoy
 VLLM, REFERENCE = servers()["vllm"].PATHS, servers()["transformers"].PATHS

@@ -7,7 +7,7 @@ import http.client
 
 from qwen_stack.specs import engine_keys
 
-from .gateway_site import CHAT, ENGINE_KEY, KEY, ONE, Site, eventually, needs_envoy
+from .site import CHAT, ENGINE_KEY, KEY, ONE, Site, eventually, needs_envoy
 
 pytestmark = needs_envoy
 NEXT = "the-next-key-of-engines-for-tests"

@@ -12,7 +12,7 @@ import pytest
 
 from qwen_stack.specs.gateway.routes import Upstream
 
-from .gateway_site import CHAT, KEY, ONE, TWO, TWO_NAMES, Site, eventually, needs_envoy, running
+from .site import CHAT, KEY, ONE, TWO, TWO_NAMES, Site, eventually, needs_envoy, running
 
 pytestmark = needs_envoy
 PAGE = "https://chat.site.example"

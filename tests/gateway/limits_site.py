@@ -20,8 +20,8 @@ from qwen_stack.specs.gateway import workload as specs
 from qwen_stack.specs.gateway.routes import Route, Upstream
 from tests.support.ports import free_port
 
-from . import gateway_site
-from .gateway_site import CHAT, KEY, Site, accepts, eventually
+from . import site as sites
+from .site import CHAT, KEY, Site, accepts, eventually
 
 FIRST, SECOND = KEY, KEY[::-1]
 SOURCES = Path(__file__).resolve().parents[2] / "python/src"
@@ -78,7 +78,7 @@ class Pair:
         )
         for name, text in gateway_config.files(self.gateway, route).items():
             (site.folder / name).write_text(text)
-        site.write_engine_key(gateway_site.ENGINE_KEY)
+        site.write_engine_key(sites.ENGINE_KEY)
         site.write_keys({"default": FIRST, "second": SECOND})
         with site.log.open("ab") as log:
             environment = {**os.environ, "HOSTNAME": site.folder.name}
@@ -117,12 +117,12 @@ def running(folder: Path, gateway: Any, **of: Any) -> Iterator[Pair]:
     pair = Pair(one, two, gateway.model_copy(update={"limits": GatewayLimits()}))
     pair.write_limits(**of)
     (one.folder / "limits").write_text("127.0.0.1")
-    one.start(sys.executable, str(gateway_site.FAKES / "dns_server.py"), str(one.dns_port), str(one.folder))
+    one.start(sys.executable, str(sites.FAKES / "dns_server.py"), str(one.dns_port), str(one.folder))
     try:
         pair.start_limiter()
         for site in (one, two):
             pair.start_gateway(site)
-        one.add_model(gateway_site.ONE, tokens=4, token_delay=0.1)
+        one.add_model(sites.ONE, tokens=4, token_delay=0.1)
         for site in (one, two):
             eventually(lambda site=site: pair.knows_the_limiter(site))  # type: ignore[misc]
             eventually(lambda site=site: site.model_servers() == 1)  # type: ignore[misc]

@@ -9,7 +9,7 @@ import pytest
 
 from qwen_stack.specs.gateway import affinity
 
-from .gateway_site import CHAT, FOUR, KEY, ONE, THREE, TWO, Site, eventually, needs_envoy
+from .site import CHAT, FOUR, KEY, ONE, THREE, TWO, Site, eventually, needs_envoy
 
 pytestmark = needs_envoy
 REPLICAS = (ONE, TWO, THREE, FOUR)

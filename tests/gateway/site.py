@@ -23,14 +23,14 @@ from qwen_stack.specs.gateway import config as gateway_config
 from qwen_stack.specs.gateway import workload as specs
 from qwen_stack.specs.gateway.routes import Route, Upstream
 from tests.support.ports import free_port
+from tests.support.stack_values import ENGINE_KEY as ENGINE_KEY
+from tests.support.stack_values import KEY as KEY
 from tests.support.waiting import wait_until
 
 needs_envoy = pytest.mark.skipif(
     shutil.which("envoy") is None, reason="envoy is not on PATH: `python3 -m lab run` brings it"
 )
 FAKES = Path(__file__).resolve().parents[1] / "fakes"
-KEY = "a-key-for-tests-0123456789"
-ENGINE_KEY = "a-key-of-engines-for-tests-01"
 ONE, TWO, THREE, FOUR = "127.0.71.1", "127.0.71.2", "127.0.71.3", "127.0.71.4"
 CHAT = "/v1/chat/completions"
 

@@ -16,7 +16,7 @@ import pytest
 
 from qwen_stack.settings.stack import GatewayLimits
 
-from .gateway_site import CHAT, KEY, ONE, Site, accepts, eventually, mount, needs_envoy, running, write_certificate
+from .site import CHAT, KEY, ONE, Site, accepts, eventually, mount, needs_envoy, running, write_certificate
 
 pytestmark = needs_envoy
 

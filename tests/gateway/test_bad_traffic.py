@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from .gateway_site import CHAT, KEY, ONE, THREE, TWO, Site, eventually, needs_envoy
+from .site import CHAT, KEY, ONE, THREE, TWO, Site, eventually, needs_envoy
 
 pytestmark = needs_envoy
 SECOND = KEY[::-1]

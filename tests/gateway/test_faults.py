@@ -12,7 +12,7 @@ from typing import Any
 
 from qwen_stack.specs.gateway import config as gateway_config
 
-from .gateway_site import CHAT, KEY, ONE, THREE, TWO, Site, eventually, needs_envoy
+from .site import CHAT, KEY, ONE, THREE, TWO, Site, eventually, needs_envoy
 
 pytestmark = needs_envoy
 

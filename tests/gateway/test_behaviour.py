@@ -13,7 +13,7 @@ import pytest
 
 from qwen_stack.specs.gateway import workload as specs
 
-from .gateway_site import CHAT, ENGINE_KEY, KEY, ONE, TWO, Answer, Site, accepts, eventually, needs_envoy
+from .site import CHAT, ENGINE_KEY, KEY, ONE, TWO, Answer, Site, accepts, eventually, needs_envoy
 
 pytestmark = needs_envoy
 
