@@ -35,6 +35,7 @@ LONG = (
     "faults/test_alerts_fire.py",
     "faults/test_canary.py",
     "faults/test_full_volume_of_prometheus.py",
+    "faults/test_gateway_certificate.py",
     "faults/test_group_of_pods.py",
     "faults/test_host_comes_and_goes.py",
     "faults/test_host_dies_mid_join.py",

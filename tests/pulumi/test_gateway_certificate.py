@@ -3,58 +3,24 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pulumi
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    KeySerializationEncryption,
-    NoEncryption,
-    PrivateFormat,
-)
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from qwen_stack import config
 from qwen_stack.rules.problem import Problem
+from tests.support import certificates
+from tests.support.certificates import DAY, NOW, key, pem
 
 from .recorded_stack import run_program
 
 Values = dict[str, Any]
-NOW = datetime.now(timezone.utc)
-DAY = timedelta(days=1)
 NAMES = ("llm.site.example", "*.agents.site.example", "10.20.0.5")
-
-
-def key() -> ec.EllipticCurvePrivateKey:
-    return ec.generate_private_key(ec.SECP256R1())
-
-
-def certificate(
-    of: ec.EllipticCurvePrivateKey,
-    names: tuple[str, ...] = NAMES,
-    begin: datetime = NOW - DAY,
-    end: datetime = NOW + DAY,
-) -> bytes:
-    """A certificate that signed itself, in PEM."""
-    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "gateway")])
-    made = x509.CertificateBuilder(who, who, of.public_key(), x509.random_serial_number(), begin, end)
-    if names:
-        made = made.add_extension(x509.SubjectAlternativeName(list(map(general, names))), critical=False)
-    return made.sign(of, hashes.SHA256()).public_bytes(Encoding.PEM)
-
-
-def general(name: str) -> x509.GeneralName:
-    return x509.IPAddress(ipaddress.ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
-
-
-def pem(private: ec.EllipticCurvePrivateKey, encryption: KeySerializationEncryption | None = None) -> bytes:
-    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption())
+certificate = partial(certificates.certificate, names=NAMES)
 
 
 def secret(**files: bytes) -> Any:
@@ -76,7 +42,7 @@ def refusals(values: Values, **secrets: Any) -> list[Problem]:
 
 def test_a_pair_for_the_names_that_clients_use_is_accepted(secure: Values) -> None:
     own = key()
-    chain = certificate(own) + certificate(key(), ("authority.example",))
+    chain = certificate(own) + certificate(key(), names=("authority.example",))
     assert run_program(secure, secrets={"gateway-tls": secret(tls_crt=chain, tls_key=pem(own))})
 
 
@@ -140,7 +106,7 @@ def test_a_certificate_that_does_not_hold_now_is_refused(secure: Values, begin: 
 
 def test_an_intermediate_that_has_ended_is_refused(secure: Values) -> None:
     own = key()
-    chain = certificate(own) + certificate(key(), ("authority.example",), NOW - 2 * DAY, NOW - DAY)
+    chain = certificate(own) + certificate(key(), names=("authority.example",), begin=NOW - 2 * DAY, end=NOW - DAY)
     [problem] = refusals(secure, gateway_tls=secret(tls_crt=chain, tls_key=pem(own)))
     assert problem.found.startswith("a certificate of authority.example for")
 
@@ -180,7 +146,7 @@ def test_an_authority_of_clients_is_judged_too(secure: Values) -> None:
     secure["gateway"]["clientCaSecret"] = "clients"
     own = key()
     pair = secret(tls_crt=certificate(own), tls_key=pem(own))
-    ended = secret(ca_crt=certificate(key(), ("staff",), NOW - 2 * DAY, NOW - DAY))
+    ended = secret(ca_crt=certificate(key(), names=("staff",), begin=NOW - 2 * DAY, end=NOW - DAY))
     assert run_program(secure, secrets={"gateway-tls": pair, "clients": secret(ca_crt=certificate(key()))})
     for authority in (secret(ca_crt=b""), ended):
         [problem] = refusals(secure, gateway_tls=pair, clients=authority)
