@@ -15,6 +15,7 @@ from qwen_runtime.sizing import catalogue
 from qwen_runtime.sizing.memory import MAX_SEQUENCES
 
 from tests.fakes import planned_sites
+from tests.fakes.model_files import W8A8
 
 SCRIPT = Path(__file__).with_name("engine_questions.py")
 CODER = "Qwen3-Coder-480B-A35B-Instruct"
@@ -29,6 +30,9 @@ PLANS = {
     "8 x MI300X, 7B": ("Qwen2.5-Coder-7B-Instruct", "mi300x-192gb", 1, 32768),
     "8 x H100, dense": ("Qwen2.5-Coder-32B-Instruct", "h100-80gb", 1, 32768),
 }
+IN_INT8 = plan(
+    make(model="Qwen2.5-Coder-1.5B-Instruct", gpu="cpu", gpus_per_node=1, context_tokens=4096, quantization="int8")
+)
 # The plan of "8 x H100, FP8" with keys and values in FP8, and with host memory for those that are pushed out.
 CACHES: dict[str, dict[str, Any]] = {"cache in FP8": {"kv_cache_dtype": "fp8"}, "host memory": {"offload_gib": 1024}}
 OVER_HOSTS = "2 x 8 x H100, bf16"
@@ -108,6 +112,8 @@ def config_of(plan_of_site: Plan) -> dict[str, Any]:
             "activation_scheme": "dynamic",
             "weight_block_size": block,
         }
+    if shape.int8:
+        config["quantization_config"] = W8A8
     return config
 
 
@@ -127,6 +133,7 @@ def answers(ask: Callable[[Path, Any], Any], tmp_path_factory: pytest.TempPathFa
         name: {"config": config_of(plan_of_site), "arguments": plan_of_site.launch["vllm"]}
         for name, plan_of_site in plans.items()
     }
+    of_vllm["int8"] = {"config": config_of(IN_INT8), "arguments": IN_INT8.launch["vllm"]}
     for name, layout in LAYOUTS.items():
         of_vllm[name] = {"arguments": command(layout, rank_of(layout))}
     for name, planned in FAMILIES.items():
@@ -192,6 +199,10 @@ def test_vllm_and_transformers_know_each_family_as_it_was_planned(answers: dict[
 @pytest.mark.parametrize("name", PLANS)
 def test_vllm_finds_the_planned_form_of_the_weights(answers: dict[str, Any], name: str) -> None:
     assert answers["vllm"][name]["quantization"] == ("fp8" if drawn(name).request.shape.fp8_block else None)
+
+
+def test_vllm_finds_int8_in_what_llm_compressor_wrote(answers: dict[str, Any]) -> None:
+    assert answers["vllm"]["int8"]["quantization"] == "compressed-tensors"
 
 
 @pytest.mark.parametrize(

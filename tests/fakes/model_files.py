@@ -19,7 +19,7 @@ def write_safetensors(path: Path, tensors: dict[str, bytes]) -> None:
 
 def write_weights(path: Path, parameters: int, dtype: str = "BF16", name: str = "weight") -> None:
     """A file of one tensor with that many parameters, all zero; it takes hardly any space."""
-    size_bytes = parameters * {"BF16": 2, "F32": 4, "I32": 4}[dtype]
+    size_bytes = parameters * {"BF16": 2, "F32": 4, "I32": 4, "I8": 1}[dtype]
     header = json.dumps({name: {"dtype": dtype, "shape": [parameters], "data_offsets": [0, size_bytes]}}).encode()
     with path.open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
@@ -63,3 +63,26 @@ def dense_config(model_type: str, context_tokens: int) -> dict[str, Any]:
         "vocab_size": 100,
         "max_position_embeddings": context_tokens,
     }
+
+
+W8A8: dict[str, Any] = {
+    "quant_method": "compressed-tensors",
+    "format": "int-quantized",
+    "quantization_status": "compressed",
+    "ignore": ["lm_head", "re:.*embed_tokens"],
+    "config_groups": {
+        "W8A8": {
+            "format": "int-quantized",
+            "targets": ["Linear"],
+            "weights": {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True, "dynamic": False},
+            "input_activations": {
+                "num_bits": 8,
+                "type": "int",
+                "strategy": "token",
+                "symmetric": True,
+                "dynamic": True,
+            },
+        }
+    },
+}
+"""quantization_config of scheme W8A8, as llm-compressor 0.14 writes it, without what is null or empty."""

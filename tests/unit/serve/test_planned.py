@@ -110,6 +110,16 @@ def test_a_plan_of_another_model_is_refused(
     assert "--plan is for a model of 134,515,008 parameters" in capsys.readouterr().err
 
 
+def test_a_plan_of_the_same_model_in_another_form_is_refused(
+    planned_model: Path, write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm, "check_installed", lambda: "0.0")
+    ports = ("--port", str(free_port()), "--health-port", str(free_port()))
+    path = write(planned_model, "--quantization", "int8")
+    assert main(["serve", "--model", str(planned_model), "--plan", str(path), *ports]) == 2
+    assert f"--plan is for a model of weights in int8, {planned_model} has weights in bf16" in capsys.readouterr().err
+
+
 def test_a_plan_over_several_nodes_makes_ranks_of_one_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

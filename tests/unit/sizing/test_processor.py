@@ -123,6 +123,18 @@ def test_the_host_itself_is_planned_by_what_is_found_on_it(
     assert "memory that gives 20 GB/s" in reason["reason"]
 
 
+@pytest.mark.parametrize(("missing", "planned"), [("", True), (" avx512_vnni", False)], ids=["VNNI", "no VNNI"])
+def test_int8_is_planned_on_a_host_whose_processor_has_its_instructions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, planned: bool
+) -> None:
+    (tmp_path / "cpuinfo").write_text(ZEN_4.replace(missing, ""))
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(processor, "memory_bytes_per_s", lambda: 20e9)
+    choices = build(draw("host"))["choices"]
+    assert ("INT8 weights would give" in choices["quantization"]["reason"]) is planned
+    assert ("avx512_vnni" in choices["dtype"]["reason"]) is planned
+
+
 def test_a_host_that_cannot_be_told_is_planned_by_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cpuinfo").write_text(ARM)
     monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")

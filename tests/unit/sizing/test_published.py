@@ -13,7 +13,7 @@ from qwen_runtime.errors import UsageError
 from qwen_runtime.sizing import catalogue, published, stored
 from qwen_runtime.sizing.configs import from_config
 
-from tests.fakes.model_files import dense_config
+from tests.fakes.model_files import W8A8, dense_config
 
 DENSE = dense_config("qwen2", 32768)
 YARN = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
@@ -97,6 +97,22 @@ NVFP4 = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
 PACKED = {"quant_method": "compressed-tensors", "format": "pack-quantized"}
 
 
+def w8a8(**group: object) -> dict[str, Any]:
+    """W8A8 with other words in its group."""
+    return {**W8A8, "config_groups": {"W8A8": {**W8A8["config_groups"]["W8A8"], **group}}}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_dense_model_in_int8_is_planned_by_its_rows(nested: bool) -> None:
+    config = {**DENSE, "quantization_config": W8A8}
+    shape = from_config("m", {"text_config": config} if nested else config, "")
+    assert shape.quantization == "int8"
+    attention, mlp = 64 * 64 * 2 + 64 * 32 * 2, 3 * 64 * 128  # two layers of each
+    rows = 64 + 2 * 32 + 64 + 2 * 128 + 64
+    plain = from_config("m", DENSE, "")
+    assert plain.size_bytes - shape.size_bytes == 2 * (attention + mlp - 4 * rows)
+
+
 @pytest.mark.parametrize(("entry", "block"), [(None, None), ({}, None), (FP8, 128)])
 def test_bf16_and_fp8_in_blocks_are_planned(entry: object, block: int | None) -> None:
     assert from_config("m", {**DENSE, "quantization_config": entry}, "").fp8_block == block
@@ -119,6 +135,16 @@ def test_bf16_and_fp8_in_blocks_are_planned(entry: object, block: int | None) ->
         ("quantization_config", NVFP4, "quantization_config with quant_method 'modelopt', quant_algo 'NVFP4'"),
         ("quantization_config", PACKED, "quant_method 'compressed-tensors', format 'pack-quantized'"),
         ("compression_config", PACKED, "compression_config with quant_method 'compressed-tensors'"),
+        (
+            "quantization_config",
+            {**W8A8, "config_groups": {}},
+            "quant_method 'compressed-tensors', format 'int-quantized'",
+        ),
+        ("quantization_config", {**W8A8, "ignore": []}, "format 'int-quantized'"),
+        ("quantization_config", {**W8A8, "ignore": ["lm_head", "model.layers.0"]}, "format 'int-quantized'"),
+        ("quantization_config", w8a8(input_activations=None), "format 'int-quantized'"),
+        ("quantization_config", w8a8(weights={"num_bits": 4, "type": "int"}), "format 'int-quantized'"),
+        ("quantization_config", w8a8(targets=["re:.*mlp.*"]), "format 'int-quantized'"),
         ("compression_config", FP8, "compression_config with quant_method 'fp8'"),
         ("quantization_config", {"quant_method": "fp8"}, "quantization_config with quant_method 'fp8'"),
         ("quantization_config", {**FP8, "weight_block_size": [128, 64]}, "weight_block_size [128, 64]"),

@@ -15,7 +15,7 @@ from qwen_runtime.sizing import catalogue, shards
 from qwen_runtime.sizing.configs import from_config
 from qwen_runtime.weights import checkpoint
 
-from tests.fakes.model_files import dense_config, write_safetensors, write_weights
+from tests.fakes.model_files import W8A8, dense_config, write_safetensors, write_weights
 
 CONFIG = dense_config("llama", 2048)
 PLAIN = from_config("m", CONFIG, "config.json")
@@ -98,6 +98,25 @@ def test_without_shards_the_total_size_of_another_model_is_refused(tmp_path: Pat
 
 def test_weights_in_float32_take_twice_the_bytes(tmp_path: Path) -> None:
     assert catalogue.read(model(tmp_path, 2 * BYTES, dtype="F32")) == from_config(tmp_path.name, CONFIG, "config.json")
+
+
+@pytest.mark.parametrize("in_int8", [8, 7], ids=["whole", "a layer short"])
+def test_int8_is_held_against_its_shards_with_scales_in_half_the_bytes(tmp_path: Path, in_int8: int) -> None:
+    """in_int8: eighths of the matrices that the shards have."""
+    shape = from_config("m", {**CONFIG, "quantization_config": W8A8}, "config.json")
+    matrices = [tensor for tensor in shape.tensors() if tensor.quantizable]
+    numbers = sum(tensor.parameters for tensor in matrices)
+    rows = sum(tensor.rows * tensor.copies for tensor in matrices)
+    weight_map = {"matrices": "a.safetensors", "others": "b.safetensors"}
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "quantization_config": W8A8}))
+    (tmp_path / INDEX_NAME).write_text(json.dumps({"weight_map": weight_map}))
+    write_weights(tmp_path / "a.safetensors", numbers * in_int8 // 8, "I8", "matrices")
+    write_weights(tmp_path / "b.safetensors", shape.parameters - numbers + rows, "BF16", "others")
+    if in_int8 == 8:
+        assert catalogue.read(tmp_path).quantization == "int8"
+    else:
+        with pytest.raises(UsageError, match="bytes of weights"):
+            catalogue.read(tmp_path)
 
 
 @pytest.mark.parametrize(

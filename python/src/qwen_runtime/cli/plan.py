@@ -54,7 +54,9 @@ def add_to(commands: Commands) -> None:
     )
     plan.add_argument("--layout", metavar="NAME", help="take this one, such as TP8xEP8, whatever its speed")
     plan.add_argument(
-        "--quantization", choices=["bf16", "fp8", "mxfp4"], help="form of the weights (default: the checkpoint's)"
+        "--quantization",
+        choices=["bf16", "fp8", "mxfp4", "int8"],
+        help="form of the weights (default: the checkpoint's)",
     )
     plan.add_argument(
         "--kv-cache-dtype",

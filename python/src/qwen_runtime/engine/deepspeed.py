@@ -25,7 +25,7 @@ STAGES = 4
 def forbidden(shape: Shape, gpu: Gpu, layout: Layout) -> str | None:
     if shape.family not in EQUAL_LAYERS:
         return f"the pipeline takes {', '.join(EQUAL_LAYERS)} only"
-    if shape.fp8_block:
+    if shape.fp8_block or shape.int8:
         return "DeepSpeed's PipelineModule takes layers in bf16 only"
     if layout.tensor_parallel > 1 or layout.attention_groups > 1:
         if shape.experts:

@@ -10,7 +10,7 @@ from typing import Any
 
 from qwen_runtime.engine.registry import ENGINES
 from qwen_runtime.errors import one_line
-from qwen_runtime.plan import cache, kubernetes, nearest, planner, speculation, team
+from qwen_runtime.plan import cache, int8, kubernetes, nearest, planner, speculation, team
 from qwen_runtime.plan.nearest import Alternative
 from qwen_runtime.plan.people import Sized
 from qwen_runtime.plan.planner import Candidate, Plan
@@ -173,8 +173,11 @@ def _quantization_reason(plan: Plan) -> str:
     shape, gpu = plan.request.shape, plan.request.gpu
     if shape.mxfp4:
         return "the checkpoint has its experts in MXFP4, 4.25 bits a number; everything else stays bf16"
+    if shape.int8:
+        return "the matrices of all layers are in INT8 with a scale a row; embedding, output and norms stay bf16"
     if not shape.fp8_block:
-        return "the checkpoint is not quantised"
+        advice = int8.advice(plan)
+        return "the checkpoint is not quantised" + (f"; {advice}" if advice else "")
     if weight_only(shape, gpu):
         return (
             f"weight-only: compute capability {gpu.compute_capability} has no arithmetic in FP8, so weights are "

@@ -136,8 +136,8 @@ def _changes(request: Request, wish: Request) -> tuple[str, ...]:
 
 
 def _forms(request: Request) -> Iterator[Request]:
-    """The same model in the other published form: smaller or, where the hardware forbids FP8, larger."""
-    other = "bf16" if request.shape.fp8_block else "fp8"
+    """The same model in the other published form: smaller or, where the hardware forbids this one, larger."""
+    other = "fp8" if request.shape.quantization == "bf16" else "bf16"
     twin = catalogue.twin(request.shape, other)
     if twin:
         twin = replace(twin, kv_number_bytes=request.shape.kv_number_bytes)

@@ -118,6 +118,11 @@ def _forbidden_by_hardware(shape: Shape, gpu: Gpu) -> str | None:
         return "FP8 needs a GPU: CPUs have no arithmetic in FP8 and no kernel that unpacks its blocks; plan bf16"
     if shape.mxfp4 and gpu.vendor == "cpu":
         return "MXFP4 needs a GPU: vLLM's build for CPUs has no kernel for it"
+    if shape.int8 and gpu.int8 is None:
+        return (
+            "INT8 weights are planned for processors with avx512_vnni or amx_int8 alone: their speed was measured "
+            "nowhere else; plan bf16"
+        )
     return None
 
 

@@ -57,6 +57,8 @@ class Document:
     """Requests in flight at the whole site."""
     engine: str
     dtype: str
+    quantization: str
+    """Form of the weights."""
     gpus_per_replica: int
     nodes_per_replica: int
     launch: Mapping[str, list[str]]
@@ -102,6 +104,7 @@ def _document(written: Mapping[str, Any]) -> Document:
         concurrency=int(written["wishes"]["concurrency"]),
         engine=str(written["choices"]["engine"]["value"]),
         dtype=str(written["choices"]["dtype"]["value"]),
+        quantization=str(written["choices"]["quantization"]["value"]),
         gpus_per_replica=int(layout["gpus_per_replica"]),
         nodes_per_replica=int(layout["nodes_per_replica"]),
         launch={str(engine): [str(word) for word in argv] for engine, argv in written["launch"].items()},

@@ -111,14 +111,16 @@ class Work:
     expert_bytes: float
     dense_flops: float
     expert_flops: float
+    int8_bytes: float = 0.0
+    int8_flops: float = 0.0
 
     @property
     def size_bytes(self) -> float:
-        return self.dense_bytes + self.expert_bytes
+        return self.dense_bytes + self.expert_bytes + self.int8_bytes
 
     @property
     def flops(self) -> float:
-        return self.dense_flops + self.expert_flops
+        return self.dense_flops + self.expert_flops + self.int8_flops
 
 
 class Roofline:
@@ -138,8 +140,8 @@ class Roofline:
         self._shape, self._gpu, self._layout, self._efficiency = shape, gpu, layout, efficiency
         self._batches = layout.pipeline_parallel if stages_overlap else 1  # computed at the same time
         ranks = Layout(layout.tensor_parallel, 1, layout.expert_parallel, layout.attention_groups)
-        self._dense_bytes = self._expert_bytes = 0.0
-        dense_parameters = expert_parameters = 0.0
+        self._dense_bytes = self._expert_bytes = self._int8_bytes = 0.0
+        dense_parameters = expert_parameters = int8_parameters = 0.0
         for tensor in shape.tensors():
             if tensor.part == "embedding" and not shape.tied:
                 continue  # only the rows of the batch are read
@@ -147,11 +149,15 @@ class Roofline:
             if tensor.part == "experts":
                 self._expert_bytes += shape.bytes_of(tensor) * part
                 expert_parameters += tensor.parameters * part
+            elif shape.in_int8(tensor):
+                self._int8_bytes += shape.bytes_of(tensor) * part
+                int8_parameters += tensor.parameters * part
             else:
                 self._dense_bytes += shape.bytes_of(tensor) * part
                 dense_parameters += tensor.parameters * part
         chosen = shape.experts_per_token / shape.experts if shape.experts else 0.0
         self._dense_flops, self._expert_flops = 2 * dense_parameters, 2 * expert_parameters * chosen
+        self._int8_flops = 2 * int8_parameters
         held = kv_share(shape, ranks)
         self._kv_bytes = shape.kv_bytes_per_token * held
         # Windows are read, states read and written, by each request in each step.
@@ -171,6 +177,9 @@ class Roofline:
         tokens = decoding + prompt_tokens
         compute_s = (work.dense_flops + self._padding_flops(tokens / groups)) / dense_rate
         compute_s += work.expert_flops / expert_rate
+        if gpu.int8:
+            memory_s += work.int8_bytes / (gpu.bandwidth_bytes_per_s * gpu.int8.bandwidth_share)
+            compute_s += work.int8_flops / gpu.int8.flops
         launch_s = self._launch_s() if prompt_tokens else 0.0
         # A GPU computes while its copies are under way; a processor's cores do both themselves, one after the other.
         busy_s = memory_s + compute_s if gpu.vendor == "cpu" else max(memory_s, compute_s, launch_s)
@@ -187,6 +196,8 @@ class Roofline:
             expert_bytes=self._expert_bytes * self._touched(tokens),
             dense_flops=(tokens * self._dense_flops + looked_at * self._attention_flops) / groups,
             expert_flops=tokens * self._expert_flops,
+            int8_bytes=self._int8_bytes,
+            int8_flops=tokens * self._int8_flops / groups,
         )
 
     def prefill_s(

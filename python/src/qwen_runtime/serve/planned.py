@@ -22,6 +22,8 @@ class Settings:
     environment: Mapping[str, str] = field(default_factory=dict)
     parameters: int | None = None
     """Parameters of the model that was planned."""
+    quantization: str | None = None
+    """Form of its weights."""
     nodes: int = 1
     """Nodes that hold one model together."""
 
@@ -30,12 +32,17 @@ class Settings:
         if self.parameters is None:
             return
         served = catalogue.read(model_dir)
-        if served.parameters != self.parameters:
-            raise UsageError(
-                f"--plan is for a model of {self.parameters:,} parameters, {model_dir} has {served.parameters:,}",
-                "a plan of the model that is served",
-                f"Plan it: qwen-runtime plan --model {model_dir} ... --json",
-            )
+        differences = (
+            (f"{self.parameters:,} parameters", f"{served.parameters:,}"),
+            (f"weights in {self.quantization}", f"weights in {served.quantization}"),
+        )
+        for planned, found in differences:
+            if not planned.startswith(found):
+                raise UsageError(
+                    f"--plan is for a model of {planned}, {model_dir} has {found}",
+                    "a plan of the model that is served",
+                    f"Plan it: qwen-runtime plan --model {model_dir} ... --json",
+                )
 
 
 def settings(
@@ -69,6 +76,7 @@ def settings(
         tuple(document.launch[engine]),
         document.environment,
         document.parameters,
+        document.quantization,
         document.nodes_per_replica,
     )
 

@@ -15,7 +15,7 @@ from qwen_runtime.sizing.configs import from_config
 from qwen_runtime.sizing.models import CONFIGS, FP8_BLOCK, WITH_FP8
 from qwen_runtime.sizing.shape import Shape
 
-FP8_SUFFIX = "-FP8"
+FP8_SUFFIX, INT8_SUFFIX = "-FP8", "-W8A8"
 
 
 def config(name: str) -> dict[str, Any]:
@@ -64,9 +64,14 @@ def unknown(kind: str, name: str, names: list[str], otherwise: str, flag: str) -
 
 
 def twin(shape: Shape, quantization: str) -> Shape | None:
-    """The published checkpoint of the same model in bf16 or fp8."""
-    base = shape.name.removesuffix(FP8_SUFFIX)
-    return known().get(base + FP8_SUFFIX if quantization == "fp8" else base)
+    """The checkpoint of the same model in another form: a published one, or one in INT8 that a site makes from bf16."""
+    base = shape.name.removesuffix(FP8_SUFFIX).removesuffix(INT8_SUFFIX)
+    if quantization == "int8":
+        plain = shape if shape.quantization == "bf16" else known().get(base)
+        able = plain is not None and not (plain.traits.mixture or plain.traits.linear)
+        return replace(plain, name=base + INT8_SUFFIX, int8=True) if plain and able else None
+    other = known().get(base + FP8_SUFFIX if quantization == "fp8" else base)
+    return other if other and other.quantization == quantization else None
 
 
 def read(directory: Path) -> Shape:

@@ -40,7 +40,7 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
     latent = _latent(reader) if family == "deepseek_v3" else None
     if config.get("head_dim") is None and latent is None:
         reader.divides("num_attention_heads", heads, "hidden_size", hidden)
-    form = stored.form(whole, where, mxfp4=family == "gpt_oss")
+    form = stored.form(whole, where, mxfp4=family == "gpt_oss", dense=not (traits.mixture or traits.linear))
     mixture = _mixture(reader, family, layers) if traits.mixture else {}
     encoder = published.encoder(whole)
     shape = Shape(
@@ -60,6 +60,7 @@ def from_config(name: str, config: Mapping[str, Any], where: str) -> Shape:
         bias=traits.qkv_bias or config.get("attention_bias") is True,
         fp8_block=form.fp8_block,
         mxfp4=form.mxfp4,
+        int8=form.int8,
         own_qk_norm="head" if family == "glm4_moe" and config.get("use_qk_norm") is True else "",
         latent=latent,
         linear=_linear(reader, layers) if traits.linear else None,

@@ -29,6 +29,16 @@ FP8_FROM = (8, 9)
 
 
 @dataclass(frozen=True, slots=True)
+class Int8:
+    """Measured speed of products of weights in INT8."""
+
+    bandwidth_share: float
+    """Share of memory's speed at which one token's product reads them."""
+    flops: float
+    """Operations per second of many tokens' products."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gpu:
     name: str
     vendor: str
@@ -52,6 +62,8 @@ class Gpu:
     """Needs of hosts with this GPU that no role of this bundle installs."""
     number_bytes: int = BF16_BYTES
     """Bytes of a number in which it computes best what is stored in bf16."""
+    int8: Int8 | None = None
+    """None where no speed of weights in INT8 was measured: they are not planned there."""
     found: str = ""
     """Features of the very host, where that was asked for them."""
 
@@ -77,6 +89,7 @@ def _gpu(
     also_called: tuple[str, ...] = (),
     by_hand: str = "",
     number_bytes: int = BF16_BYTES,
+    int8: Int8 | None = None,
 ) -> Gpu:
     usable_gib, memory_source = memory
     return Gpu(
@@ -94,6 +107,7 @@ def _gpu(
         also_called=also_called,
         by_hand=by_hand,
         number_bytes=number_bytes,
+        int8=int8,
     )
 
 
@@ -125,7 +139,8 @@ GPUS = (
     # A host without a GPU: what was measured on two virtual cores with AVX-512 and its bf16 instructions; --memory-gib
     # says how much memory the server may have.
     _gpu("cpu", (16, "an assumption: give --memory-gib"), 33, 0.341, None, 33, "none",
-         "measured: stream 33 GB/s, bf16 matrix product 341 GFLOP/s", vendor="cpu", fast_link=False),
+         "measured: stream 33 GB/s, bf16 matrix product 341 GFLOP/s", vendor="cpu", fast_link=False,
+         int8=Int8(0.52, 650e9)),
     # The same without such instructions, where bf16 gave 1.8 tokens/s at one stream and no more than 2.4 at eight. The
     # rates are those at which the three figures below follow: all weights once a step, then two operations a parameter.
     _gpu(FLOAT32_CPU, (16, "an assumption: give --memory-gib"), 9.5, 0.13, None, 9.5, "none",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qwen_runtime.errors import HostError
 from qwen_runtime.sizing import gpus
-from qwen_runtime.sizing.gpus import FLOAT32_CPU, Gpu
+from qwen_runtime.sizing.gpus import FLOAT32_CPU, Gpu, Int8
 from qwen_runtime.units import GIGA
 
 CPU_INFO, MEMORY_INFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
@@ -20,6 +20,8 @@ MEASURED_CORES = 2
 COPIED_BYTES, COPIES = 1 << 27, 12
 BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 """Flags of Linux for matrix products in bf16 on x86: Sapphire Rapids and newer, and Cooper Lake, Zen 4 and newer."""
+INT8_INSTRUCTIONS = ("amx_int8", "avx512_vnni")
+"""Flags for matrix products in INT8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Processor:
     model: str
     bf16: str | None
     """The flag of its instructions for bf16."""
+    int8: str | None
+    """The same for INT8."""
     widest: str
     """The widest vectors that it has."""
 
@@ -52,9 +56,11 @@ def parse(cpu_info: str) -> Processor | None:
     flags = fields.get("flags", "").split()
     if not flags:
         return None
-    bf16 = next((flag for flag in BF16_INSTRUCTIONS if flag in flags), None)
+    bf16, int8 = (
+        next((flag for flag in names if flag in flags), None) for names in (BF16_INSTRUCTIONS, INT8_INSTRUCTIONS)
+    )
     widest = next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "no AVX2")
-    return Processor(fields.get("model name") or "processor", bf16, widest)
+    return Processor(fields.get("model name") or "processor", bf16, int8, widest)
 
 
 def here() -> Processor | None:
@@ -78,15 +84,21 @@ def as_planned() -> Gpu:
         )
     kind, cores, rate = gpus.get(this.kind), len(os.sched_getaffinity(0)), memory_bytes_per_s()
     widest = this.bf16 or f"{this.widest} and no instructions for bf16"
+    also = f" and {this.int8}" if this.bf16 and this.int8 else ""
     return replace(
         kind,
         usable_bytes=int(size[1]) * 1024,
         memory_source="available on this host",
         bandwidth_bytes_per_s=rate,
         bf16_flops=kind.bf16_flops * cores / MEASURED_CORES,
+        int8=_int8(kind, cores) if this.int8 else None,
         source="measured on this host: memory; arithmetic as the catalogue's kind, by the number of cores",
-        found=f"{this.model} with {widest}, {cores} cores, memory that gives {rate / GIGA:.0f} GB/s",
+        found=f"{this.model} with {widest}{also}, {cores} cores, memory that gives {rate / GIGA:.0f} GB/s",
     )
+
+
+def _int8(kind: Gpu, cores: int) -> Int8 | None:
+    return replace(kind.int8, flops=kind.int8.flops * cores / MEASURED_CORES) if kind.int8 else None
 
 
 def memory_bytes_per_s() -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from qwen_runtime.sizing import families, tensors
 from qwen_runtime.sizing.families import Family
-from qwen_runtime.sizing.tensors import BF16_BYTES, Tensor
+from qwen_runtime.sizing.tensors import BF16_BYTES, INT8_BYTES, INT8_SCALE_BYTES, Tensor
 
 MXFP4_BLOCK = 32
 """Numbers of four bits that share a scale of one byte (https://www.opencompute.org, Microscaling Formats)."""
@@ -99,6 +99,8 @@ class Shape:
     """Edge of the square blocks of a checkpoint in FP8; None for one in bf16."""
     mxfp4: bool = False
     """Whether experts are stored in blocks of four bits."""
+    int8: bool = False
+    """Whether matrices of layers are stored in INT8 with a scale for each row (W8A8 of compressed-tensors)."""
     shared_intermediate: int = 0
     """Width of the experts that work on every token, all together."""
     own_qk_norm: str = ""
@@ -128,6 +130,8 @@ class Shape:
 
     @property
     def quantization(self) -> str:
+        if self.int8:
+            return "int8"
         return "mxfp4" if self.mxfp4 else "fp8" if self.fp8_block else "bf16"
 
     @property
@@ -159,9 +163,20 @@ class Shape:
         """Bytes of a tensor in the form of this checkpoint, as they lie in memory."""
         if self.mxfp4 and tensor.part == "experts" and tensor.quantizable:
             return tensor.parameters // 2 + tensor.parameters // MXFP4_BLOCK
+        if self.in_int8(tensor):
+            return tensor.parameters * INT8_BYTES + self.scale_bytes_of(tensor)
         if self.computed_bytes > tensor.number_bytes:
             return tensor.parameters * self.computed_bytes
         return tensor.size_bytes(self.fp8_block)
+
+    def in_int8(self, tensor: Tensor) -> bool:
+        return self.int8 and tensor.quantizable
+
+    def scale_bytes_of(self, tensor: Tensor) -> int:
+        """Bytes of the scales of a tensor in FP8 or INT8, as they lie in memory."""
+        if self.in_int8(tensor):
+            return tensor.rows * tensor.copies * INT8_SCALE_BYTES
+        return tensor.scale_bytes(self.fp8_block)
 
     @property
     def parameters(self) -> int:

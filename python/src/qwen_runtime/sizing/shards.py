@@ -27,6 +27,7 @@ BUFFERS = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 WHOLE = ("BF16", "F16", "F32", "F64")
 FP8 = ("F8_E4M3",)
 MXFP4 = ("U8",)
+INT8 = ("I8",)
 ENCODERS = ("model.visual.", "visual.")
 """Begins of names of encoders that engines can leave out."""
 MOST_LEFT_OUT = {False: 1.1, True: 1.25}
@@ -93,12 +94,13 @@ def _total_size(index: Mapping[str, Any] | None) -> object:
 
 def _check_tensors(shape: Shape, tensors: Mapping[str, Tensor], directory: Path) -> None:
     """Raises UsageError where the bytes of the tensors are not those of the shape, in its form."""
-    form = (*WHOLE, *COUNTERS, *(FP8 if shape.fp8_block else ()), *(MXFP4 if shape.mxfp4 else ()))
+    quantised = (FP8, shape.fp8_block), (MXFP4, shape.mxfp4), (INT8, shape.int8)
+    form = (*WHOLE, *COUNTERS, *(name for names, has in quantised if has for name in names))
     odd = next((name for name in sorted(tensors) if tensors[name].dtype not in form), None)
     if odd is not None:
         raise UsageError(
             f"{directory} has tensor {odd!r} of {tensors[odd]}",
-            f"{' or '.join(form[:3])}{' or FP8' if shape.fp8_block else ''}, as its config.json says",
+            f"{' or '.join(form[:3])}{_also(shape)}, as its config.json says",
             "Plan a checkpoint whose config.json says how its weights are stored.",
         )
     weights_bytes = sum(tensor.size_bytes for name, tensor in tensors.items() if not name.endswith(BUFFERS))
@@ -108,6 +110,10 @@ def _check_tensors(shape: Shape, tensors: Mapping[str, Tensor], directory: Path)
             f"{shape.size_bytes} bytes, which follow from the config.json beside them",
             ANOTHER,
         )
+
+
+def _also(shape: Shape) -> str:
+    return " or FP8" if shape.fp8_block else " or I8" if shape.int8 else ""
 
 
 def _check_statement(shape: Shape, stated: object, path: Path, *, more: bool = False) -> str | None:
@@ -133,7 +139,7 @@ def _check_statement(shape: Shape, stated: object, path: Path, *, more: bool = F
 
 def _agrees(shape: Shape, found_bytes: float) -> bool:
     # A checkpoint may store scales in half the bytes that they take when loaded, and float32 takes twice bf16's.
-    least = shape.size_bytes - sum(tensor.scale_bytes(shape.fp8_block) for tensor in shape.tensors())
+    least = shape.size_bytes - sum(shape.scale_bytes_of(tensor) for tensor in shape.tensors())
     return least <= found_bytes <= shape.size_bytes + _wide_bytes(shape) or found_bytes == 2 * shape.size_bytes
 
 

@@ -1,7 +1,8 @@
 """The form in which a checkpoint stores its weights, by the files and keys in which publishers say it.
 
-Planned are bf16 (also stored as float16 or float32), FP8 in square blocks, and the MXFP4 of gpt-oss. Anything else is
-refused by the file and the key that says so, because a plan that took it for bf16 would be wrong by a factor.
+Planned are bf16 (also stored as float16 or float32), FP8 in square blocks, INT8 by rows (W8A8) of dense models, and the
+MXFP4 of gpt-oss. Anything else is refused by the file and the key that says so, because a plan that took it for bf16
+would be wrong by a factor.
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ FILES = {
 Source: get_config_filenames of vLLM 0.32's quantization methods.
 """
 DETAILS = ("quant_algo", "format", "bits", "group_size", "weight_block_size")
-PLANNED = "bf16, or quant_method 'fp8' with square blocks (weight_block_size) as in Qwen's own -FP8 checkpoints"
+INT8_FORMAT = "int-quantized"
+WEIGHTS_IN_INT8: Mapping[str, Any] = {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True}
+ACTIVATIONS_IN_INT8: Mapping[str, Any] = {"num_bits": 8, "type": "int", "strategy": "token", "dynamic": True}
+"""Words of compressed-tensors for W8A8, as llm-compressor's scheme of that name writes them (docs/quantization.md)."""
+PLANNED = (
+    "bf16, quant_method 'fp8' with square blocks (weight_block_size) as in Qwen's own -FP8 checkpoints, or scheme W8A8 "
+    "of 'compressed-tensors' in a dense model"
+)
 REMEDY = "Plan such a checkpoint of the model; sizes of other forms are not known here."
 
 
@@ -54,11 +62,13 @@ class Form:
     """Edge of the square blocks in FP8."""
     mxfp4: bool = False
     """Whether experts are in MXFP4."""
+    int8: bool = False
+    """Whether the matrices of all layers are in INT8, with a scale for each row."""
 
 
-def form(config: Mapping[str, Any], where: str, *, mxfp4: bool = False) -> Form:
-    """The form of a checkpoint; `mxfp4`: whether the family is one whose experts are known in it. Raises UsageError for
-    any other form."""
+def form(config: Mapping[str, Any], where: str, *, mxfp4: bool = False, dense: bool = False) -> Form:
+    """The form of a checkpoint; `mxfp4`: whether the family is one whose experts are known in it; `dense`: whether all
+    its layers are attention and an MLP. Raises UsageError for any other form."""
     found = stated(config, where)
     if found is None:
         return Form()
@@ -68,9 +78,31 @@ def form(config: Mapping[str, Any], where: str, *, mxfp4: bool = False) -> Form:
     edge = _edge(entry.get("weight_block_size"))
     if key == KEYS[0] and entry.get("quant_method") == "fp8" and edge:
         return Form(fp8_block=edge)
+    if dense and entry.get("quant_method") == "compressed-tensors" and _is_w8a8(entry):
+        return Form(int8=True)
     details = [f"{name} {entry[name]!r}" for name in DETAILS if entry.get(name) is not None]
     text = ", ".join([f"quant_method {entry.get('quant_method')!r}", *details])
     raise UsageError(f"{where} has {key} with {text[:300]}", PLANNED, REMEDY)
+
+
+def _is_w8a8(entry: Mapping[str, Any]) -> bool:
+    """Whether all matrices of the layers, and nothing but them, are in INT8 by rows, and activations by tokens."""
+    groups, ignored = entry.get("config_groups"), entry.get("ignore")
+    if entry.get("format") != INT8_FORMAT or not isinstance(groups, dict) or len(groups) != 1:
+        return False
+    [group] = groups.values()
+    if not isinstance(group, dict) or group.get("targets") != ["Linear"] or not isinstance(ignored, list):
+        return False
+    kept = {str(name).removeprefix("re:").rpartition("*")[2] for name in ignored}
+    return (
+        {"lm_head"} <= kept <= {"lm_head", "embed_tokens"}
+        and _has(group.get("weights"), WEIGHTS_IN_INT8)
+        and _has(group.get("input_activations"), ACTIVATIONS_IN_INT8)
+    )
+
+
+def _has(entry: object, wanted: Mapping[str, Any]) -> bool:
+    return isinstance(entry, dict) and all(entry.get(key) == value for key, value in wanted.items())
 
 
 def _edge(block: object) -> int | None:

@@ -20,6 +20,9 @@ FP32_BYTES = 4
 FP8_BYTES = 1
 FP8_SCALE_BYTES = 4
 """Each block of weights has one float32, as vLLM holds them (a checkpoint may store them as bf16)."""
+INT8_BYTES = 1
+INT8_SCALE_BYTES = 4
+"""The same for each row of a matrix in INT8."""
 
 
 class Shard(Enum):
@@ -145,9 +148,10 @@ def _linear(shape: Shape) -> Iterator[Tensor]:
 
 
 def _dense(shape: Shape) -> Iterator[Tensor]:
-    dense = shape.layers - shape.expert_layers
+    dense, width, hidden = shape.layers - shape.expert_layers, shape.intermediate, shape.hidden
     if dense:
-        yield Tensor("mlp", shape.intermediate, shape.hidden, 3 * dense, Shard.WIDTH, True, layers=dense)
+        yield Tensor("mlp", width, hidden, 2 * dense, Shard.WIDTH, True, layers=dense)
+        yield Tensor("mlp", hidden, width, dense, Shard.WIDTH, True, layers=dense)
 
 
 def _experts(shape: Shape) -> Iterator[Tensor]:

@@ -138,6 +138,8 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
 def forbidden(shape: Shape, gpu: Gpu, layout: Layout) -> str | None:
     if shape.family not in EQUAL_LAYERS:
         return f"engine transformers has been tried with {', '.join(EQUAL_LAYERS)} only"
+    if shape.int8:
+        return "engine transformers has not been tried with INT8 weights of compressed-tensors"
     if weight_only(shape, gpu):
         return "transformers unpacks FP8 to bf16 on GPUs without arithmetic in FP8, which takes twice the memory"
     return undividable(shape, layout)
