@@ -102,7 +102,7 @@ def control_plane_stops() -> Fault:
     return by_commands(
         CONTROL_PLANE,
         "the kubelet stopped, then etcd killed",
-        ("KubeletDown", "EtcdDown"),
+        ("EtcdDown",),
         "systemctl stop kubelet; kill -9 $(pidof etcd)",
         f"systemctl start kubelet; timeout 240 sh -c 'until {answers}; do sleep 1; done' > /dev/null 2>&1",
     )

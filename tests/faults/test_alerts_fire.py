@@ -13,14 +13,14 @@ import pytest
 
 from tests.faults import breaking, rules_of_prometheus
 from tests.faults.alert_receiver import Kubectl
-from tests.faults.asking import ask, chat
+from tests.faults.asking import chat
 from tests.faults.breaking import kill_engines
 from tests.faults.gpus import Gpus, Readings, eight
 from tests.faults.story import Fault, Story, nothing
 from tests.faults.telling import ENGINES, REFERENCE, REFERENCE_NAME, story_by_the_stacks_rules
 
-# Errors are more than an error budget of a thousandth can bear 14 times too fast, and good answers end them.
-LEAST_ERRORS, ERRORS_OF_ASKED, ANSWERS_FOR_ERRORS = 24, 0.03, 33
+# Errors are more than an error budget of a thousandth can bear 14 times too fast.
+LEAST_ERRORS, ERRORS_OF_ASKED = 24, 0.03
 ASKED = 'sum(increase(serving:gateway_answers:total{class=~"2xx|3xx|5xx"}[1h]))'
 
 
@@ -34,10 +34,6 @@ def errors() -> int:
     """Number of failed requests that burn the budget, beside what was asked within the last hour."""
     asked = rules_of_prometheus.ask("query", query=ASKED)["result"]
     return max(LEAST_ERRORS, round(ERRORS_OF_ASKED * float(asked[0]["value"][1])) if asked else 0)
-
-
-def answered(times: int) -> None:
-    assert set(ask("/v1/models", times)) == {200}
 
 
 def gpu_faults(gpus: Gpus, counted: Readings) -> tuple[Fault, ...]:
@@ -90,7 +86,7 @@ def test_what_breaks_is_told_and_so_is_its_end(gpus: Gpus, spare_parts: None, st
     failed = errors()
     failing = Fault(
         f"{failed} requests to a model without a replica",
-        ("GatewayErrors", "ErrorBudgetBurnsFast"),
+        ("ErrorBudgetBurnsFast",),
         lambda: chat(REFERENCE_NAME, failed),
     )
     story.breaks(failing)
@@ -100,10 +96,10 @@ def test_what_breaks_is_told_and_so_is_its_end(gpus: Gpus, spare_parts: None, st
 
     story.wait_fired(lost, failing, blind, *lasting)
     story.mends(lost, blind)
-    answers = ANSWERS_FOR_ERRORS * failed
-    errors_end = Fault(f"{answers} good answers", ("GatewayErrors",), nothing, lambda: answered(answers))
-    story.mends(errors_end)
-    story.wait_resolved(lost, blind, errors_end)
+    story.wait_resolved(lost, blind)
+    # The budget tells of these errors already.
+    assert rules_of_prometheus.firing("GatewayErrors")
+    assert "GatewayErrors" not in story.receiver.fired
     print(f"\n{story.table()}")
 
 
@@ -112,6 +108,8 @@ def test_a_control_plane_that_stops_is_told_by_what_goes_on(story: Story) -> Non
     stopped = breaking.control_plane_stops()
     story.breaks(stopped)
     story.wait_fired(stopped)
+    # One cause calls once: the API server ends without etcd, and kubelets refuse Prometheus without an API server.
+    assert not {"ApiDown", "KubeletDown", "RepairBlind", "TargetDown"} & story.receiver.fired.keys()
     story.mends(stopped)
     story.wait_resolved(stopped)
     print(f"\n{story.table()}")

@@ -66,6 +66,10 @@ def gpu(field: str, values: str, count: int = 1) -> Series:
     return {f'DCGM_FI_DEV_{field}{{gpu="{index}",node="gpu1"}}': values for index in range(count)}
 
 
+def xid(index: int, values: str) -> Series:
+    return {f'DCGM_FI_DEV_XID_ERRORS{{gpu="{index}",node="gpu1"}}': values}
+
+
 def engine(name: str, values: str, labels: str = "") -> Series:
     return {f'vllm:{name}{{engine="0",instance="a",job="model-server",model_name="m",server="s"{labels}}}': values}
 
@@ -99,6 +103,10 @@ def gateway(name: str, value: str, labels: str = "") -> Series:
 
 def up(job: str, *values: int) -> Series:
     return {f'up{{instance="{index}",job="{job}"}}': f"{value}x{LONG}" for index, value in enumerate(values)}
+
+
+def on_node(job: str, value: int) -> Series:
+    return {f'up{{instance="{job}",job="{job}",node="n"}}': f"{value}x{LONG}"}
 
 
 def up_until(minute: int) -> Series:
@@ -137,7 +145,13 @@ GPUS = (
             gpu("GPU_UTIL", "85x30") | waiting("3x30"),
         ),
     ),
-    Case("GpuLost", 5, (gpu("GPU_TEMP", "40x30", 7),), (gpu("GPU_TEMP", "40x30", 8),)),
+    Case(
+        "GpuLost",
+        5,
+        (gpu("GPU_TEMP", "40x30", 7), gpu("GPU_TEMP", "40x30", 6) | xid(6, "79x30")),
+        # The eighth fell off the bus, of which its XID tells.
+        (gpu("GPU_TEMP", "40x30", 8), gpu("GPU_TEMP", "40x30", 7) | xid(7, "79x30")),
+    ),
     Case("HostVanished", 25, (gpu("GPU_TEMP", "40x10"),), (gpu("GPU_TEMP", "40x30"),)),
     Case("GpuNeedsReset", 5, (gpu("XID_ERRORS", "79x30"),), (gpu("XID_ERRORS", "43x30"), gpu("XID_ERRORS", "0x30"))),
     Case(
@@ -267,7 +281,18 @@ SERVING = (
     ),
 )
 MONITORING = (
-    Case("TargetDown", 10, (up("dcgm-exporter", 0, 1),), (up("dcgm-exporter", 1), up("model-server", 0))),
+    Case(
+        "TargetDown",
+        10,
+        (up("dcgm-exporter", 0, 1), on_node("containers", 0) | on_node("kubelet", 1)),
+        (
+            up("dcgm-exporter", 1),
+            up("model-server", 0),
+            # These have alerts of their own, and a kubelet answers for its containers.
+            on_node("node-exporter", 0) | on_node("kube-apiserver", 0) | on_node("etcd", 0),
+            on_node("containers", 0) | on_node("kubelet", 0),
+        ),
+    ),
     Case("TargetsVanished", 10, ({}, up("gateway", 1)), (ALL_UP,), 'job="dcgm-exporter"'),
     Case(
         "MeasurementsMissing",

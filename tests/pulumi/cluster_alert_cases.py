@@ -13,6 +13,10 @@ def api(name: str, values: str, labels: str = "") -> Series:
     return of("kube-apiserver", f"apiserver_{name}", values, labels)
 
 
+def api_servers(*values: str) -> Series:
+    return {f'up{{instance="{index}",job="kube-apiserver",node="cp{index}"}}': up for index, up in enumerate(values)}
+
+
 def etcd(name: str, values: str) -> Series:
     return of("etcd", f"etcd_{name}", values)
 
@@ -41,7 +45,16 @@ def container(used: str, limit: str) -> Series:
 DISK = 'eviction_signal="nodefs.available"'
 NODES = (
     Case(
-        "KubeletDown", 5, (of("kubelet", "up", "0x20"),), (of("kubelet", "up", "1x20"), of("kubelet", "up", "0 0 1x20"))
+        "KubeletDown",
+        5,
+        # One API server of two is enough to know who asks.
+        (of("kubelet", "up", "0x20") | api_servers("0x20", "1x20"),),
+        (
+            of("kubelet", "up", "1x20") | api_servers("1x20"),
+            of("kubelet", "up", "0 0 1x20") | api_servers("1x20"),
+            # Without any API server all kubelets refuse Prometheus: ApiDown calls.
+            of("kubelet", "up", "0x20") | api_servers("0x20", "0x20"),
+        ),
     ),
     Case(
         "PodsEvicted",

@@ -70,7 +70,8 @@ GATEWAY = (
             first_tokens("a", 93) | first_tokens("b", 98),
         ),
     ),
-    Case("GatewaysMissing", 10, (up("gateway", 1), up("gateway", 1, 0), {}), (up("gateway", 1, 1),)),
+    Case("NoGateway", 5, (up("gateway", 0, 0), {}), (up("gateway", 1, 0),)),
+    Case("GatewaysMissing", 10, (up("gateway", 1), up("gateway", 1, 0)), (up("gateway", 1, 1), up("gateway", 0, 0))),
     Case(
         "GatewayCertificateExpires",
         20,

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,13 @@ def _ready(address: str) -> bool:
 
 
 def post(address: str, *names: str, ended: bool = False, **labels: str) -> None:
+    send(address, [{"alertname": name, **labels} for name in names], ended)
+
+
+def send(address: str, fired: Sequence[dict[str, str]], ended: bool = False) -> None:
     """Alerts as Prometheus posts them; `ended` ones are over."""
     at = {"endsAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())} if ended else {}
-    alerts = [{"labels": {"alertname": name, **labels}, **at} for name in names]
+    alerts = [{"labels": labels, **at} for labels in fired]
     request = urllib.request.Request(f"http://{address}/api/v2/alerts", json.dumps(alerts).encode())
     request.add_header("Content-Type", "application/json")
     with urllib.request.urlopen(request, timeout=10) as answer:
@@ -101,18 +105,130 @@ def test_a_dead_host_calls_once_and_its_end_is_told(tmp_path: Path, settings: An
         assert said == [("firing", "GpuLost"), ("firing", "ReplicasMissing"), ("resolved", "HostVanished")]
 
 
+def alert(alertname: str, /, **labels: str) -> dict[str, str]:
+    return {"alertname": alertname, **labels}
+
+
+GPU, OTHER = ({"node": "gpu1", "gpu": gpu} for gpu in "01")
+SERVER, CONTROL_PLANE = {"server": "m"}, {"node": "cp1"}
+NEWS = alert("GpuNeedsReset", node="gpu9", gpu="7")
+"""Fault that no other explains."""
+# What speaks for each cause, and all else that fires with it.
+STORIES: dict[str, tuple[tuple[str, ...], list[dict[str, str]]]] = {
+    "a host with the only gateway, the only replicas and the only GPUs": (
+        ("HostDown", "NoGateway", "NoReadyReplica"),
+        [
+            alert("HostDown", node="gpu1"),
+            alert("HostVanished", node="gpu1"),
+            *(alert("TargetsVanished", job=job) for job in ("gateway", "dcgm-exporter", "model-server", "supervisor")),
+            alert("NoGateway"),
+            alert("NoReadyReplica", **SERVER),
+            alert("ReplicasMissing", **SERVER),
+            alert("GatewayErrors"),
+        ],
+    ),
+    "a control plane of one host": (
+        ("HostDown",),
+        [*(alert(name, **CONTROL_PLANE) for name in ("HostDown", "ApiDown", "EtcdDown")), alert("RepairBlind")],
+    ),
+    "a kubelet that ends again and again": (
+        ("KubeletDown",),
+        [
+            alert("KubeletDown", node="gpu1"),
+            alert("HostServiceFailed", node="gpu1", name="kubelet.service"),
+            alert("HostVanished", node="gpu1"),
+            alert("ReplicasMissing", **SERVER),
+        ],
+    ),
+    "the fabric manager beside a kubelet": (
+        ("HostServiceFailed", "KubeletDown"),
+        [
+            alert("KubeletDown", node="gpu1"),
+            alert("HostServiceFailed", node="gpu1", name="nvidia-fabricmanager.service"),
+        ],
+    ),
+    "the only API server": (("ApiDown",), [alert("ApiDown", **CONTROL_PLANE), alert("RepairBlind")]),
+    "etcd without a leader": (
+        ("EtcdNoLeader",),
+        [*(alert(name, **CONTROL_PLANE) for name in ("EtcdNoLeader", "ApiDown", "ApiErrors")), alert("RepairBlind")],
+    ),
+    "a row of memory that cannot be remapped": (
+        ("GpuRowRemapFailed",),
+        [alert(name, **GPU) for name in ("GpuRowRemapFailed", "GpuNeedsReset", "GpuMemoryError", "GpuRowsRemapped")],
+    ),
+    "heat": (
+        ("GpuHot", "GpuThrottled"),
+        [alert("GpuHot", **GPU), *(alert("GpuThrottled", **gpu) for gpu in (GPU, OTHER))],
+    ),
+    "an engine that never starts": (
+        ("NoReadyReplica",),
+        [
+            *(alert(name, **SERVER) for name in ("NoReadyReplica", "EngineRestarts", "EngineRestarted")),
+            alert("GatewayErrors"),
+            alert("ErrorBudgetBurnsFast", slo="availability"),
+            alert("TargetsVanished", job="model-server"),
+        ],
+    ),
+    "a request that ends every engine": (
+        ("EnginesDieTogether",),
+        [
+            alert(name, **SERVER)
+            for name in ("EnginesDieTogether", "NoReadyReplica", "EngineRestarted", "ReplicasMissing")
+        ],
+    ),
+    "errors of all replicas": (
+        ("ErrorBudgetBurnsFast",),
+        [
+            alert("ErrorBudgetBurnsFast", slo="availability"),
+            alert("ErrorBudgetBurnsSlowly", slo="availability"),
+            alert("GatewayErrors"),
+        ],
+    ),
+    "slow answers beside errors": (
+        ("ErrorBudgetBurnsFast", "GatewayErrors"),
+        [alert("ErrorBudgetBurnsFast", slo="first_token", model_name="m"), alert("GatewayErrors")],
+    ),
+    "the limiter": (("LimiterAway",), [alert("LimiterAway", instance="g"), alert("TargetsVanished", job="limits")]),
+    "the repair controller while gateways are missing": (
+        ("GatewaysMissing", "TargetsVanished"),
+        [alert("TargetsVanished", job="repair"), alert("GatewaysMissing")],
+    ),
+    "a full volume of Prometheus": (
+        ("MeasurementsNotKept",),
+        [alert("MeasurementsNotKept"), alert("TargetsVanished", job="gateway")],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def silent(tmp_path_factory: pytest.TempPathFactory, settings: Any) -> Iterator[str]:
+    """Address of an Alertmanager that nobody listens to."""
+    folder = tmp_path_factory.mktemp("silent") / "one"
+    with running(folder, settings, Hook("http://127.0.0.1:9/", queue.Queue())) as address:
+        yield address
+
+
+def speaking(address: str) -> list[str]:
+    """Names of the alerts that nothing silences, each once."""
+    url = f"http://{address}/api/v2/alerts?inhibited=false"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return sorted({one["labels"]["alertname"] for one in json.load(answer)})
+
+
 @ALERTMANAGER
-@pytest.mark.parametrize(("job", "news"), [("gateway", {"GpuLost"}), ("repair", {"GatewaysMissing", "GpuLost"})])
-def test_missing_gateways_are_silenced_by_their_own_targets_alone(
-    tmp_path: Path, settings: Any, hook: Hook, job: str, news: set[str]
-) -> None:
-    with running(tmp_path / "one", settings, hook) as address:
-        post(address, "TargetsVanished", job=job)
-        assert hook.next() == ("firing", "TargetsVanished")
-        post(address, "GatewaysMissing")
-        post(address, "GpuLost", node="gpu1")
-        assert {hook.next() for _ in news} == {("firing", name) for name in news}
-        assert hook.sent.empty()
+@pytest.mark.parametrize("cause", STORIES)
+def test_one_cause_calls_once(silent: str, cause: str) -> None:
+    called, fired = STORIES[cause]
+    everything = [*fired, NEWS]
+    send(silent, everything)
+    wanted = sorted({*called, NEWS["alertname"]})
+    try:
+        wait_until(lambda: speaking(silent) == wanted, f"{wanted} alone", PATIENCE_S)
+    except AssertionError as other:
+        raise AssertionError(f"{cause}: {speaking(silent)} instead of {wanted}") from other
+    finally:
+        send(silent, everything, ended=True)
+        wait_until(lambda: speaking(silent) == [], "an end of everything", PATIENCE_S)
 
 
 @ALERTMANAGER

@@ -16,15 +16,17 @@ FSYNC_SECONDS, FULL, LEADER_CHANGES = 0.1, 0.8, 3
 
 def alerts(monitoring: Monitoring) -> list[Alert]:
     return [
-        *(_of_nodes() if monitoring.hosts else ()),
+        *(_of_nodes(monitoring) if monitoring.hosts else ()),
         *((*_api(), *_etcd()) if monitoring.control_plane_hosts else ()),
     ]
 
 
-def _of_nodes() -> Iterator[Alert]:
+def _of_nodes(monitoring: Monitoring) -> Iterator[Alert]:
+    # Kubelets ask an API server who Prometheus is: without any, all of them refuse it, and ApiDown says why.
+    some_api = f' and on () max(up{{job="{API}"}}) == 1' if monitoring.control_plane_hosts else ""
     yield Alert(
         name="KubeletDown",
-        expression=f'up{{job="{KUBELET}"}} == 0',
+        expression=f'up{{job="{KUBELET}"}} == 0{some_api}',
         holds="2m",
         severity="critical",
         owner="platform",

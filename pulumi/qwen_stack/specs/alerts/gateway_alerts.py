@@ -10,6 +10,8 @@ ERRORS, LEAST_ERRORS = 0.05, 5
 # A month before, renewal is still a matter of the day.
 CERTIFICATE_DAYS = 21
 LOG = "`kubectl -n <namespace> logs -l app.kubernetes.io/name=gateway --since 15m`"
+ANSWER = 'count(up{job="gateway"} == 1)'
+PODS = "`kubectl -n <namespace> describe pods -l app.kubernetes.io/name=gateway`"
 
 
 def alerts() -> list[Alert]:
@@ -47,18 +49,30 @@ def alerts() -> list[Alert]:
             look="`serving:gateway_connections:connections`; " + LOG + " by `client`",
         ),
         Alert(
-            name="GatewaysMissing",
-            expression='serving:planned_gateways:replicas > on () count(up{job="gateway"} == 1) '
-            'or serving:planned_gateways:replicas and on () absent(up{job="gateway"})',
-            holds="5m",
+            name="NoGateway",
+            expression=f"serving:planned_gateways:replicas unless on () {ANSWER}",
+            holds="1m",
             severity="critical",
             owner="serving",
-            summary="Fewer gateways run than planned",
-            impact="Less room for connections; without any, nobody is answered.",
-            found="fewer than {{ $value }} gateways that answer Prometheus",
+            summary="No gateway runs",
+            impact="Nobody is answered, whatever the model.",
+            found="no gateway that answers Prometheus",
             needed="{{ $value }}",
             remedy="Look at the pods: a gateway with a certificate that does not fit its key answers nobody.",
-            look="`kubectl -n <namespace> describe pods -l app.kubernetes.io/name=gateway`",
+            look=PODS,
+        ),
+        Alert(
+            name="GatewaysMissing",
+            expression=f"serving:planned_gateways:replicas > on () {ANSWER}",
+            holds="5m",
+            severity="warning",
+            owner="serving",
+            summary="Fewer gateways run than planned",
+            impact="Less room for connections; one more loss may be an outage.",
+            found="fewer than {{ $value }} gateways that answer Prometheus",
+            needed="{{ $value }}",
+            remedy="Look at the pod that is missing: Pending means no host for it, a crash says why in its log.",
+            look=PODS,
         ),
         Alert(
             name="GatewayCertificateExpires",

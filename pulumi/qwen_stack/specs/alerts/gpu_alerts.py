@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from qwen_stack.settings.monitoring import Monitoring
 from qwen_stack.specs.alerts.alert import Alert
-from qwen_stack.specs.alerts.gpu_rules import BY_APPLICATION, NEEDS_RESET
+from qwen_stack.specs.alerts.gpu_rules import BY_APPLICATION, FELL_OFF_THE_BUS, NEEDS_RESET
 
 GPU = "GPU {{ $labels.gpu }} of {{ $labels.node }}"
 HOT_CELSIUS = 85
@@ -40,7 +40,9 @@ def _load(monitoring: Monitoring) -> Iterable[Alert]:
 
 
 def _presence() -> Iterable[Alert]:
-    seen = "count by (node) (serving:gpu_temperature:celsius)"
+    # A GPU that fell off the bus says so by its XID, which calls by itself.
+    told = f"serving:gpu_last_xid:code == {FELL_OFF_THE_BUS}"
+    seen = f"count by (node) (serving:gpu_temperature:celsius or on (node, gpu) {told})"
     yield Alert(
         name="GpuLost",
         expression=f"{seen} < on () group_left () serving:planned_gpus_per_host:gpus",

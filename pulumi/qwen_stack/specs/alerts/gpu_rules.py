@@ -32,6 +32,7 @@ COUNTERS = (
 # without others, such as 43 and 45, which follow from the end of a process.
 NEEDS_RESET = (48, 62, 63, 64, 74, 79, 92, 94, 95, 119, 120, 140, 143)
 BY_APPLICATION = (13, 31, 68, 69)
+FELL_OFF_THE_BUS = 79
 SERIES = {
     "gpu_utilization:ratio": "DCGM_FI_DEV_GPU_UTIL / 100",
     "gpu_memory_used:bytes": f"DCGM_FI_DEV_FB_USED * {MIB}",

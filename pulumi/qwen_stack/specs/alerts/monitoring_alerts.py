@@ -32,6 +32,9 @@ YIELDED = {
     cluster_rules.ETCD: ("etcd_has_leader:bool",),
 }
 
+# Jobs with an alert of their own for a target that does not answer.
+TOLD_BY_THEIR_OWN = (host_rules.NODE_EXPORTER, cluster_rules.KUBELET, cluster_rules.API, cluster_rules.ETCD)
+
 
 def _without(job: str, name: str) -> str:
     """Targets of a job that answer and do not yield a series, by the label `series`."""
@@ -43,11 +46,12 @@ def alerts(jobs: Sequence[str], replicated: Sequence[str], scrape_seconds: int) 
     """Alerts about all scrape `jobs`. Targets of `replicated` ones come and go with rollouts; others say how many."""
     vanished = " or ".join(f'absent(up{{job="{job}"}})' for job in jobs)
     unnamed = " or ".join(_without(job, name) for job in jobs for name in YIELDED.get(job, ()))
-    steady = "|".join(job for job in jobs if job not in replicated)
+    steady = "|".join(job for job in jobs if job not in (*replicated, *TOLD_BY_THEIR_OWN))
     return [
         Alert(
             name="TargetDown",
-            expression=f'up{{job=~"{steady}"}} == 0',
+            # The kubelet answers for the containers, too.
+            expression=f'up{{job=~"{steady}"}} == 0 unless on (node) up{{job="{cluster_rules.KUBELET}"}} == 0',
             holds="5m",
             severity="warning",
             owner="monitoring",

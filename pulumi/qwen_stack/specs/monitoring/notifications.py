@@ -12,34 +12,57 @@ GROUP_WAIT_S = 10
 WATCHDOG_MINUTES = 5
 # A receiver without a target keeps alerts visible in the interface and sends them nowhere.
 NOWHERE = "none"
-# Cause, which may be named with labels of its own, what follows from it, and the labels that both must share.
-INHIBITIONS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    # Which host a replica ran on is not known here: while a host is away, missing replicas are no news.
-    ("HostVanished", ("ReplicasMissing", "TargetDown", "EngineRestarted"), ()),
-    ("HostDown", ("ReplicasMissing", "TargetDown", "EngineRestarted"), ()),
+# What speaks for it, what follows from it, and the labels that both must share. Alerts are named as PromQL names
+# series: several by `|`, and labels in braces, which all of them must have.
+INHIBITIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    # Which host a replica or a gateway ran on is not known here: while a host is away, missing ones are no news.
+    ("HostDown|HostVanished|KubeletDown", "ReplicasMissing|GatewaysMissing|TargetDown|EngineRestarted", ()),
+    # The only GPU host takes the last targets of these jobs with it.
     (
-        "HostDown",
-        ("KubeletDown", "ApiDown", "EtcdDown", "EtcdLeaderChanges", "BackupOld", "CertificatesUnread"),
-        ("node",),
+        "HostDown|HostVanished|KubeletDown",
+        'TargetsVanished{job=~"dcgm-exporter|model-server|supervisor"}',
+        (),
     ),
-    ("CertificateEnds", ("CertificateExpires",), ("node", "file")),
-    ("KubeletDown", ("TargetDown",), ("node",)),
-    ("ApiDown", ("TargetDown", "ApiErrors"), ("node",)),
-    ("EtcdDown", ("TargetDown", "ApiDown", "ApiErrors"), ("node",)),
-    ("EtcdNoLeader", ("ApiErrors", "ApiSlow"), ()),
-    ("HostDown", ("HostVanished", "GpuLost", "GpuThrottled", "GpuHot"), ("node",)),
-    ("HostVanished", ("GpuLost", "GpuThrottled", "GpuHot"), ("node",)),
-    ("DiskFull", ("DiskFills",), ("node", "mountpoint")),
-    ("GpuLost", ("GpuApplicationFault", "NvlinkErrors"), ("node",)),
-    ("GpuNeedsReset", ("GpuApplicationFault", "NvlinkErrors", "GpuThrottled", "GpuMemoryError"), ("node", "gpu")),
-    ("NoReadyReplica", ("ReplicasMissing", "EngineStalled", "EngineRestarted", "CanaryWorse"), ("server",)),
-    ("NoReadyReplica", ("GatewayErrors", "ErrorBudgetBurnsFast", "ErrorBudgetBurnsSlowly"), ()),
-    ("EngineRestarts", ("EngineRestarted",), ("server",)),
-    ("EnginesDieTogether", ("EngineRestarted", "EngineRestarts"), ("server",)),
-    ("ErrorBudgetBurnsFast", ("ErrorBudgetBurnsSlowly",), ("slo", "model_name")),
-    ('TargetsVanished{job="gateway"}', ("GatewaysMissing",), ()),
+    ("HostDown", "KubeletDown|ApiDown|EtcdDown|EtcdLeaderChanges|BackupOld|CertificatesUnread", ("node",)),
+    ("HostDown|KubeletDown", "HostVanished", ("node",)),
+    ("HostDown|HostVanished", "GpuLost|GpuThrottled|GpuHot", ("node",)),
+    ("KubeletDown", 'HostServiceFailed{name="kubelet.service"}', ("node",)),
+    ('HostServiceFailed{name="containerd.service"}', "RuntimeFails", ("node",)),
+    ("CertificateEnds", "CertificateExpires", ("node", "file")),
+    ("DiskFull", "DiskFills", ("node", "mountpoint")),
+    ("DiskFull", "PodsEvicted", ("node",)),
+    ("EtcdDown", "ApiDown|ApiErrors", ("node",)),
+    ("EtcdNoLeader", "ApiDown|ApiErrors|ApiSlow", ()),
+    ("EtcdSlow", "ApiSlow|EtcdLeaderChanges", ()),
+    ("ApiDown", "ApiErrors", ("node",)),
+    # An alert that is silenced itself still silences these.
+    ("ApiDown", "RepairBlind", ()),
+    ("GpuLost", "GpuApplicationFault|NvlinkErrors", ("node",)),
+    (
+        "GpuNeedsReset",
+        "GpuApplicationFault|NvlinkErrors|GpuThrottled|GpuMemoryError|GpuRowsRemapped",
+        ("node", "gpu"),
+    ),
+    ("GpuRowRemapFailed", "GpuNeedsReset|GpuMemoryError|GpuRowsRemapped", ("node", "gpu")),
+    ("GpuMemoryError", "GpuRowsRemapped", ("node", "gpu")),
+    ("GpuHot", "GpuThrottled", ("node", "gpu")),
+    (
+        "NoReadyReplica",
+        "ReplicasMissing|EngineStalled|EngineRestarted|EngineRestarts|CanaryWorse",
+        ("server",),
+    ),
+    ("NoReadyReplica", 'TargetsVanished{job=~"model-server|supervisor"}', ()),
+    ("EngineRestarts|EngineStalled", "EngineRestarted", ("server",)),
+    ("EnginesDieTogether", "EngineRestarted|EngineRestarts|NoReadyReplica", ("server",)),
+    ("NoReadyReplica|NoGateway", "GatewayErrors|ErrorBudgetBurnsFast|ErrorBudgetBurnsSlowly", ()),
+    ("ErrorBudgetBurnsFast", "ErrorBudgetBurnsSlowly", ("slo", "model_name")),
+    # Where there are requests enough for a budget, it tells of the same errors, and sooner.
+    ('ErrorBudgetBurnsFast{slo="availability"}', "GatewayErrors", ()),
+    ("NoGateway", 'TargetsVanished{job="gateway"}', ()),
+    ("LimiterAway", 'TargetsVanished{job="limits"}', ()),
+    ("AlertsNotSent", 'TargetDown|TargetsVanished{job="alertmanager"}', ()),
     # Without samples there are no targets either.
-    ("MeasurementsNotKept", ("TargetsVanished",), ()),
+    ("MeasurementsNotKept", "TargetsVanished", ()),
 )
 
 
@@ -76,10 +99,10 @@ def _receiver(name: str, url: str | None, resolved: bool = True) -> Manifest:
     return {"name": name, "webhook_configs": [{"url": url, "send_resolved": resolved}]}
 
 
-def _inhibition(cause: str, targets: Sequence[str], equal: Sequence[str]) -> Manifest:
-    name, _, labels = cause.rstrip("}").partition("{")
-    return {
-        "source_matchers": [f'alertname = "{name}"', *filter(None, labels.split(","))],
-        "target_matchers": [f'alertname =~ "{"|".join(targets)}"'],
-        "equal": list(equal),
-    }
+def _inhibition(cause: str, followers: str, equal: Sequence[str]) -> Manifest:
+    return {"source_matchers": _matchers(cause), "target_matchers": _matchers(followers), "equal": list(equal)}
+
+
+def _matchers(alerts: str) -> list[str]:
+    names, _, labels = alerts.rstrip("}").partition("{")
+    return [f'alertname =~ "{names}"', *filter(None, labels.split(","))]
