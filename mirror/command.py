@@ -62,12 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     filling.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to fill")
     filling.set_defaults(run=_fill)
     packing = commands.add_parser(
-        "pack", help="put apart what a site does not have yet, by the list of an earlier folder"
+        "pack", help="put on a medium what is carried, large files in parts; a further run goes on"
     )
     packing.add_argument(
-        "--since", type=Path, required=True, metavar="OLD", help="the earlier folder, or its bundle.json"
+        "--since", type=Path, metavar="OLD", help="only what an earlier folder, or its bundle.json, does not have"
     )
-    packing.add_argument("--to", type=Path, required=True, metavar="NEW", help="folder for what is new")
+    packing.add_argument("--to", type=Path, required=True, metavar="NEW", help="folder on the medium")
+    packing.add_argument(
+        "--largest-gb", type=_gigabytes, default=difference.LARGEST_BYTES, metavar="GB", dest="largest_bytes",
+        help="largest file that is not cut into parts (default: 4, which every file system takes)",
+    )  # fmt: skip
     packing.set_defaults(run=_pack)
     signing = commands.add_parser("sign", help="sign the list of a filled folder")
     signing.add_argument("--key", type=Path, required=True, metavar="FILE", help="private Ed25519 key, as PEM")
@@ -110,6 +114,13 @@ def _parser() -> argparse.ArgumentParser:
     site_options.describe_statuses(checking)
     checking.set_defaults(run=_check)
     return parser
+
+
+def _gigabytes(text: str) -> int:
+    size_bytes = round(float(text) * 1e9)
+    if size_bytes < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, needed a size above 0; remedy: leave it out for 4 GB")
+    return size_bytes
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -162,7 +173,7 @@ def _pack(options: argparse.Namespace) -> int:
     whole = bundle.read(options.folder).size_bytes
     size = sum(file.size for file in new)
     print(f"new: {len(new)} files, {size / 1e9:.3f} GB, {size / max(whole, 1):.1%} of the whole", flush=True)
-    difference.write(options.folder, new, options.to)
+    difference.write(options.folder, new, options.to, options.largest_bytes)
     return 0
 
 

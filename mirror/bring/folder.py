@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from qwen_runtime.errors import UsageError
+from qwen_runtime.weights.progress import Progress, on_stderr
 
-from mirror.carry import bundle
+from mirror.carry import bundle, parts
 from mirror.carry.bundle import File
 from mirror.item import Item
 
 from . import images, packages
 
-FILES = ("wheels", "tools")
+FILES = ("wheels", "tools", "models")
 
 
 def bring(
@@ -35,15 +34,17 @@ def bring(
         )
     places = {file: _place(file) for file in carried.files}
     new = {file: place for file, place in places.items() if place and not _has(root / place, file)}
-    _refuse_full_disk(root, sum(file.size for file in new))
-    for file, place in new.items():
-        _copy(folder / file.path, root / place)
-        print(f"  {place}", file=sys.stderr, flush=True)
+    joined = [file for file in carried.files if file.parts and not places[file]]
+    _refuse_full_disk(root, sum(file.size for file in (*new, *joined)))
+    with on_stderr("import", sum(file.size for file in new)) as progress:
+        for file, place in new.items():
+            _bring(folder, file, root / place, progress)
+            progress.say(f"  {place}")
     suites = sorted({file.path.split("/")[1] for file in carried.files if file.path.startswith("apt/")})
     for suite in suites:
         if any(file.path.startswith(f"apt/{suite}/") for file in new) or not (root / "apt/dists" / suite).is_dir():
             packages.publish(root / "apt", suite, apt_key)
-    return [*new.values(), *images.push(folder, items, authority)]
+    return [*new.values(), *images.push(folder, items, authority, joined, root)]
 
 
 def _place(file: File) -> str:
@@ -66,12 +67,9 @@ def _refuse_full_disk(root: Path, needed: int) -> None:
         )
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file so that it is there as a whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.copyfile(source, partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.chmod(0o644)
-    partial.replace(target)
+def _bring(folder: Path, file: File, place: Path, progress: Progress) -> None:
+    """Put a carried file in its place, from its parts where it has several. Raises UsageError for another content."""
+    arrived = parts.join(folder, file.pieces, place, progress)
+    if arrived != file.sha256:
+        place.unlink()
+        raise UsageError(f"{file.path} with sha256:{arrived}", f"sha256:{file.sha256}", bundle.AGAIN)

@@ -1,55 +1,19 @@
-"""Wheels by pip, with the digests of their locks, and archives by curl."""
+"""Archives by curl."""
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
+import re
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
-from mirror import systems
 from mirror.item import Item
-from mirror.needs.files import SOURCE_LOCK
 from mirror.tools import programs
+from mirror.tools.growth import Growth, size_of
 
-PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
-HASHED = ("--no-deps", "--require-hashes")
-# DeepSpeed's extensions need a GPU and its compiler: they are built where they are used.
-SOURCE_BUILD = {"DS_BUILD_OPS": "0"}
 GZIP = b"\x1f\x8b"
+ASK = ("curl", "--fail", "--location", "--silent", "--head")
 CURL = ("curl", "--fail", "--location", "--silent", "--show-error", "--retry", "3", "--continue-at", "-")
-
-
-def wheels(items: Sequence[Item], out: Path) -> None:
-    """Put the wheels of each lock into out/wheels, those for its Python. Raises ToolError."""
-    folder = out / "wheels"
-    folder.mkdir(exist_ok=True)
-    for group, found in groupby(items, lambda item: item.group):
-        with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
-            for item in found:
-                hashes = " ".join(f"--hash={digest}" for digest in item.digests)
-                requirements.write(f"{item.name}=={item.version} {hashes}\n")
-            requirements.flush()
-            programs.run(
-                [*_fetch(group, folder), "-r", requirements.name], f"wheels of {group}", environment=_environment()
-            )
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, **SOURCE_BUILD}
-
-
-def _fetch(group: str, folder: Path) -> list[str]:
-    """pip's command for a lock: the index has some projects as source only, and their wheel is built here."""
-    if group.startswith(SOURCE_LOCK):
-        return [*PIP, "wheel", *HASHED, "--no-build-isolation", "--wheel-dir", str(folder)]
-    python = group.rpartition(" ")[2]
-    target = ["--only-binary=:all:", f"--python-version={python}", "--implementation=cp"]
-    target += [f"--abi={abi}" for abi in (f"cp{python.replace('.', '')}", "abi3", "none")]
-    target += [f"--platform={platform}" for platform in systems.platforms(python)]
-    return [*PIP, "download", *HASHED, *target, "--dest", str(folder)]
+LENGTH = re.compile(r"^content-length: *(\d+)\s*$", re.IGNORECASE | re.MULTILINE)
 
 
 def archives(items: Sequence[Item], out: Path) -> None:
@@ -57,15 +21,25 @@ def archives(items: Sequence[Item], out: Path) -> None:
     folder = out / "tools"
     folder.mkdir(exist_ok=True)
     for item in items:
-        file, partial = folder / item.name, folder / f".{item.name}.partial"
-        if file.exists():
-            continue
-        programs.run([*CURL, "--output", str(partial), item.source], item.source)
-        with partial.open("rb") as content:
-            begins = content.read(len(GZIP))
-        if begins[:1] == b"<" or (file.suffix == ".gz" and begins != GZIP):
-            partial.unlink()
-            needed = "an archive of gzip" if file.suffix == ".gz" else "the file, and no page"
-            remedy = "Look at what the address answers, and correct mirror/upstream.yml."
-            raise programs.ToolError(f"{item.source} begins with {begins!r}", needed, remedy)
-        partial.replace(file)
+        if not (folder / item.name).exists():
+            _fetch(item, folder)
+
+
+def _fetch(item: Item, folder: Path) -> None:
+    file, partial = folder / item.name, folder / f".{item.name}.partial"
+    with Growth(f"archive {item.name}", _size_bytes(item.source) - size_of(partial), lambda: size_of(partial)) as far:
+        programs.run([*CURL, "--output", str(partial), item.source], item.source, progress=far)
+    with partial.open("rb") as content:
+        begins = content.read(len(GZIP))
+    if begins[:1] == b"<" or (file.suffix == ".gz" and begins != GZIP):
+        partial.unlink()
+        needed = "an archive of gzip" if file.suffix == ".gz" else "the file, and no page"
+        remedy = "Look at what the address answers, and correct mirror/upstream.yml."
+        raise programs.ToolError(f"{item.source} begins with {begins!r}", needed, remedy)
+    partial.replace(file)
+
+
+def _size_bytes(source: str) -> int:
+    """Size of an archive by its server's word; 0 where the server does not say it, or cannot be asked."""
+    lengths = LENGTH.findall(programs.call([*ASK, source]).stdout)
+    return int(lengths[-1]) if lengths else 0

@@ -10,7 +10,7 @@ from mirror.carry import bundle
 from mirror.item import Item
 from mirror.upstream import Upstream
 
-from . import files, images, packages
+from . import files, images, packages, wheels
 
 KINDS = ("apt", "image", "wheel", "tool")
 """Kinds that are fetched. Models come from who publishes them, with `qwen-runtime weights manifest`."""
@@ -26,7 +26,7 @@ def fill(items: Sequence[Item], site: str, out: Path, upstream: Upstream, status
     steps: dict[str, Callable[[list[Item]], None]] = {
         "apt": lambda found: packages.fetch(found, out, upstream, statuses),
         "image": lambda found: images.fetch(found, out),
-        "wheel": lambda found: files.wheels(found, out),
+        "wheel": lambda found: wheels.fetch(found, out),
         "tool": lambda found: files.archives(found, out),
     }
     bundle.forget(out)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from mirror.item import Item
 from mirror.tools import programs
+from mirror.tools.growth import Growth, size_of
 
 WRONG = ("E:", "Err:", "The following signatures ")
 FOLDERS = ("etc/apt/apt.conf.d", "etc/apt/preferences.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial")
@@ -49,7 +51,14 @@ class Apt:
     def download(self, items: Sequence[Item], into: Path) -> subprocess.CompletedProcess[str]:
         """Put the items' packages and their dependencies into a folder; each line of apt is shown as it comes."""
         argv = self._install(items, "--download-only", f"-oDir::Cache::archives={into}")
-        return programs.show(argv, self._environment)
+        about = ", ".join(sorted({f"packages of {item.group}" for item in items}))
+        with Growth(about, self._size_bytes(argv), lambda: size_of(into)) as progress:
+            return programs.show(argv, self._environment, progress)
+
+    def _size_bytes(self, argv: Sequence[str]) -> int:
+        """Bytes that a download has still to fetch; 0 where apt refuses it, which the download itself then tells."""
+        listed = self.run(*argv, "--print-uris").stdout
+        return sum(map(int, re.findall(r"^'\S+' \S+ (\d+) ", listed, re.MULTILINE)))
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return programs.call(command, environment=self._environment)

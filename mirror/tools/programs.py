@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from qwen_runtime.errors import Error
+from qwen_runtime.weights.progress import Progress
 
 LAST_LINES = 5
 PACKAGES = {"apt-ftparchive": "apt-utils", "apt-get": "apt", "apt-cache": "apt"}
@@ -29,17 +30,28 @@ def call(
         return subprocess.run(argv, env=environment, cwd=folder, check=False, capture_output=True, text=True)
 
 
-def show(argv: Sequence[str], environment: Mapping[str, str] | None) -> subprocess.CompletedProcess[str]:
-    """Run with its messages shown as they come, whatever the exit code. Raises ToolError where there is no program."""
+def show(
+    argv: Sequence[str],
+    environment: Mapping[str, str] | None,
+    progress: Progress | None = None,
+    takes: Callable[[str], bool] = lambda line: False,
+) -> subprocess.CompletedProcess[str]:
+    """Run with its messages shown as they come, whatever the exit code. Raises ToolError where there is no program.
+
+    `progress`: what is shown beside them. `takes`: whether a line only says how far the program is, and is not shown.
+    """
     lines: list[str] = []
+    shown = progress or Progress("", 0, sys.stderr)
     with (
         _known(argv[0]),
         subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as process,
     ):
         assert process.stdout is not None
         for line in process.stdout:
+            if takes(line):
+                continue
             lines.append(line.rstrip())
-            print(f"    {lines[-1]}", file=sys.stderr, flush=True)
+            shown.say(f"    {lines[-1]}")
     return subprocess.CompletedProcess(argv, process.returncode, "\n".join(lines), "")
 
 
@@ -54,13 +66,30 @@ def _known(program: str) -> Iterator[None]:
         ) from absent
 
 
-def run(argv: Sequence[str], about: str, *, environment: Mapping[str, str] | None = None) -> str:
+def run(
+    argv: Sequence[str],
+    about: str,
+    *,
+    environment: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+    takes: Callable[[str], bool] = lambda line: False,
+) -> str:
     """Run with its messages shown as they come; returns its output. Raises ToolError, which names what it was about."""
-    ended = show(argv, environment)
-    lines = ended.stdout.splitlines()
+    ended = show(argv, environment, progress, takes)
+    _refuse_failure(ended, ended.stdout, about)
+    return ended.stdout
+
+
+def ask(argv: Sequence[str], about: str) -> str:
+    """Run silently; returns what it answers. Raises ToolError, which names what it was about."""
+    ended = call(argv)
+    _refuse_failure(ended, ended.stderr, about)
+    return ended.stdout
+
+
+def _refuse_failure(ended: subprocess.CompletedProcess[str], said: str, about: str) -> None:
     if ended.returncode:
-        words = " / ".join(lines[-LAST_LINES:]) or f"exit code {ended.returncode}"
+        words = " / ".join(said.splitlines()[-LAST_LINES:]) or f"exit code {ended.returncode}"
         raise ToolError(
-            f"{about}: {words}", f"success of {argv[0]}", "Mend what it names and run it again: it goes on."
+            f"{about}: {words}", f"success of {ended.args[0]}", "Mend what it names and run it again: it goes on."
         )
-    return "\n".join(lines)

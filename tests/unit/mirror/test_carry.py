@@ -81,7 +81,7 @@ def make_image(layout: Path, *architectures: str) -> None:
         (blobs / digest).write_bytes(content)
         return {"digest": f"sha256:{digest}", "size": len(content)}
 
-    tar = b"\0" * 1024
+    tar = os.urandom(64 << 10)
     rootfs = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}"]}
     layer = blob(gzip.compress(tar, mtime=0))
     kind = "application/vnd.oci.image"
@@ -235,6 +235,19 @@ def test_of_an_image_for_many_machines_the_hosts_one_is_carried(upstreams: World
     assert json.loads(config.read_text())["architecture"] == "amd64"
 
 
+def test_an_image_for_other_machines_alone_is_refused_before_anything_is_fetched(
+    upstreams: World, tmp_path: Path
+) -> None:
+    make_image(tmp_path / "arm", "arm64", "s390x")
+    source = f"{upstreams.registry}/library/arm:1.0"
+    copy = ["skopeo", "copy", "--all", f"oci:{tmp_path}/arm", f"docker://{source}"]
+    subprocess.run(copy, check=True, capture_output=True)
+    other = replace(upstreams.items[3], source=source)
+    with pytest.raises(ToolError, match=r"arm:1.0 for arm64/linux, s390x/linux\nneeded: one for linux/amd64"):
+        upstreams.fill(tmp_path / "out", [upstreams.items[1], other])
+    assert not list((tmp_path / "out/images").rglob("index.json"))
+
+
 def test_a_second_import_changes_no_file(upstreams: World, filled: Path, tmp_path: Path) -> None:
     root = tmp_path / "srv"
     upstreams.bring(filled, root)
@@ -271,6 +284,7 @@ def test_a_full_disk_is_refused_before_anything_is_changed(
 
 def test_a_second_fill_fetches_nothing_again(upstreams: World, filled: Path, tmp_path: Path) -> None:
     out = copy_of(filled, tmp_path)
+    (out / "images/kubernetes/pause/oci-put-blob123").write_text("half of a layer, of a run that was killed")
     payload = [path for path in out.rglob("*") if path.suffix in (".deb", ".whl", ".gz")]
     before = {path: path.stat().st_mtime_ns for path in payload}
     upstreams.fill(out)
@@ -320,6 +334,23 @@ def test_what_a_site_has_already_is_not_carried_again(
     assert upstreams.bring(new, root) == ["apt/pool/jammy/kubelet_1.1-1_amd64.deb"]
     lists = (root / "apt/dists/jammy/main/binary-amd64/Packages").read_text()
     assert {"Version: 1.0-1", "Version: 1.1-1"} <= set(lists.splitlines())
+
+
+def test_an_image_whose_layer_is_carried_in_parts_keeps_its_digest(
+    upstreams: World, filled: Path, tmp_path: Path
+) -> None:
+    medium, root = tmp_path / "medium", tmp_path / "srv"
+    assert main(["pack", str(filled), "--to", str(medium), "--largest-gb", "50e-6"]) == 0
+    assert {path.parent for path in medium.rglob("*.part00?")} == {medium / "images/blobs/sha256"}
+    image = replace(upstreams.items[1], at=f"{upstreams.registry}/parts:1.0")
+    assert f"{upstreams.registry}/parts:1.0" in replace(upstreams, items=[image]).bring(medium, root)
+    asked = ["skopeo", "inspect", "--format={{.Digest}}"]
+    digests = [
+        subprocess.run([*asked, f"docker://{upstreams.registry}/{name}"], check=True, capture_output=True).stdout
+        for name in ("parts:1.0", "library/pause:1.0")
+    ]
+    assert digests[0] == digests[1]
+    assert not list(root.glob(".*")), "the layer that was put together is gone again"
 
 
 def test_what_is_new_goes_to_no_folder_that_holds_something(upstreams: World, filled: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from qwen_runtime.weights.digest import in_parallel
-from qwen_runtime.weights.progress import Cancelled, Progress, duration
+from qwen_runtime.weights.progress import Cancelled, Progress, duration, rate
 
 from tests.support.waiting import wait_until
 
@@ -21,11 +21,11 @@ class Terminal(io.StringIO):
 
 def test_a_log_gets_whole_lines_with_rate_and_time_left() -> None:
     log = io.StringIO()
-    with Progress("verify", 4_000_000_000, log, interval_s=0.01) as progress:
-        progress.advance(1_000_000_000)
+    with Progress("verify", 4_000_000_000_000, log, interval_s=0.01) as progress:
+        progress.advance(1_000_000_000_000)
         wait_until(lambda: log.getvalue().count("\n") > 1, "two lines")
     line = log.getvalue().splitlines()[0]
-    assert line.startswith("verify: 1.00 GB of 4.00 GB, ")
+    assert line.startswith("verify: 1000.00 GB of 4000.00 GB, ")
     assert "GB/s, " in line
     assert line.endswith(" s left")
     assert "\r" not in log.getvalue()
@@ -37,6 +37,28 @@ def test_a_terminal_gets_one_line_that_is_gone_at_the_end() -> None:
         wait_until(terminal.getvalue, "a line")
     assert "\n" not in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\033[K")
+
+
+def test_work_of_an_unknown_size_has_a_rate_and_no_time_left() -> None:
+    log = io.StringIO()
+    with Progress("archive", 0, log, interval_s=0.01) as progress:
+        progress.advance(2_000_000_000)
+        wait_until(log.getvalue, "a line")
+    line = log.getvalue().splitlines()[0]
+    assert line.startswith("archive: 2.00 GB, ")
+    assert line.endswith("B/s")
+
+
+def test_what_is_said_beside_the_moving_line_stays() -> None:
+    terminal = Terminal()
+    with Progress("stage", 10, terminal, interval_s=60) as progress:
+        progress.say("image 1 of 2")
+    assert "\r\033[Kimage 1 of 2\n" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("bytes_per_s", "text"), [(8_240_000, "8.2 MB/s"), (2_500_000_000, "2.50 GB/s")])
+def test_rates_of_networks_and_disks_have_digits_before_the_point(bytes_per_s: float, text: str) -> None:
+    assert rate(bytes_per_s) == text
 
 
 def test_short_work_says_nothing_in_a_log() -> None:

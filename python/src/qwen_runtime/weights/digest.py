@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from qwen_runtime.weights.passing import Passing
 from qwen_runtime.weights.progress import Progress
@@ -21,6 +21,12 @@ CHUNK_BYTES = 128 << 10
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Sink(Protocol):
+    """A digest, or several that are fed together."""
+
+    def update(self, data: memoryview, /) -> None: ...
 
 
 def cores() -> int:
@@ -37,7 +43,7 @@ def sha256_of(path: Path, progress: Progress | None = None) -> str:
     return digest.hexdigest()
 
 
-def feed(digest: hashlib._Hash, descriptor: int, progress: Progress | None = None) -> int:
+def feed(digest: Sink, descriptor: int, progress: Progress | None = None) -> int:
     """Updates the digest with a whole file and returns its length in bytes. The descriptor must be at its beginning."""
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     block = memoryview(bytearray(CHUNK_BYTES))

@@ -18,7 +18,10 @@ class Cancelled(Exception):
 
 
 class Progress:
-    """Counts bytes from many threads. Without a stream it only counts, and cancels."""
+    """Counts bytes from many threads. Without a stream it only counts, and cancels.
+
+    `total_bytes`: 0 where nobody knows it. The line then has no time left.
+    """
 
     def __init__(
         self, what: str, total_bytes: int, stream: TextIO | None = None, interval_s: float | None = None
@@ -41,6 +44,11 @@ class Progress:
         with self._lock:
             self._done_bytes += count_bytes
 
+    def say(self, text: str) -> None:
+        """Prints a line of its own, which the moving line of a terminal does not touch."""
+        if self._stream:
+            self._print(f"\r\033[K{text}" if self._terminal else text, "\n")
+
     def cancel(self) -> None:
         self._cancelled.set()
         for wake in self._sleepers:
@@ -56,11 +64,14 @@ class Progress:
 
     def line(self) -> str:
         elapsed_s = max(time.monotonic() - self._started, 1e-9)
-        rate = self._done_bytes / elapsed_s
-        text = f"{self._what}: {gigabytes(self._done_bytes)} of {gigabytes(self._total_bytes)}, {gigabytes(rate)}/s"
-        if rate > 0:
-            text += f", {duration((self._total_bytes - self._done_bytes) / rate)} left"
-        return text
+        total = f" of {gigabytes(self._total_bytes)}" if self._total_bytes else ""
+        text = f"{self._what}: {gigabytes(self._done_bytes)}{total}, {rate(self._done_bytes / elapsed_s)}"
+        share = self._share()
+        return f"{text}, {duration(elapsed_s * (1 - share) / share)} left" if share > 0 else text
+
+    def _share(self) -> float:
+        """Share of the work that is done; 0 where it is not known."""
+        return self._done_bytes / self._total_bytes if self._total_bytes else 0
 
     def __enter__(self) -> Progress:
         self._started = time.monotonic()
@@ -94,6 +105,11 @@ def on_stderr(what: str, total_bytes: int) -> Progress:
 
 def gigabytes(count_bytes: float) -> str:
     return f"{count_bytes / 1e9:.2f} GB"
+
+
+def rate(bytes_per_s: float) -> str:
+    """A rate in the larger unit that has a digit before the point: networks give less than a gigabyte each second."""
+    return f"{gigabytes(bytes_per_s)}/s" if bytes_per_s >= 1e9 else f"{bytes_per_s / 1e6:.1f} MB/s"
 
 
 def duration(seconds: float) -> str:
