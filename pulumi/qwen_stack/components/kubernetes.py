@@ -2,57 +2,42 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from importlib import metadata as packages
 from typing import Any
 
 import pulumi
-from pulumi_kubernetes import (
-    admissionregistration,
-    apiextensions,
-    apps,
-    batch,
-    core,
-    networking,
-    policy,
-    rbac,
-    scheduling,
-)
 
 from qwen_stack.specs import priority
 from qwen_stack.specs.manifest import PART_OF, Manifest
 from qwen_stack.specs.registry import pulling
 
-KINDS: dict[str, Callable[..., pulumi.CustomResource]] = {
-    "v1/ConfigMap": core.v1.ConfigMap,
-    "v1/LimitRange": core.v1.LimitRange,
-    "v1/Namespace": core.v1.Namespace,
-    "v1/PersistentVolume": core.v1.PersistentVolume,
-    "v1/PersistentVolumeClaim": core.v1.PersistentVolumeClaim,
-    "v1/ResourceQuota": core.v1.ResourceQuota,
-    "v1/Secret": core.v1.Secret,
-    "v1/Service": core.v1.Service,
-    "v1/ServiceAccount": core.v1.ServiceAccount,
-    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy": admissionregistration.v1.ValidatingAdmissionPolicy,
-    "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding": (
-        admissionregistration.v1.ValidatingAdmissionPolicyBinding
-    ),
-    "apps/v1/DaemonSet": apps.v1.DaemonSet,
-    "apps/v1/Deployment": apps.v1.Deployment,
-    "apps/v1/StatefulSet": apps.v1.StatefulSet,
-    "batch/v1/CronJob": batch.v1.CronJob,
-    "keda.sh/v1alpha1/ScaledObject": partial(
-        apiextensions.CustomResource, api_version="keda.sh/v1alpha1", kind="ScaledObject"
-    ),
-    "networking.k8s.io/v1/NetworkPolicy": networking.v1.NetworkPolicy,
-    "policy/v1/PodDisruptionBudget": policy.v1.PodDisruptionBudget,
-    "rbac.authorization.k8s.io/v1/ClusterRole": rbac.v1.ClusterRole,
-    "rbac.authorization.k8s.io/v1/ClusterRoleBinding": rbac.v1.ClusterRoleBinding,
-    "rbac.authorization.k8s.io/v1/Role": rbac.v1.Role,
-    "rbac.authorization.k8s.io/v1/RoleBinding": rbac.v1.RoleBinding,
-    "scheduling.k8s.io/v1/PriorityClass": scheduling.v1.PriorityClass,
-}
+# The SDK names the version of the provider. Its classes add nothing to a manifest, and their import is half of a start.
+PROVIDER_VERSION = packages.version("pulumi_kubernetes")
+SECRET_KEYS = ("data", "stringData")
+
+
+class Object(pulumi.CustomResource):
+    """Object of Kubernetes as its manifest describes it."""
+
+    metadata: pulumi.Output[Any]
+
+    def __init__(self, manifest: Manifest, opts: pulumi.ResourceOptions) -> None:
+        is_secret = manifest["kind"] == "Secret"
+        own = pulumi.ResourceOptions(
+            version=PROVIDER_VERSION, additional_secret_outputs=list(SECRET_KEYS) if is_secret else None
+        )
+        body = {
+            key: pulumi.Output.secret(value) if is_secret and key in SECRET_KEYS else value
+            for key, value in manifest.items()
+        }
+        super().__init__(type_of(manifest), manifest["metadata"]["name"], body, pulumi.ResourceOptions.merge(own, opts))
+
+
+def type_of(manifest: Manifest) -> str:
+    """Pulumi's type of an object; its own name for the group without a name is `core`."""
+    group = "core/v1" if manifest["apiVersion"] == "v1" else manifest["apiVersion"]
+    return f"kubernetes:{group}:{manifest['kind']}"
 
 
 def create(
@@ -63,18 +48,14 @@ def create(
     timeout_s: int | None = None,
     replaced_by: Sequence[str] = (),
     begun_with: Sequence[str] = (),
-) -> pulumi.CustomResource:
+) -> Object:
     """Resource with the name of its object. Its rollout may take `timeout_s`. A change of the keys in `replaced_by`
     deletes the object and creates it again. The keys in `begun_with` count for a new object alone."""
-    resource = KINDS[f"{manifest['apiVersion']}/{manifest['kind']}"]
     metadata = dict(manifest["metadata"]) if namespace is None else {**manifest["metadata"], "namespace": namespace}
-    body = {_snake(key): value for key, value in manifest.items() if key not in ("apiVersion", "kind", "metadata")}
     timeouts = pulumi.CustomTimeouts(create=f"{timeout_s}s", update=f"{timeout_s}s") if timeout_s else None
-    return resource(
-        metadata["name"],
-        metadata=metadata,
-        **body,
-        opts=pulumi.ResourceOptions(
+    return Object(
+        {**manifest, "metadata": metadata},
+        pulumi.ResourceOptions(
             parent=parent,
             depends_on=list(depends_on),
             custom_timeouts=timeouts,
@@ -127,7 +108,3 @@ def prioritise(namespace: str) -> pulumi.ResourceTransformation:
         )
 
     return transform
-
-
-def _snake(key: str) -> str:
-    return re.sub(r"(?<=[a-z])[A-Z]", lambda capital: f"_{capital[0].lower()}", key)

@@ -59,7 +59,7 @@ def test_kubelet_tells_of_a_change_within_seconds(host: Host) -> None:
 
 def test_kubelet_brings_changed_keys_to_pods_within_seconds(host: Host) -> None:
     settings = yaml.safe_load(host.file("/var/lib/kubelet/config.yaml").content_string)
-    assert settings["syncFrequency"] == "2s"
+    assert settings["syncFrequency"] == "500ms"
 
 
 def test_kubelet_runs_with_its_protections(host: Host, expected: Expected) -> None:
