@@ -104,6 +104,21 @@ def keywords(arguments: Sequence[str]) -> dict[str, str]:
     return {flag.removeprefix("--").replace("-", "_"): value for flag, value in pairs}
 
 
+def ask_drafts() -> dict[str, list[float]]:
+    """Temperatures for two drafts of each of two requests, by vLLM's code for CPUs.
+
+    The requests have 0.0, which 1 stands for, and 0.5; the memory holds -7.
+    """
+    import torch
+    from vllm.platforms.cpu import CpuPlatform
+    from vllm.utils import cpu_triton_utils
+
+    CpuPlatform.import_kernels()
+    output, temperatures = torch.full((4,), -7.0), torch.tensor([0.0, 0.5])
+    cpu_triton_utils._expand_kernel_impl(output, temperatures, torch.tensor([2, 4], dtype=torch.int32), 0, 1)
+    return {"temperatures": output.tolist()}
+
+
 def main() -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -112,6 +127,7 @@ def main() -> None:
         "vllm": {name: ask_vllm(**question) for name, question in questions["vllm"].items()},
         "environment": ask_environment(questions["environment"]),
         "transformers": ask_transformers(questions["transformers"]),
+        "drafts": ask_drafts(),
         "parameters": {name: count_parameters(config) for name, config in questions["published"].items()},
     }
     print(json.dumps(answers))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from qwen_runtime.engine import vllm
 from qwen_runtime.engine.spec import EngineSpec, Progress
+from qwen_runtime.errors import UsageError
 
 from tests.fakes import no_compilers
 
@@ -36,6 +37,19 @@ def test_answers_tell_how_much_of_a_prompt_was_still_known_unless_the_operator_s
 
 def test_the_engines_own_arguments_come_last_so_that_they_win() -> None:
     assert vllm.command(SPEC)[-3:] == ["--enforce-eager", "--dtype", "float32"]
+
+
+@pytest.mark.parametrize("words", [("--speculative_config", "{}"), ("--spec-method=ngram",), ("-sc", "{}")])
+@pytest.mark.parametrize("place", ["planned", "extra"])
+def test_drafts_are_refused_by_the_build_for_cpus_alone(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], place: str
+) -> None:
+    spec = dataclasses.replace(SPEC, **{place: words})
+    monkeypatch.setattr(vllm, "check_installed", lambda: "0.32.0+cpu")
+    with pytest.raises(UsageError, match=r"on a CPU: .*issues/55005.*\nneeded: no drafts on a CPU\nremedy: Leave -+s"):
+        vllm.command(spec)
+    monkeypatch.setattr(vllm, "check_installed", lambda: "0.32.0")
+    assert set(words) <= set(vllm.command(spec))
 
 
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}

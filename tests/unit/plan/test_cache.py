@@ -40,6 +40,14 @@ def test_what_no_kernel_or_engine_does_is_refused(wishes: dict[str, object], rea
     assert any(reason in str(candidate.refusal) for candidate in draw(**wishes).considered)  # type: ignore[arg-type]
 
 
+def test_drafts_are_not_planned_on_a_cpu() -> None:
+    drawn = plan(
+        make(model="SmolLM2-135M-Instruct", gpu="cpu", gpus_per_node=1, context_tokens=2048, speculative="eagle3")
+    )
+    assert not drawn.fits
+    assert "answers without sense" in build(drawn)["reason"]
+
+
 def test_no_cache_is_pushed_out_to_several_hosts() -> None:
     result = draw(model="Qwen3-Coder-480B-A35B-Instruct", nodes=2, offload_gib=512)
     assert not result.fits

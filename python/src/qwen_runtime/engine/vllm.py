@@ -41,6 +41,12 @@ PARALLEL_SIZES = (
     ("--prefill-context-parallel-size", "-pcp"),
 )
 OVERRIDES = "--hf-overrides"
+DRAFTS = ("--speculative-config", "--spec-method", "--spec-model", "--spec-tokens", "-sc")
+"""Arguments that turn on speculative decoding."""
+DRAFTS_ON_CPU = (
+    "in vLLM 0.32 for CPUs drafts and a request that samples leave answers without sense: it divides by memory that it "
+    "never wrote (https://github.com/vllm-project/vllm/issues/55005)"
+)
 TOOL_PARSER = str(Path(__file__).with_name("vllm_tool_parser.py"))
 """A plug-in that vLLM loads by its path; it alone can import it."""
 _FINISHED = "vllm:request_success_total"
@@ -87,6 +93,7 @@ def check_installed() -> str:
 
 
 def command(spec: EngineSpec) -> list[str]:
+    _check_drafts([*spec.planned, *spec.extra])
     return [
         sys.executable,
         "-m",
@@ -115,6 +122,14 @@ def command(spec: EngineSpec) -> list[str]:
         *(_rank(spec.rank) if spec.rank else ()),
         *spec.extra,
     ]
+
+
+def _check_drafts(argv: Sequence[str]) -> None:
+    """Raises UsageError for speculative decoding where this installation is the build for CPUs."""
+    wanted = next((word for word in _hyphenated(argv) if word.partition("=")[0] in DRAFTS), None)
+    if wanted and check_installed().endswith("+cpu"):
+        flag = wanted.partition("=")[0]
+        raise UsageError(f"{flag} on a CPU: {DRAFTS_ON_CPU}", "no drafts on a CPU", f"Leave {flag} out.")
 
 
 def _middleware(*, asks_for_key: bool) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from qwen_runtime.engine.record import Decision
 from qwen_runtime.engine.registry import ENGINES
+from qwen_runtime.engine.vllm import DRAFTS_ON_CPU
 from qwen_runtime.plan import cache
 from qwen_runtime.plan.request import Request, Wishes
 from qwen_runtime.plan.roofline import Prediction, Roofline
@@ -105,6 +106,7 @@ def consider(request: Request, engine: str) -> Iterator[Candidate]:
         refusal = (
             _forbidden_by_hardware(request.shape, request.gpu)
             or cache.forbidden(request, engine, layout)
+            or _drafts_forbidden(request)
             or _over_nodes(engine, layout, request.site)
             or planned.forbidden(request.shape, request.gpu, layout)
             or misfit(request.shape, layout)
@@ -124,6 +126,10 @@ def _forbidden_by_hardware(shape: Shape, gpu: Gpu) -> str | None:
             "nowhere else; plan bf16"
         )
     return None
+
+
+def _drafts_forbidden(request: Request) -> str | None:
+    return DRAFTS_ON_CPU if request.speculative and request.gpu.vendor == "cpu" else None
 
 
 def _over_nodes(engine: str, layout: Layout, site: Site) -> str | None:
