@@ -54,7 +54,12 @@ SETTLED = "min(count_over_time(up[1m])) >= 5 and min(count_over_time(serving:slo
 def dcgm(gpus: int = 8) -> str:
     """Exposition of a host whose GPUs report 0 for each field."""
     labels = 'gpu="{0}",UUID="GPU-{0}",pci_bus_id="{0}",device="nvidia{0}",modelName="NVIDIA H100",Hostname="gpu1"'
-    return "".join(f"{name}{{{labels.format(gpu)}}} 0\n" for name, _, _ in gpu_rules.COUNTERS for gpu in range(gpus))
+    further = {"DCGM_FI_DEV_XID_ERRORS": ',err_code="0",err_msg="No Error"'}
+    return "".join(
+        f"{name}{{{labels.format(gpu)}{further.get(name, '')}}} 0\n"
+        for name, _, _ in gpu_rules.COUNTERS
+        for gpu in range(gpus)
+    )
 
 
 def supervisor() -> str:

@@ -27,6 +27,7 @@ UNFOUND_WHILE_WELL = {
     'serving:repair_step:bool{step=~"drained|to-test|failed"}': "no host is under repair",
     "serving:host_filesystem_free:ratio{} offset 1h": "the recording is younger than an hour",
     "kubelet_evictions{}": "no pod was thrown out",
+    'DCGM_FI_DEV_FB_USED{GPU_I_ID!=""}': "no GPU is divided",
     'http_requests_total{handler=~"/v1/.*",status="5xx"}': "vLLM writes each status from its first answer on",
 }
 

@@ -35,7 +35,8 @@ class Monitoring(pulumi.ComponentResource):
         super().__init__("qwen-onprem:monitoring:Monitoring", name, None, opts)
         settings, images = args.settings, args.settings.images
         counters = create(dcgm_exporter.counters(), self, args.namespace)
-        exporter = dcgm_exporter.daemon_set(images.dcgm_exporter, settings.gpu_runtime_class)
+        often = settings.monitoring.scrape_seconds
+        exporter = dcgm_exporter.daemon_set(images.dcgm_exporter, settings.gpu_runtime_class, often)
         create(exporter, self, args.namespace, depends_on=[counters])
         create(dcgm_exporter.discovery(), self, args.namespace)
         self._server(alertmanager.server(settings), images.alertmanager, args)

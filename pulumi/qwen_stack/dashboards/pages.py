@@ -240,6 +240,25 @@ GPU_HOST = Page(
             ),
         ),
         Row(
+            "Clocks and division",
+            (
+                Panel(
+                    "GPUs with lowered clocks, by reason",
+                    "short",
+                    ((f"sum by (node, reason) (serving:gpu_clock_event:bool{NODE})", "{{node}} {{reason}}"),),
+                    "power_cap is usual under full load. sw_thermal and hw_thermal are heat, hw_power_brake is the "
+                    "host's power supply, clocks_setting somebody's choice.",
+                    12,
+                ),
+                Panel(
+                    "GPUs in MIG mode",
+                    "short",
+                    ((f"sum by (node) (serving:gpu_divided:bool{NODE})", "{{node}}"),),
+                    width=12,
+                ),
+            ),
+        ),
+        Row(
             "Faults",
             (
                 Panel("Last XID", "short", ((f"serving:gpu_last_xid:code{NODE}", "{{node}} GPU {{gpu}}"),)),

@@ -11,11 +11,12 @@ from qwen_stack.specs.alerts.gpu_rules import BY_APPLICATION, FELL_OFF_THE_BUS, 
 GPU = "GPU {{ $labels.gpu }} of {{ $labels.node }}"
 HOT_CELSIUS = 85
 DRAIN = "Drain the host (docs/operate/hosts.md)"
+CLOCKS = "`nvidia-smi -q -d PERFORMANCE` on the host; `serving:gpu_clock_event:bool`"
 NVIDIA_SMI = "`nvidia-smi -q -i <gpu>` and `journalctl --dmesg --grep NVRM` on the host"
 
 
 def alerts(monitoring: Monitoring) -> list[Alert]:
-    return [*_load(monitoring), *_presence(), *_faults()]
+    return [*_load(monitoring), *_presence(), *_faults(), *_division()]
 
 
 def _load(monitoring: Monitoring) -> Iterable[Alert]:
@@ -149,9 +150,12 @@ def _faults() -> Iterable[Alert]:
         remedy="Look at the fans, the filters and the temperature of the room; compare with the host's other GPUs.",
         look="`nvidia-smi -q -d TEMPERATURE` and the board's sensors (`ipmitool sdr type temperature`)",
     )
+    hot = 'avg_over_time(serving:gpu_clock_event:bool{reason=~"sw_thermal|hw_thermal"}[5m])'
     yield Alert(
         name="GpuThrottled",
-        expression="rate(serving:gpu_thermal_throttling:total[5m]) > 0",
+        # Drivers tell of heat by a counter, by a reason for lowered clocks, or both.
+        expression="max by (node, gpu) (rate(serving:gpu_thermal_throttling:total[5m])) > 0 "
+        f"or max by (node, gpu) ({hot}) > 0.5",
         holds="5m",
         severity="warning",
         owner="platform",
@@ -160,7 +164,39 @@ def _faults() -> Iterable[Alert]:
         found="clocks lowered by heat for 5 minutes",
         needed="full clocks",
         remedy="As for GpuHot.",
-        look="`nvidia-smi -q -d PERFORMANCE`",
+        look=CLOCKS,
+    )
+    yield Alert(
+        name="GpuPowerBrake",
+        expression='avg_over_time(serving:gpu_clock_event:bool{reason="hw_power_brake"}[5m]) > 0.5',
+        holds="1m",
+        severity="critical",
+        owner="platform",
+        summary=f"{GPU} is slowed down by the host's power supply",
+        impact="It computes at half its clocks or less, and every GPU of the replica waits for it. One more power "
+        "supply that fails may end the host.",
+        found="the signal of a power brake for most of 5 minutes",
+        needed="power supplies that carry the load",
+        remedy="Look at the host's power supplies and at the circuits of the rack. If all are whole, they carry too "
+        "much: lower the GPUs' limit (`nvidia-smi -pl <watts>`) until there is more.",
+        look=CLOCKS + ", and `ipmitool sdr type 'Power Supply'` on the host",
+    )
+
+
+def _division() -> Iterable[Alert]:
+    yield Alert(
+        name="GpuDivided",
+        expression="max by (node, gpu) (serving:gpu_divided:bool) > 0",
+        holds="5m",
+        severity="warning",
+        owner="platform",
+        summary=f"{GPU} is in MIG mode",
+        impact="No engine can use it as a whole: a replica on this host does not start again.",
+        found="a GPU that may be divided",
+        needed="MIG mode off, as role nvidia_driver and acceptance ask",
+        remedy=f"{DRAIN}, run `nvidia-smi -i <gpu> -mig 0` there and restart it; stop and disable nvidia-mig-manager "
+        "if it runs.",
+        look="`nvidia-smi --query-gpu=index,mig.mode.current,mig.mode.pending --format=csv` on the host",
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from qwen_stack.specs.manifest import Manifest
 
 MIB = 1_048_576
-# Fields of DCGM with the type and the help text of the exporter's own lists (etc/default-counters.csv). Its default
-# list has no ECC, throttling or errors of NVLink, so the exporter gets this one.
+# Fields of DCGM with the type and the help text of the exporter's own lists (etc/default-counters.csv); the last two's
+# are DCGM's. Its default list has no ECC, throttling, errors of NVLink or MIG, so the exporter gets this one.
 COUNTERS = (
     ("DCGM_FI_DEV_SM_CLOCK", "gauge", "SM clock frequency (in MHz)."),
     ("DCGM_FI_DEV_MEM_CLOCK", "gauge", "Memory clock frequency (in MHz)."),
@@ -27,7 +27,20 @@ COUNTERS = (
     ("DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", "counter", "Number of remapped rows for uncorrectable errors."),
     ("DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS", "counter", "Number of remapped rows for correctable errors."),
     ("DCGM_FI_DEV_ROW_REMAP_FAILURE", "gauge", "Whether remapping of rows has failed."),
+    ("DCGM_FI_DEV_CLOCKS_EVENT_REASONS", "gauge", "Current clock event reasons (bit mask)."),
+    ("DCGM_FI_DEV_MIG_MODE", "gauge", "MIG mode (0 is disabled; 1 is enabled)."),
 )
+# Reasons for lowered clocks with their bits in the mask, under the names that the exporter's own collector gives. The
+# clocks of an idle GPU (bit 1) and of a display (bit 256) are no reason for slow answers.
+CLOCK_EVENTS = {
+    "clocks_setting": 2,
+    "power_cap": 4,
+    "hw_slowdown": 8,
+    "sync_boost": 16,
+    "sw_thermal": 32,
+    "hw_thermal": 64,
+    "hw_power_brake": 128,
+}
 # Classes of XIDs by what has to be done, from NVIDIA's catalogue of XID errors. A code of neither class means nothing
 # without others, such as 43 and 45, which follow from the end of a process.
 NEEDS_RESET = (48, 62, 63, 64, 74, 79, 92, 94, 95, 119, 120, 140, 143)
@@ -41,7 +54,9 @@ SERIES = {
     "gpu_memory_temperature:celsius": "DCGM_FI_DEV_MEMORY_TEMP",
     "gpu_power:watts": "DCGM_FI_DEV_POWER_USAGE",
     "gpu_sm_clock:hertz": "DCGM_FI_DEV_SM_CLOCK * 1000000",
-    "gpu_last_xid:code": "DCGM_FI_DEV_XID_ERRORS",
+    # The exporter writes the code and its meaning as labels too: each XID would be a series of its own that never
+    # changes.
+    "gpu_last_xid:code": "max without (err_code, err_msg) (DCGM_FI_DEV_XID_ERRORS)",
     "gpu_double_bit_errors:total": "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL",
     "gpu_remapped_rows:total": "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS",
     "gpu_row_remap_failed:bool": "DCGM_FI_DEV_ROW_REMAP_FAILURE",
@@ -50,6 +65,9 @@ SERIES = {
     "gpu_nvlink_retries:total": "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL",
     "gpu_nvlink_recoveries:total": "DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL",
     "gpu_pcie_retries:total": "DCGM_FI_DEV_PCIE_REPLAY_COUNTER",
+    # Of a divided GPU the exporter writes the parts, under labels of their own.
+    "gpu_divided:bool": "max without (GPU_I_PROFILE, GPU_I_ID) "
+    '(DCGM_FI_DEV_MIG_MODE or DCGM_FI_DEV_FB_USED{GPU_I_ID!=""} ^ 0)',
 }
 
 
@@ -63,4 +81,11 @@ def recording_rules() -> list[Manifest]:
 
     A field that a GPU does not know (N/A) may be no number. It is left out here, or averages over a host were none.
     """
-    return [{"record": f"serving:{name}", "expr": f"{expression} >= 0"} for name, expression in SERIES.items()]
+    plain = [{"record": f"serving:{name}", "expr": f"{expression} >= 0"} for name, expression in SERIES.items()]
+    return [*plain, *(_clock_event(reason, bit) for reason, bit in CLOCK_EVENTS.items())]
+
+
+def _clock_event(reason: str, bit: int) -> Manifest:
+    """Rule that tells whether a GPU gives a reason for lowered clocks: one bit of the mask."""
+    expression = f"floor(DCGM_FI_DEV_CLOCKS_EVENT_REASONS / {bit}) % 2 >= 0"
+    return {"record": "serving:gpu_clock_event:bool", "labels": {"reason": reason}, "expr": expression}

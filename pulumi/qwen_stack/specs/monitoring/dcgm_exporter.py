@@ -24,13 +24,15 @@ def counters() -> Manifest:
     return manifest.fixed_config_map(f"{NAME}-counters", {COUNTERS_FILE: gpu_rules.counters_csv()})
 
 
-def container(image: str) -> Manifest:
+def container(image: str, often_s: int) -> Manifest:
     return {
         "name": NAME,
         "image": image,
         "env": [
             {"name": "DCGM_EXPORTER_LISTEN", "value": f":{PORT}"},
             {"name": "DCGM_EXPORTER_COLLECTORS", "value": f"{COUNTERS_DIR}/{COUNTERS_FILE}"},
+            # It asks the driver every half a minute by itself, in milliseconds: older than what Prometheus believes.
+            {"name": "DCGM_EXPORTER_INTERVAL", "value": str(1000 * often_s)},
             # With this variable the exporter's label Hostname is the node's name; without it, the pod's.
             {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
             # The exporter reserves no GPU, but sees all of them.
@@ -48,13 +50,14 @@ def container(image: str) -> Manifest:
     }
 
 
-def daemon_set(image: str, runtime_class: str) -> Manifest:
+def daemon_set(image: str, runtime_class: str, often_s: int) -> Manifest:
+    """Exporter on each GPU host, which asks the driver every `often_s` seconds."""
     pod: Manifest = {
         **NO_CLUSTER_ACCESS,
         **gpu_pod(runtime_class),
         # DCGM's embedded engine opens the driver's device nodes as root; it needs no capability for these fields.
         "securityContext": {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [container(image)],
+        "containers": [container(image, often_s)],
         "volumes": [
             {"name": "counters", "configMap": {"name": counters()["metadata"]["name"]}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},

@@ -25,7 +25,7 @@ INHIBITIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("HostDown", "KubeletDown|ApiDown|EtcdDown|EtcdLeaderChanges|BackupOld|CertificatesUnread", ("node",)),
     ("HostDown|KubeletDown", "HostVanished", ("node",)),
-    ("HostDown|HostVanished", "GpuLost|GpuThrottled|GpuHot", ("node",)),
+    ("HostDown|HostVanished", "GpuLost|GpuThrottled|GpuHot|GpuPowerBrake", ("node",)),
     ("KubeletDown", 'HostServiceFailed{name="kubelet.service"}', ("node",)),
     ('HostServiceFailed{name="containerd.service"}', "RuntimeFails", ("node",)),
     ("CertificateEnds", "CertificateExpires", ("node", "file")),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -62,9 +63,39 @@ func TestPutReplacesTheReadings(t *testing.T) {
 	}
 }
 
+func TestAnXIDIsASeriesOfItsOwnWithItsMeaning(t *testing.T) {
+	e := &exporter{gpus: rack(1), hostname: "gpu1", listed: []counter{{xidField, "gauge", "Text."}}}
+	for body, want := range map[string]string{
+		``:                            `Hostname="gpu1",err_code="0",err_msg="No Error"} 0`,
+		`[{"uuid": "a", "xid": 79}]`:  `Hostname="gpu1",err_code="79",err_msg="GPU has fallen off the bus"} 79`,
+		`[{"uuid": "a", "xid": 999}]`: `Hostname="gpu1",err_code="999",err_msg="Unknown Error"} 999`,
+	} {
+		e.gpus = rack(1)
+		do(e.control(), "PUT", "/gpus", body)
+		if text := do(e.public(), "GET", "/metrics", "").Body.String(); !strings.Contains(text, want+"\n") {
+			t.Errorf("%s: no %s in\n%s", body, want, text)
+		}
+	}
+}
+
+func TestClocksAndMIGAreReported(t *testing.T) {
+	e := &exporter{gpus: rack(1), hostname: "gpu1", listed: everything()}
+	idle := do(e.public(), "GET", "/metrics", "").Body.String()
+	do(e.control(), "PUT", "/gpus", `[{"uuid": "a", "clocks_event_reasons": 136, "mig_mode": 1}]`)
+	busy := do(e.public(), "GET", "/metrics", "").Body.String()
+	for field, values := range map[string][2]string{"DCGM_FI_DEV_CLOCKS_EVENT_REASONS": {"1", "136"}, "DCGM_FI_DEV_MIG_MODE": {"0", "1"}} {
+		for i, text := range []string{idle, busy} {
+			if !regexp.MustCompile(`(?m)^` + field + `\{.*\} ` + values[i] + `$`).MatchString(text) {
+				t.Errorf("%s is not %s in\n%s", field, values[i], text)
+			}
+		}
+	}
+}
+
 func TestPutRefusesWhatNoGPUReports(t *testing.T) {
 	e := &exporter{gpus: rack(1), hostname: "gpu1", listed: everything()}
-	for _, body := range []string{``, `[]`, `{}`, `[{"util_percent": 5}]`, `[{"uuid": "a", "util_percent": 101}]`, `[{"uuid": "a", "utl": 1}]`} {
+	for _, body := range []string{``, `[]`, `{}`, `[{"util_percent": 5}]`, `[{"uuid": "a", "util_percent": 101}]`, `[{"uuid": "a", "utl": 1}]`,
+		`[{"uuid": "a", "clocks_event_reasons": 512}]`, `[{"uuid": "a", "clocks_event_reasons": 0.5}]`, `[{"uuid": "a", "mig_mode": 2}]`} {
 		answer := do(e.control(), "PUT", "/gpus", body)
 		if answer.Code != 400 || !strings.Contains(answer.Body.String(), "needed") {
 			t.Errorf("%q: status %d, %s", body, answer.Code, answer.Body)
