@@ -17,6 +17,7 @@ from tests.faults.story import Fault, Story, nothing
 from tests.faults.telling import story_cut_short
 
 HOT, THROTTLED = {"temp_c": 92}, {"thermal_violation": 900}
+BRAKED, DIVIDED = {"clocks_event_reasons": 0x80 | 0x08}, {"mig_mode": 1}
 
 
 def test_slow_alerts_of_gpus_and_hosts_are_told(gpus: Gpus, kubectl: Kubectl, tmp_path: Path) -> None:
@@ -25,7 +26,7 @@ def test_slow_alerts_of_gpus_and_hosts_are_told(gpus: Gpus, kubectl: Kubectl, tm
         # Rules that look five minutes back see these from their first measurement on.
         back.callback(fabric_manager.mend)
         fabric_manager.breaks()
-        gpus(eight(HOT))
+        gpus(eight(HOT, {}, BRAKED, DIVIDED))
         breaking_hosts.parts_that_are_whole()
         with story_cut_short(kubectl, tmp_path) as story:
             rules_of_prometheus.wait_seen('serving:host_infiniband_up:bool{device="mlx5_0"} == 1')
@@ -36,9 +37,19 @@ def test_slow_alerts_of_gpus_and_hosts_are_told(gpus: Gpus, kubectl: Kubectl, tm
 
 def told_of_parts(story: Story, gpus: Gpus, kubectl: Kubectl, fabric_manager: Fault, folder: Path) -> None:
     """Faults that do not follow from each other, all at once."""
+
+    def whole() -> None:
+        gpus(eight({}, THROTTLED))
+
     faults = (
-        Fault("a GPU at 92 degrees", ("GpuHot",), nothing, lambda: gpus(eight(THROTTLED))),
-        Fault("a counter of lowered clocks that grows", ("GpuThrottled",), lambda: gpus(eight(HOT | THROTTLED))),
+        Fault("a GPU at 92 degrees", ("GpuHot",), nothing, whole),
+        Fault("a GPU that the host's power supply brakes", ("GpuPowerBrake",), nothing, whole),
+        Fault("a GPU in MIG mode", ("GpuDivided",), nothing, whole),
+        Fault(
+            "a counter of lowered clocks that grows",
+            ("GpuThrottled",),
+            lambda: gpus(eight(HOT, THROTTLED, BRAKED, DIVIDED)),
+        ),
         breaking_hosts.pod_fills_its_volume(kubectl, folder),
         breaking_hosts.certificates_end(),
         breaking_hosts.memory_runs_out(),
@@ -50,7 +61,7 @@ def told_of_parts(story: Story, gpus: Gpus, kubectl: Kubectl, fabric_manager: Fa
     )
     story.breaks(*faults)
     story.wait_fired(*faults)
-    lasting = {"GpuThrottled", "HostMemoryKills", "PodsEvicted"}
+    lasting = {"GpuThrottled", "GpuPowerBrake", "HostMemoryKills", "PodsEvicted"}
     ending = [fault for fault in faults if not lasting & set(fault.alerts)]
     story.mends(*ending)
     # What is counted within minutes or hours has no end that is waited for, nor has what ends in the mean of minutes.
