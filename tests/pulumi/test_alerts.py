@@ -18,10 +18,11 @@ from . import alert_cases
 from .alert_cases import Case, counted, gpu, ran, rules_of, waiting
 from .cluster_alert_cases import CLUSTER
 from .gateway_alert_cases import GATEWAY
+from .gpu_alert_cases import GPUS
 from .host_alert_cases import HOSTS
 from .promtool import PROMTOOL
 
-CASES = (*alert_cases.CASES, *GATEWAY, *HOSTS, *CLUSTER)
+CASES = (*alert_cases.CASES, *GPUS, *GATEWAY, *HOSTS, *CLUSTER)
 ROOT = Path(__file__).resolve().parents[2]
 
 
