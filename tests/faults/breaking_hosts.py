@@ -140,7 +140,10 @@ def api_stands_still() -> Fault:
 
 
 def gpu_exporter_leaves(kubectl: Kubectl) -> Fault:
-    """No host may have the exporter of GPUs any more, as if the only one with GPUs had gone."""
+    """No host may have the exporter of GPUs any more, as if the only one with GPUs had gone.
+
+    The last target of its job vanishes with it, of which HostVanished speaks.
+    """
 
     def choose(value: str | None) -> None:
         patch = json.dumps({"spec": {"template": {"spec": {"nodeSelector": {"of-a-test": value}}}}})
@@ -150,8 +153,8 @@ def gpu_exporter_leaves(kubectl: Kubectl) -> Fault:
         choose(None)
         kubectl("--namespace", NAMESPACE, "rollout", "status", "daemonset/dcgm-exporter", "--timeout=120s")
 
-    alerts = ("HostVanished", "TargetsVanished")
-    return Fault("the exporter of GPUs gone from its host", alerts, lambda: choose("nowhere"), come_back)
+    cause = "the exporter of GPUs gone from its host"
+    return Fault(cause, ("HostVanished",), lambda: choose("nowhere"), come_back)
 
 
 def pod_fills_its_volume(kubectl: Kubectl, folder: Path) -> Fault:
