@@ -8,6 +8,7 @@ from typing import Any
 
 import pulumi
 import pytest
+from pulumi.runtime import get_root_resource
 
 from qwen_stack.components.kubernetes import create
 
@@ -18,13 +19,15 @@ Register = Callable[[dict[str, Any]], Registered]
 
 
 @pytest.fixture
-def register() -> Register:
+def register(monkeypatch: pytest.MonkeyPatch) -> Register:
     """Registers one object; gives what pulumi gets of it, and the options."""
 
     def one(manifest: dict[str, Any]) -> Registered:
         recorder = Recorder({})
         options: list[pulumi.ResourceOptions] = []
         pulumi.runtime.set_mocks(recorder)
+        # Pulumi has one stack a process: those of other tests have changed what is registered in it.
+        monkeypatch.setattr(get_root_resource(), "_transformations", [])
 
         def note(args: pulumi.ResourceTransformationArgs) -> None:
             options.append(args.opts)
