@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.support.client import CHAT, COMPLETIONS, Client, Json
 from tests.support.engines import CONTEXT
 
@@ -36,7 +38,14 @@ TAKEN: list[tuple[str, Json]] = [
 KNOWN_FAILURES: list[tuple[str, str, Json]] = [
     ("a stop string that is no Unicode", COMPLETIONS, {"prompt": "x", "stop": "\ud83d"}),
     ("one in a list", COMPLETIONS, {"prompt": "x", "stop": ["never", "\ud83d"]}),
+    ("structured outputs that are no object", COMPLETIONS, {"prompt": "x", "structured_outputs": True}),
+    ("the same in a chat", CHAT, {"messages": [USER], "structured_outputs": "json"}),
 ]
+
+
+def known_to_fail(body: Any) -> bool:
+    """Whether vLLM answers a random body with a 500 of its own, whatever else is in it."""
+    return isinstance(body, dict) and not isinstance(body.get("structured_outputs"), dict | None)
 
 
 def answer(client: Client) -> list[int]:
