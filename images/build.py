@@ -1,8 +1,8 @@
 """Build the images that the site registry lacks, push them, and print every image's reference as JSON.
 
 An image is built again only when one of its inputs has changed: its Containerfile, a file that it copies, its lock, the
-project's own wheels, its base, or the apt repository's lists where they are given. A build reaches nothing but the
-site's mirror.
+project's own wheels, its base, its apt source, or the apt repository's lists where they are given. A build reaches
+nothing but the site's mirror.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from .apt_source import AptSource
 from .builder import Builder
 from .catalog import CATALOG, VERSIONS, Image, ImageError, choose, load
 from .registry import Registry
@@ -43,11 +44,14 @@ def selected(images: list[Image], names: list[str]) -> list[Image]:
     unknown = sorted(set(names) - by_name.keys())
     if unknown:
         raise ImageError(f"image {', '.join(unknown)}", f"one of {', '.join(by_name)}", "name one of them")
-    chosen = set(names or by_name)
-    bases = {base for name in chosen if (base := by_name[name].base) and ":" not in base}
-    if not bases <= by_name.keys():
-        raise ImageError("no --variant", "--variant for the runtime, cpu or cuda", "give it")
-    return [i for i in images if i.name in chosen | bases]
+    chosen: set[str] = set()
+    wanted = set(names or by_name)
+    while wanted:
+        chosen |= wanted
+        wanted = {base for name in wanted if (base := by_name[name].base) and ":" not in base} - chosen
+        if not wanted <= by_name.keys():
+            raise ImageError("no --variant", "--variant for the runtime, cpu or cuda", "give it")
+    return [i for i in images if i.name in chosen]
 
 
 def _arguments() -> argparse.Namespace:
@@ -62,6 +66,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bin", type=Path, help="folder of built binaries")
     parser.add_argument("--wheels", type=Path, help="folder of the locked wheels, and uv's")
     parser.add_argument("--code", type=Path, help="folder of the wheels of this project, all of which are installed")
+    parser.add_argument("--apt", metavar="URL", help="the site's apt repository, which bases get as their only one")
+    parser.add_argument("--apt-key", type=Path, metavar="FILE", help="public key that signs it, armoured")
+    parser.add_argument(
+        "--apt-ca", type=Path, metavar="FILE", help="authority of its certificate, where it is the site's"
+    )
     parser.add_argument(
         "--apt-release", type=Path, action="append", default=[], metavar="FILE",
         help="InRelease of a suite of the site's apt repository: packages are installed anew when it has changed",
@@ -82,6 +91,7 @@ def main() -> int:
         bin=options.bin,
         wheels=options.wheels,
         code=options.code,
+        apt=AptSource(options.apt, options.apt_key, options.apt_ca) if options.apt and options.apt_key else None,
         releases=options.apt_release,
         statements=options.provenance,
     )

@@ -12,12 +12,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TypeVar
 
 from . import provenance
+from .apt_source import AptSource
 from .catalog import ROOT, Image, ImageError
 from .registry import Registry
 from .storage import Storage, opened
 
+Given = TypeVar("Given", Path, AptSource)
 INPUTS_LABEL = "io.qwen-onprem.inputs"
 
 
@@ -33,6 +36,7 @@ class Builder:
     bin: Path | None
     wheels: Path | None
     code: Path | None
+    apt: AptSource | None = None
     releases: Sequence[Path] = ()
     """Signed lists of the site's apt repository (InRelease), which change with every update of a package."""
     statements: Path | None = None
@@ -61,6 +65,8 @@ class Builder:
         """Digest of all inputs of the image."""
         parts: dict[str, object] = {"containerfile": _sha256(image.containerfile), "base": base}
         parts |= {file.name: _sha256(file) for file in self.files(image)}
+        if image.suite:
+            parts["apt"] = _given(self.apt, "--apt and --apt-key").digest(image.suite)
         if image.packages and self.releases:
             parts["packages"] = sorted(_sha256(release) for release in self.releases)
         if image.code:
@@ -71,6 +77,7 @@ class Builder:
         """SHA-256 of each file that a build of the image reads, beside those that a lock names by digest."""
         files = [image.containerfile, *self.files(image), *(self.own_wheels() if image.code else [])]
         files += self.releases if image.packages else []
+        files += self.apt.read if image.suite and self.apt else []
         return {_name(file): _sha256(file) for file in files}
 
     def files(self, image: Image) -> list[Path]:
@@ -85,6 +92,8 @@ class Builder:
         """Refuse missing files at once, instead of after minutes of building."""
         missing = [str(f) for i in images for f in [i.containerfile, *self.files(i)] if not f.is_file()]
         missing += [str(release) for release in self.releases if not release.is_file()]
+        if any(i.suite for i in images):
+            missing += [str(file) for file in _given(self.apt, "--apt and --apt-key").read if not file.is_file()]
         if any(i.lock or i.code for i in images) and not list(_given(self.wheels, "--wheels").glob("uv-*.whl")):
             missing.append(f"{self.wheels}/uv-*.whl")
         if any(i.code for i in images) and not self.own_wheels():
@@ -138,6 +147,8 @@ class Builder:
         with tempfile.TemporaryDirectory(dir=self.storage.temporary) as context:
             for file in self.files(image):
                 shutil.copy(file, context)
+            if image.suite:
+                _given(self.apt, "--apt and --apt-key").write(image.suite, Path(context, "apt"))
             self.storage.buildah(
                 *("bud", "--isolation", "chroot", "--layers=false", "--force-rm", "--format", "oci"),
                 *("--http-proxy=false", "--pull=false", *self._tls(), *options),
@@ -165,10 +176,10 @@ def _name(file: Path) -> str:
     return f"{file.parent.name}/{file.name}" if file.name == "InRelease" else file.name
 
 
-def _given(folder: Path | None, option: str) -> Path:
-    if folder is None:
-        raise ImageError(f"no {option}", f"{option} for one of the images", f"give the folder with {option}")
-    return folder
+def _given(value: Given | None, option: str) -> Given:
+    if value is None:
+        raise ImageError(f"no {option}", f"{option} for one of the images", f"give {option}")
+    return value
 
 
 def _sha256(path: Path) -> str:

@@ -36,6 +36,7 @@ class Image:
     variant: str | None = None
     tag: str | None = None
     base: str | None = None
+    suite: str | None = None
     packages: tuple[str, ...] = ()
     binaries: tuple[str, ...] = ()
     path: str | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from lab.cluster import site
 from lab.hosts import network, podman, rack, vm
 from lab.machine import kernel, ownership
-from lab.mirror import client, images
+from lab.mirror import client, image_builds
 from lab.paths import LAB, STATE
 from lab.shell import output
 
@@ -40,9 +40,9 @@ def remove(lab_folder: Path) -> None:
             output("podman", "rmi", "--force", image)
     kernel.restore()
     for mount in [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()][::-1]:
-        if Path(mount).is_relative_to(images.WORK):  # an interrupted build leaves its layers mounted
+        if Path(mount).is_relative_to(image_builds.WORK):  # an interrupted build leaves its layers mounted
             output("umount", "--lazy", mount)
-    for folder in (rack.DISKS, vm.MACHINES, images.WORK, lab_folder):
+    for folder in (rack.DISKS, vm.MACHINES, image_builds.WORK, lab_folder):
         if folder.exists():
             shutil.rmtree(folder)
     ownership.release()

@@ -18,7 +18,10 @@ def ensure() -> str | None:
     """Build what is not built yet; None when all is."""
     if not podman.alive(server.CONTAINER):
         raise LabError("the lab is not up", "its registry, and a stack that keeps logs", "run `make up` first")
-    programs, built = builder.build_on_request(MODULE), images.build_of(CATALOGUE)
+    programs, built = (
+        builder.build_on_request(MODULE),
+        images.carry_more("images-logs", CATALOGUE, {"qwen-onprem:images": references()}),
+    )
     return ", ".join(filter(None, (programs, f"images: {', '.join(built)}" if built else None))) or None
 
 

@@ -86,7 +86,7 @@ def _mirror() -> str | None:
 
 def _images(facts: Facts) -> str | None:
     facts.references, built = images.build()
-    return f"built {', '.join(built)}" if built else None
+    return f"new: {', '.join(built)}" if built else None
 
 
 def _site(facts: Facts) -> str | None:

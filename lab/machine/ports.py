@@ -14,6 +14,9 @@ SERVE = 8200
 # `make dashboards` forwards this one to the page in the cluster while it runs.
 DASHBOARDS = 8093
 
+# The registry that stands in for other projects' ones, while images are made and fetched.
+UPSTREAM = 5443
+
 
 def taken(port: int) -> bool:
     with socket.socket() as probe:

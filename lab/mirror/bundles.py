@@ -1,4 +1,4 @@
-"""Signed folders, as a site is carried them: Debian's packages, those of the stand-in, and wheels.
+"""Signed folders, as a site is carried them: Debian's packages, those of the stand-in, wheels and images.
 
 Debian's packages and wheels can be fetched while the stand-in's programs are still being built.
 """
@@ -10,25 +10,28 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from lab import store, versions
 from lab.hosts import rootfs
-from lab.mirror import keys, product, upstream
+from lab.mirror import client, keys, product, upstream, upstream_images
 from lab.paths import CONTROLLER_ENV, REPO
 from lab.progress import APT_DOWNLOAD, Parts
 from lab.shell import logged
 from mirror import fill
+from mirror.carry.image_layout import BLOBS
 
 FOLDER = "bundle"
 KEY_USER = "qwen-onprem lab mirror"
 LOCK = REPO / "locks/runtime-cpu.txt"
 LOCKS = (LOCK, *(REPO / f"locks/{name}.txt" for name in ("uv", "runtime-source", "dashboards")))
 """Locks of the images' wheels, all of which `qwen-mirror list` names for this site."""
+FETCHED_IMAGES = Parts(r"^\s*image \d+ of \d+: (\S+)", r"^\s*image \d+ of (\d+)")
 FILLING = sorted(Path(fill.__file__).parent.glob("*.py"))
 
 
@@ -93,13 +96,64 @@ def wheels() -> Bundle:
     return Bundle("wheels", store.key(*LOCKS), make)
 
 
+def images() -> Bundle:
+    """Images of other projects that the lab's site needs."""
+
+    def make(folder: Path) -> None:
+        with upstream_images.served(upstream_images.CATALOGUES):
+            _fill_images(folder)
+
+    base_tar, _ = rootfs.build(rootfs.BASE)
+    parts = (base_tar.with_name(store.SUMS), *upstream_images.made_from(upstream_images.CATALOGUES), *FILLING)
+    return Bundle("images", store.key(*parts, upstream_images.__file__), make)
+
+
+def more_images(name: str, catalogue: str, settings: Mapping[str, Any]) -> Bundle:
+    """The same folder filled again, as for an update: for a stack with other settings, which needs more images.
+
+    `catalogue`: of these images. `settings`: of the stack by the names of its file.
+    """
+    before = images()
+
+    def make(folder: Path) -> None:
+        shutil.copytree(before.obtain() / "images", folder / "images", copy_function=_linked)
+        stack = yaml.safe_load((REPO / "pulumi/Pulumi.local.yaml").read_text())
+        stack["config"] |= settings
+        with upstream_images.served([*upstream_images.CATALOGUES, catalogue]), tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / "Pulumi.local.yaml"
+            file.write_text(yaml.safe_dump(stack))
+            _fill_images(folder, f"--stack={file}")
+
+    parts = (before.made_from, *upstream_images.made_from([catalogue]), json.dumps(settings))
+    return Bundle(name, store.key(*parts), make)
+
+
+def _linked(source: str, target: str) -> None:
+    """Link a layer, which nothing changes; copy the small files that name the layers."""
+    (os.link if f"/{BLOBS}/" in source else shutil.copy)(source, target)
+
+
+def _fill_images(folder: Path, *options: str) -> None:
+    product.fill(folder, "--kind=image", *options, progress=FETCHED_IMAGES, env=upstream_images.environment())
+
+
 def bring(carried: Sequence[Bundle], kind: str, into: Path) -> None:
     """Import what is carried of a kind into an empty folder, as a site does on its mirror."""
-    _, public = keys.of_bundles()
     for bundle in carried:
-        options = (f"--kind={kind}", f"--key={public}", f"--to={into}", f"--apt-key={keys.fingerprint(KEY_USER)}")
-        product.bring(bundle.obtain(), *options, env=keys.ENVIRONMENT)
+        product.bring(bundle.obtain(), *_received(kind, into), env=keys.ENVIRONMENT)
     keys.end_agent()
+
+
+def bring_images(carried: Bundle) -> None:
+    """Import what is carried into the site's registry, which takes what it lacks."""
+    with tempfile.TemporaryDirectory() as unused:
+        options = _received("image", Path(unused))
+        product.bring(carried.obtain(), *options, env={**keys.ENVIRONMENT, **client.environment()})
+
+
+def _received(kind: str, into: Path) -> list[str]:
+    _, public = keys.of_bundles()
+    return [f"--kind={kind}", f"--key={public}", f"--to={into}", f"--apt-key={keys.fingerprint(KEY_USER)}"]
 
 
 def _fill(folder: Path, database: Path, origin: str, *options: str) -> None:

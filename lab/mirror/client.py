@@ -9,6 +9,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from lab import store
 from lab.errors import LabError
@@ -19,6 +20,8 @@ from lab.progress import State, shown
 
 REGISTRY: str = inventory.site()["site_registry"]  # the rack's name for it
 REGISTRY_ADDRESS = REGISTRY.replace(network.MIRROR_NAME, network.MIRROR)  # this machine does not resolve that name
+APT = f"https://{network.MIRROR}/apt"
+APT_KEY = LAB / "mirror/apt-key.asc"  # inventory/local reads it
 REGISTRY_USER = "rack"
 REGISTRY_PASSWORD = LAB / "mirror/registry-password"  # inventory/local reads it
 REGISTRY_LOGIN = LAB / "mirror/registry-login.json"
@@ -33,12 +36,21 @@ def ensure_login() -> None:
     """Make the registry's password once, and the file with which podman and buildah log in."""
     if not REGISTRY_PASSWORD.exists():
         store.write_secret(REGISTRY_PASSWORD, secrets.token_urlsafe(24))
-    store.write_secret(REGISTRY_LOGIN, json.dumps({"auths": {REGISTRY_ADDRESS: {"auth": _credentials()}}}))
+    login = {"auth": _credentials()}
+    store.write_secret(REGISTRY_LOGIN, json.dumps({"auths": {REGISTRY_ADDRESS: login, REGISTRY: login}}))
 
 
 def environment() -> dict[str, str]:
     """Environment in which podman, buildah and Python trust the mirror and log in to its registry."""
     return {"SSL_CERT_FILE": str(authority.CERTIFICATE), "REGISTRY_AUTH_FILE": str(REGISTRY_LOGIN)}
+
+
+def resolving(*argv: str | Path) -> list[str | Path]:
+    """A program with its arguments, for which alone this machine resolves the mirror's name."""
+    hosts = LAB / "mirror/hosts"
+    hosts.write_text(f"{Path('/etc/hosts').read_text()}{network.MIRROR} {network.MIRROR_NAME}\n")
+    bound = 'mount --bind "$0" /etc/hosts && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", bound, hosts, *argv]
 
 
 def authorization() -> dict[str, str]:

@@ -1,53 +1,65 @@
-"""Images for the site registry: the bundle's own, Kubernetes' and the stand-ins for NVIDIA's."""
+"""Images in the site's registry: other projects' ones, which were carried there, and this project's, built there."""
 
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from lab import versions
-from lab.hosts import rack, rootfs
-from lab.mirror import client, server, wheels
-from lab.mirror.product import CATALOGUES
-from lab.paths import BIN, CACHE, MIRROR_DATA, REPO
-from lab.progress import Parts
-from lab.shell import logged
+from lab.hosts import rack
+from lab.mirror import bundles, client, image_builds, server, wheels
+from lab.mirror.bundles import Bundle
+from lab.paths import MIRROR_DATA
+from mirror.carry.image_layout import NAME
 
-WORK = CACHE / "images"
 STATEMENTS = MIRROR_DATA / "provenance"
 """Statements of how images were built; they stay as long as the registry's images."""
-IMAGES = Parts(r"^image \d+ of \d+: (\S+)", r"^image \d+ of (\d+)", {"runtime-base": 5, "runtime": 30})
+CARRIED = server.REGISTRY / "carried.json"
+"""Digests of the carried images that the registry took, by name; it goes with the registry's content."""
 # The stack names these by digest, and all others by the tags of their projects. The second name is the image's own.
-REFERENCED = {"runtime": "runtime", "gateway": "envoy", "prometheus": "prometheus", "alertmanager": "alertmanager"}
+BUILT = {"runtime": "runtime", "prometheus": "prometheus", "alertmanager": "alertmanager"}
 
 
 def build() -> tuple[dict[str, str], list[str]]:
-    """Build and push the images that the registry lacks; returns references by digest, and the names of those built."""
-    base_tar, _ = rootfs.build(rootfs.BASE)
-    pushed_base = server.push_base(base_tar)
-    images, built = _build(
-        "--variant", "cpu", "--wheels", wheels.locked(), "--code", wheels.built(),
-        *(f"--catalog={path}" for path in CATALOGUES),
+    """Bring and build what the registry lacks; returns references by digest, and the names of new images."""
+    new = _carry(bundles.images())
+    images, built = image_builds.run(
+        client.REGISTRY, "--variant", "cpu", "--wheels", wheels.locked(), "--code", wheels.built(),
+        "--provenance", STATEMENTS, reached_at=client.REGISTRY_ADDRESS, env=client.environment(),
     )  # fmt: skip
-    references = {key: images[name] for key, name in REFERENCED.items()}
-    return references, (["debian"] if pushed_base else []) + built
-
-
-def build_of(catalogue: str) -> list[str]:
-    """Build and push the images of a catalogue that the registry lacks; returns their names."""
-    return _build(f"--catalog={catalogue}")[1]
-
-
-def _build(*options: str | Path) -> tuple[dict[str, str], list[str]]:
-    """Build and push what the registry lacks; returns all references by digest, and the names of those built."""
-    text = logged(
-        "images",
-        sys.executable, "-m", "images.build", "--registry", client.REGISTRY, "--push-to", client.REGISTRY_ADDRESS,
-        "--bin", BIN, "--versions", versions.written(), "--work", WORK, "--provenance", STATEMENTS, *options,
-        cwd=REPO, env=client.environment(), progress=IMAGES,
-    )  # fmt: skip
-    report = json.loads(text.splitlines()[-1])
-    images, built = report["images"], report["built"]
     rack.forget_images({images[name].partition("@")[0] for name in built})
-    return images, built
+    references = {key: images[name] for key, name in BUILT.items()}
+    [gateway] = [name for name in _taken() if name.startswith("envoyproxy/envoy:")]
+    references["gateway"] = f"{client.REGISTRY}/{gateway.partition(':')[0]}@{_taken()[gateway]}"
+    return references, new + built
+
+
+def carry_more(name: str, catalogue: str, settings: Mapping[str, Any]) -> list[str]:
+    """Bring the images that a stack with other settings needs besides; returns the names of new ones."""
+    return _carry(bundles.more_images(name, catalogue, settings))
+
+
+def _carry(bundle: Bundle) -> list[str]:
+    """Import a bundle unless the registry took all of its images before; returns the names of those that are new."""
+    carried = _digests(bundle.obtain() / "images")
+    taken = _taken()
+    new = {name: digest for name, digest in carried.items() if taken.get(name) != digest}
+    if new:
+        bundles.bring_images(bundle)
+        rack.forget_images({f"{client.REGISTRY}/{name.rpartition(':')[0]}" for name in new})
+        CARRIED.write_text(json.dumps(taken | carried, indent=1))
+    return [name.rpartition(":")[0].rpartition("/")[2] for name in new]
+
+
+def _taken() -> dict[str, str]:
+    return json.loads(CARRIED.read_text()) if CARRIED.exists() else {}
+
+
+def _digests(layouts: Path) -> dict[str, str]:
+    """Digests of a folder's images by repository and tag."""
+    return {
+        f"{index.parent.relative_to(layouts)}:{entry['annotations'][NAME]}": entry["digest"]
+        for index in layouts.rglob("index.json")
+        for entry in json.loads(index.read_text())["manifests"]
+    }

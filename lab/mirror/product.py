@@ -7,18 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab import versions
-from lab.mirror import upstream
+from lab.mirror import client, upstream
 from lab.paths import REPO
 from lab.progress import Parts
 from lab.shell import logged, output
 
 COMMAND = (sys.executable, "mirror/qwen-mirror")
-CATALOGUES = (
-    "lab/kubernetes/images.yml",
-    "lab/gateway/images.yml",
-    "images/catalog.yml",
-    "lab/gpu/programs/images.yml",
-)
 
 
 def listed(*options: str) -> str:
@@ -26,10 +20,10 @@ def listed(*options: str) -> str:
     return output(*COMMAND, "list", "inventory/local", "--format", "json", *site_options(), *options, cwd=REPO)
 
 
-def fill(folder: Path, *options: str, progress: Parts, env: Mapping[str, str]) -> None:
+def fill(folder: Path, *options: str | Path, progress: Parts, env: Mapping[str, str]) -> None:
     """Fill a folder with what the lab's site needs."""
     reached = upstream.table(upstream.addresses())
-    argv: list[str | Path] = [*COMMAND, "fill", "inventory/local", "--out", folder, *site_options(reached), *options]
+    argv = [*COMMAND, "fill", "inventory/local", "--out", folder, *site_options(reached), *options]
     logged("mirror", *argv, cwd=REPO, env=env, progress=progress)
 
 
@@ -39,11 +33,10 @@ def sign(folder: Path, key: Path) -> None:
 
 def bring(folder: Path, *options: str | Path, env: Mapping[str, str]) -> None:
     """Import a folder, which is verified first."""
-    logged("mirror", *COMMAND, "import", "inventory/local", folder, *site_options(), *options, cwd=REPO, env=env)
+    argv = client.resolving(*COMMAND, "import", "inventory/local", folder, *site_options(), *options)
+    logged("mirror", *argv, cwd=REPO, env=env)
 
 
 def site_options(table: Path | None = None) -> list[str]:
-    """Options that name what is the lab's own: its catalogues, its versions and its table of upstreams."""
-    catalogues = (f"--catalog={path}" for path in CATALOGUES)
-    table = table or upstream.table()
-    return ["--variant=cpu", f"--versions={versions.written()}", f"--upstream={table}", *catalogues]
+    """Options that name what is the lab's own: its versions and its table of upstreams."""
+    return ["--variant=cpu", f"--versions={versions.written()}", f"--upstream={table or upstream.table()}"]

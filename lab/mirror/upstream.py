@@ -1,6 +1,7 @@
-"""Upstreams of the lab: Debian's archive as this machine reaches it, and a stand-in for Kubernetes' and NVIDIA's.
+"""Upstreams of the lab: Debian's archive as this machine reaches it, and stand-ins for the others.
 
-The stand-in holds several versions of a package: a site must be able to return to the previous one.
+Those of images are in upstream_images.py. The stand-in of packages, for Kubernetes' and NVIDIA's repositories, holds
+several versions of a package: a site must be able to return to the previous one.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 
 import yaml
 
-from lab import deb
+from lab import deb, versions
 from lab.gpu import nvidia_debs
 from lab.hosts import rootfs
 from lab.kubernetes import kubernetes_debs
+from lab.machine import ports
 from lab.mirror import keys
 from lab.paths import CACHE, LAB
 from lab.shell import output
@@ -28,6 +30,8 @@ DEBIAN = "debian-12"
 # Of the rows of mirror/upstream.yml whose packages the stand-in has.
 REPLACED = ("kubernetes", "nvidia-container-toolkit", "cuda-debian12")
 FOLDER = CACHE / "mirror/stand-in"
+REGISTRY = f"127.0.0.1:{ports.UPSTREAM}"
+"""Stands in for every project's registry: it has their images below the names of these registries."""
 KEY_USER = "qwen-onprem lab upstream"
 CODE = (__file__, deb.__file__, kubernetes_debs.__file__)
 
@@ -37,7 +41,7 @@ def table(addresses: Mapping[str, str] = MappingProxyType({})) -> Path:
 
     `addresses`: of suites as this machine has them, which a list does not need and a download does.
     """
-    rows: dict[str, Any] = dict(Upstream().table)
+    rows: dict[str, Any] = dict(Upstream(versions.written()).table)
     apt: dict[str, Any] = rows["apt"]
     stand_in = {
         "url": f"file:{FOLDER}",
@@ -52,9 +56,13 @@ def table(addresses: Mapping[str, str] = MappingProxyType({})) -> Path:
         for name, row in apt.items()
         if name not in REPLACED
     }
+    images = {
+        section: {name: f"{REGISTRY}/{source}" for name, source in sources.items()}
+        for section, sources in rows["images"].items()
+    }
     LAB.mkdir(exist_ok=True)
     file = LAB / "upstream.yml"
-    file.write_text(yaml.safe_dump({**rows, "apt": {STAND_IN: stand_in, **others}}, sort_keys=False))
+    file.write_text(yaml.safe_dump({**rows, "images": images, "apt": {STAND_IN: stand_in, **others}}, sort_keys=False))
     return file
 
 

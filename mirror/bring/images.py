@@ -14,12 +14,11 @@ from qwen_runtime.weights.progress import on_stderr
 
 from mirror.carry import bundle, parts
 from mirror.carry.bundle import File
-from mirror.carry.image_layout import BLOBS, layout_of
+from mirror.carry.image_layout import BLOBS, NAME, layout_of
 from mirror.item import Item
 from mirror.tools import programs
 from mirror.tools.growth import Growth, read_by_children
 
-NAME = "org.opencontainers.image.ref.name"
 COPY = ("skopeo", "copy", "--quiet", "--preserve-digests", "--retry-times=3")
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from mirror.item import Item
 
 BLOBS = "blobs"
+NAME = "org.opencontainers.image.ref.name"
+"""The annotation with an image's name, in the list of a layout."""
 
 
 def layout_of(folder: Path, item: Item) -> tuple[Path, str]:

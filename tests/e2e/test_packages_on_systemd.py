@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from images.apt_source import AptSource
+from lab.hosts import rootfs
 from lab.hosts.rack import PREFIX
 from lab.machine import services
-from lab.mirror.server import APT_KEY, SOURCES
+from lab.mirror import authority, client
 from lab.paths import REPO
 
 HOST = "packages1"
@@ -19,13 +22,13 @@ RUN_LEVEL_1 = "DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q -
 
 
 @pytest.fixture
-def host() -> Iterator[str]:
+def host(tmp_path: Path) -> Iterator[str]:
     """A bare host that installs from the mirror, with the lab's code and the list of packages with services."""
     scratch = [sys.executable, "-m", "lab", "scratch"]
     subprocess.run([*scratch, "up", HOST], cwd=REPO, check=True, capture_output=True)
     try:
-        put("/etc/apt/sources.list.d/site.sources", SOURCES)
-        put("/etc/apt/keyrings/site.asc", APT_KEY.read_text())
+        AptSource(client.APT, client.APT_KEY, authority.CERTIFICATE).write(rootfs.SUITE, tmp_path)
+        subprocess.run(["podman", "cp", f"{tmp_path}/.", f"{PREFIX}{HOST}:/etc/apt"], check=True, capture_output=True)
         put("/opt/packages.txt", "\n".join(services.ENABLED))
         # The lab's paths name the controller's environment by its locks.
         for folder in ("lab", "locks"):

@@ -1,10 +1,11 @@
-"""The images that the site registry holds after a build, by their own configuration."""
+"""The images that the site registry holds after an import and a build, by their own configuration."""
 
 from __future__ import annotations
 
 import json
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,11 +15,22 @@ from images.catalog import Image, choose, load
 from images.registry import ACCEPT
 from lab import versions
 from lab.mirror.client import REGISTRY_ADDRESS, authorization, trusted
-from lab.mirror.images import CATALOGUES
+from lab.mirror.upstream_images import CATALOGUES
 from lab.paths import REPO
+from mirror.upstream import Upstream
 
-IMAGES = choose([image for path in CATALOGUES for image in load(REPO / path, versions.written())], "cpu")
-OWN = [image for image in IMAGES if image.repository.startswith("qwen-onprem/")]
+OWN = choose(load(), "cpu")
+PODS = [image for image in OWN if not image.suite]
+SITE_NAMES = {source: name for name, source in Upstream(versions.written()).all_images().items()}
+
+
+def carried(image: Image) -> Image:
+    """An image of another project under the name that the site gives it."""
+    return replace(image, repository=SITE_NAMES[f"{image.repository}:{image.tag}"].rpartition(":")[0])
+
+
+CARRIED = [carried(image) for path in CATALOGUES for image in load(REPO / path, versions.written())]
+IMAGES = OWN + CARRIED
 
 
 def get(path: str) -> dict[str, Any]:
@@ -60,7 +72,7 @@ def test_images_say_what_they_are_made_from(image: Image) -> None:
     assert ("org.opencontainers.image.base.digest" in labels) == (image.base is not None)
 
 
-@pytest.mark.parametrize("image", OWN, ids=lambda i: i.name)
+@pytest.mark.parametrize("image", PODS, ids=lambda i: i.name)
 def test_own_images_do_not_run_as_root(image: Image) -> None:
     assert config(image)["User"] == "10001:10001"
 

@@ -1,7 +1,7 @@
 """The lab's bundle as a closed site gets it: filled, signed, packed, verified, imported and checked without a route.
 
-Upstreams are the lab's: its archives of packages, and its registry in place of the projects' ones. The site is one
-registry and one folder in a network namespace that has loopback alone.
+Upstreams are the lab's: its archives of packages, and the registry that stands in for those of projects. The site is
+one registry and one folder in a network namespace that has loopback alone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from lab.cluster import stack
 from lab.hosts import rootfs
-from lab.mirror import authority, bundles, client, keys, product, server, upstream
+from lab.mirror import authority, bundles, client, keys, product, server, upstream, upstream_images
 from lab.mirror.bundles import KEY_USER
 from lab.paths import BIN, REPO
 from lab.shell import output
@@ -60,15 +59,6 @@ class Site:
         return done.stdout
 
 
-def table() -> str:
-    """The lab's table of addresses with its own registry as the source of every image."""
-    rows: dict[str, Any] = yaml.safe_load(upstream.table(upstream.addresses()).read_text())
-    for sources in rows["images"].values():
-        for name, source in sources.items():
-            sources[name] = f"{client.REGISTRY_ADDRESS}/{name}:{source.rpartition(':')[2]}"
-    return yaml.safe_dump(rows, sort_keys=False)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
@@ -77,7 +67,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     storage = {"filesystem": {"rootdirectory": str(folder / "registry")}}
     settings = {"version": 0.1, "storage": storage, "http": {"addr": REGISTRY, "tls": tls}}
     (folder / "registry.yml").write_text(yaml.safe_dump(settings))
-    (folder / "upstream.yml").write_text(table())
+    shutil.copy(upstream.table(upstream.addresses()), folder / "upstream.yml")
     values = {
         "site_registry": REGISTRY,
         "base_apt_url": f"file:{folder}/srv/apt",
@@ -108,7 +98,9 @@ def filled(site: Site) -> Iterator[Path]:
     status = bundles.status(base_tar, site.folder)
     began = time.monotonic()
     fill = [*MIRROR, "fill", "inventory/local", "--out", str(out), *site.options, f"--status={rootfs.SUITE}={status}"]
-    subprocess.run(fill, cwd=REPO, env={**os.environ, **client.environment(), **upstream.proxy()}, check=True)
+    reached = {**upstream_images.environment(), **upstream.proxy()}
+    with upstream_images.served(upstream_images.CATALOGUES):
+        subprocess.run(fill, cwd=REPO, env={**os.environ, **reached}, check=True)
     product.sign(out, keys.of_bundles()[0])
     say("fill and sign", out, began)
     yield out

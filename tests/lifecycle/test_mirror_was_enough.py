@@ -14,13 +14,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from images.catalog import ROOT
+from images.catalog import CATALOG, ROOT
 from lab import versions
 from lab.cluster import stack
 from lab.hosts import inventory, network, rootfs
 from lab.mirror import client, server
 from lab.mirror.models import manifest_sha256
-from lab.mirror.product import CATALOGUES
 from lab.shell import output
 from mirror.check.items import missing
 from mirror.item import Item
@@ -57,8 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.fixture(scope="module")
 def listed(site: Site) -> list[Item]:
-    catalogs = [ROOT / path for path in CATALOGUES]
-    return needed(site, kinds=KINDS, variant="cpu", catalogs=catalogs, upstream=Upstream(versions.written()))
+    return needed(site, kinds=KINDS, variant="cpu", catalogs=[CATALOG], upstream=Upstream(versions.written()))
 
 
 @pytest.fixture(scope="module")

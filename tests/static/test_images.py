@@ -8,6 +8,8 @@ import pytest
 
 from images import render
 from images.catalog import ROOT, Image, load
+from lab import versions
+from mirror.upstream import Upstream
 
 IMAGES = load()
 LAB_IMAGES = load(ROOT / "lab/gpu/programs/images.yml")
@@ -17,6 +19,8 @@ CATALOGUES_OF_BUILDS = tuple(
 LAB_BUILDS = [image for catalog in CATALOGUES_OF_BUILDS for image in load(ROOT / catalog)]
 EVERY = IMAGES + LAB_IMAGES + LAB_BUILDS
 OWN = [i for i in IMAGES if i.repository.startswith("qwen-onprem/")]
+RUN = [i for i in OWN if not i.suite]
+"""Images that pods run, which the bases are not."""
 
 
 def named(image: Image) -> str:
@@ -85,9 +89,21 @@ def test_images_say_what_they_are(image: Image) -> None:
     assert "org.opencontainers.image.description=" in labels
 
 
-@own_image
+@pytest.mark.parametrize("image", RUN, ids=named)
 def test_own_images_run_as_a_numbered_user(image: Image) -> None:
     assert of(image, "USER")[-1] == "10001:10001"
+
+
+def test_the_lab_makes_the_images_of_other_projects_under_the_names_that_these_give() -> None:
+    """All but Debian's base, which it makes of packages, and CUDA's, which it cannot use."""
+    catalogues = [*CATALOGUES_OF_BUILDS, "lab/gpu/programs/images.yml"]
+    made = {f"{i.repository}:{i.tag}" for path in catalogues for i in load(ROOT / path, versions.written())}
+    published = set(Upstream(versions.written()).all_images().values())
+    assert made <= published
+    assert {name.partition(":")[0] for name in published - made} == {
+        "docker.io/library/debian",
+        "docker.io/nvidia/cuda",
+    }
 
 
 @own_image

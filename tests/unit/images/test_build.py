@@ -178,7 +178,7 @@ def test_a_silent_registry_is_named_with_its_address() -> None:
 
 
 def test_the_runtime_brings_its_base_and_asks_for_its_variant() -> None:
-    assert [i.name for i in selected(choose(load(), "cpu"), ["runtime"])] == ["runtime-base", "runtime"]
+    assert [i.name for i in selected(choose(load(), "cpu"), ["runtime"])] == ["base-debian", "runtime-base", "runtime"]
     with pytest.raises(ImageError, match="--variant"):
         selected(choose(load(), None), ["runtime"])
 

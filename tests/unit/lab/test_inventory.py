@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from lab.cluster import stack
 from lab.hosts import inventory, network, rack
-from lab.mirror import authority, client, server
+from lab.mirror import authority, client
 from lab.paths import KUBECONFIG, LAB
 
 
@@ -28,5 +28,5 @@ def test_the_registry_is_the_mirror_and_the_stack_pulls_from_it() -> None:
 
 def test_the_inventory_reads_files_where_the_lab_writes_them() -> None:
     read = set(re.findall(r"/\.lab/([\w./-]+)", "".join(f.read_text() for f in inventory.FOLDER.rglob("*.yml"))))
-    keys = (rack.KEY, rack.KNOWN_HOSTS, server.APT_KEY, authority.CERTIFICATE, client.REGISTRY_PASSWORD)
+    keys = (rack.KEY, rack.KNOWN_HOSTS, client.APT_KEY, authority.CERTIFICATE, client.REGISTRY_PASSWORD)
     assert {str(path.relative_to(LAB)) for path in (*keys, KUBECONFIG)} <= read

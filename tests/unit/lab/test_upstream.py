@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import versions
 from lab.mirror import keys, upstream
 from mirror.upstream import Repository, Upstream
 
@@ -33,3 +34,11 @@ def test_debian_comes_from_where_this_machine_has_it(repositories: dict[str, Rep
     assert repositories["debian-12"].url == HERE["bookworm"]
     assert repositories["debian-12-security"].url == product["debian-12-security"]
     assert repositories["ubuntu-22.04"].url == product["ubuntu-22.04"]
+
+
+def test_images_come_from_the_stand_in_under_the_names_that_their_projects_give(
+    repositories: dict[str, Repository], tmp_path: Path
+) -> None:
+    product = Upstream(versions.written()).all_images()
+    written = Upstream(file=tmp_path / "upstream.yml").all_images()
+    assert written == {name: f"{upstream.REGISTRY}/{source}" for name, source in product.items()}

@@ -1,0 +1,32 @@
+"""Runs of `images.build`, for the site's registry and for the one that stands in for other projects' registries."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from lab import versions
+from lab.mirror import authority, client
+from lab.paths import BIN, CACHE, REPO
+from lab.progress import Parts
+from lab.shell import logged
+
+WORK = CACHE / "images"
+IMAGES = Parts(r"^image \d+ of \d+: (\S+)", r"^image \d+ of (\d+)", {"runtime-base": 5, "runtime": 30})
+
+
+def run(
+    registry: str, *options: str | Path, reached_at: str, env: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Build and push what a registry lacks; returns all references by digest, and the names of those built."""
+    text = logged(
+        "images",
+        sys.executable, "-m", "images.build", "--registry", registry, "--push-to", reached_at,
+        "--apt", client.APT, "--apt-key", client.APT_KEY, "--apt-ca", authority.CERTIFICATE,
+        "--bin", BIN, "--versions", versions.written(), "--work", WORK, *options,
+        cwd=REPO, env=env, progress=IMAGES,
+    )  # fmt: skip
+    report = json.loads(text.splitlines()[-1])
+    return report["images"], report["built"]
