@@ -48,6 +48,7 @@ def environment() -> dict[str, str]:
 def resolving(*argv: str | Path) -> list[str | Path]:
     """A program with its arguments, for which alone this machine resolves the mirror's name."""
     hosts = LAB / "mirror/hosts"
+    hosts.parent.mkdir(parents=True, exist_ok=True)
     hosts.write_text(f"{Path('/etc/hosts').read_text()}{network.MIRROR} {network.MIRROR_NAME}\n")
     bound = 'mount --bind "$0" /etc/hosts && exec "$@"'
     return ["unshare", "--mount", "sh", "-c", bound, hosts, *argv]
