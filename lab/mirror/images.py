@@ -17,6 +17,7 @@ STATEMENTS = MIRROR_DATA / "provenance"
 """Statements of how images were built; they stay as long as the registry's images."""
 CARRIED = server.REGISTRY / "carried.json"
 """Digests of the carried images that the registry took, by name; it goes with the registry's content."""
+COSTS = {"runtime-base": 5, "runtime": 30}
 # The stack names these by digest, and all others by the tags of their projects. The second name is the image's own.
 BUILT = {"runtime": "runtime", "prometheus": "prometheus", "alertmanager": "alertmanager"}
 
@@ -26,7 +27,7 @@ def build() -> tuple[dict[str, str], list[str]]:
     new = _carry(bundles.images())
     images, built = image_builds.run(
         client.REGISTRY, "--variant", "cpu", "--wheels", wheels.locked(), "--code", wheels.built(),
-        "--provenance", STATEMENTS, reached_at=client.REGISTRY_ADDRESS, env=client.environment(),
+        "--provenance", STATEMENTS, reached_at=client.REGISTRY_ADDRESS, env=client.environment(), costs=COSTS,
     )  # fmt: skip
     rack.forget_images({images[name].partition("@")[0] for name in built})
     references = {key: images[name] for key, name in BUILT.items()}
