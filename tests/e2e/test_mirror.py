@@ -36,6 +36,7 @@ def test_the_registry_gives_nothing_without_a_login() -> None:
     assert status(FIRST["registry"], authorization(), trusted()) == 200
 
 
-def test_models_are_not_to_be_had_without_tls() -> None:
-    with pytest.raises(urllib.error.HTTPError, match="404"):
-        urllib.request.urlopen(f"http://{MIRROR}/models/", timeout=10)
+def test_nothing_is_to_be_had_without_tls() -> None:
+    with pytest.raises(urllib.error.URLError) as caught:
+        urllib.request.urlopen(f"http://{MIRROR}/apt/dists/bookworm/InRelease", timeout=10)
+    assert isinstance(caught.value.reason, ConnectionRefusedError)
