@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qwen_runtime.errors import UsageError
+
+from images.catalog import Image
 
 RELEASES = {"Debian-12": "bookworm", "Ubuntu-22.04": "jammy", "Ubuntu-24.04": "noble"}
 PYTHONS = {"Debian-12": "3.11", "Ubuntu-24.04": "3.12"}
@@ -11,15 +15,17 @@ GLIBC = {"Debian-12": 36, "Ubuntu-24.04": 39}
 """Minor version of glibc 2, which decides which wheels a system takes."""
 
 
-def of_base(reference: str) -> str:
-    """The system in an image that others are made from, by its tag. Raises UsageError."""
-    tag = reference.rpartition(":")[2]
+def of_image(image: Image, known: Mapping[str, Image]) -> str:
+    """The system in an image, by the tag of the published base below it; `known` has the others. Raises UsageError."""
+    base = image.base or ""
+    while base in known:
+        base = known[base].base or ""
+    tag = base.rpartition(":")[2]
     for system, release in RELEASES.items():
         if release in tag or system.lower().replace("-", "") in tag:
             return system
-    raise UsageError(
-        f"base image {reference}", f"a tag that names one of {', '.join(RELEASES)}", "Correct it in versions.yml."
-    )
+    needed = f"a tag that names one of {', '.join(RELEASES)}"
+    raise UsageError(f"base image {base} of {image.name}", needed, "Correct it in versions.yml.")
 
 
 def platforms(python: str) -> list[str]:

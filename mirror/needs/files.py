@@ -30,8 +30,7 @@ def wheels(site: Site, own: Iterable[Image]) -> Iterator[Item]:
     known = {image.name: image for image in own}
     for image in known.values():
         if image.lock:
-            below = known.get(image.base or "", image)
-            system = systems.of_base(below.base or "")
+            system = systems.of_image(image, known)
             for lock in (image.lock, UV_LOCK, SOURCE_LOCK):
                 users.setdefault((lock, system), []).append(f"image {image.name}")
     for (lock, system), used_by in users.items():

@@ -59,11 +59,9 @@ def _on_hosts(site: Site) -> Iterator[tuple[str, str, str]]:
 def _in_images(images: Iterable[Image]) -> Iterator[tuple[str, str, str]]:
     known = {image.name: image for image in images}
     for image in known.values():
-        base = image.base
-        while base in known:
-            base = known[base].base
-        if base is not None:
-            yield from ((systems.of_base(base), package, f"image {image.name}") for package in image.packages)
+        if image.packages:
+            system = systems.of_image(image, known)
+            yield from ((system, package, f"image {image.name}") for package in image.packages)
 
 
 def _by_name(site: Site) -> Iterator[tuple[str, str, str]]:
