@@ -16,12 +16,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from qwen_runtime import site_registry
+from qwen_runtime.errors import UsageError
+
 from .apt_source import AptSource
 from .builder import Builder
 from .catalog import CATALOG, VERSIONS, Image, ImageError, choose, load
 from .registry import Registry
 
 WORK = Path("/var/tmp/qwen-onprem-images")
+FORM = "host[:port], or host[:port]/path where images lie below a project or a folder"
 
 
 def build(builder: Builder, images: Sequence[Image], work: Path) -> list[str]:
@@ -57,8 +61,8 @@ def selected(images: list[Image], names: list[str]) -> list[Image]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("names", nargs="*", metavar="IMAGE", help="images to build and push; all if none is named")
-    parser.add_argument("--registry", required=True, metavar="HOST:PORT", help="the registry, as the cluster names it")
-    parser.add_argument("--push-to", metavar="HOST:PORT", help="the same registry, as this machine reaches it")
+    parser.add_argument("--registry", required=True, metavar="NAME", help=f"the registry's name in the cluster: {FORM}")
+    parser.add_argument("--push-to", metavar="NAME", help="the same registry, as this machine reaches it")
     parser.add_argument("--plain-http", action="store_true", help="the registry has no TLS")
     parser.add_argument("--catalog", type=Path, action="append", help="catalogue that replaces images/catalog.yml")
     parser.add_argument("--versions", type=Path, default=VERSIONS, help="file that replaces versions.yml")
@@ -82,12 +86,13 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    options = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the storage is removed on the way out
-    builder = Builder(
-        registry=options.registry,
-        push_to=Registry(options.push_to or options.registry, options.plain_http),
+def _builder(options: argparse.Namespace) -> Builder:
+    """The run that the options describe. Raises UsageError for a registry whose name is none."""
+    registry = site_registry.parse(options.registry, "--registry")
+    push_to = site_registry.parse(options.push_to, "--push-to") if options.push_to else registry
+    return Builder(
+        registry=registry,
+        push_to=Registry(push_to, options.plain_http),
         bin=options.bin,
         wheels=options.wheels,
         code=options.code,
@@ -95,11 +100,17 @@ def main() -> int:
         releases=options.apt_release,
         statements=options.provenance,
     )
+
+
+def main() -> int:
+    options = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the storage is removed on the way out
     try:
+        builder = _builder(options)
         catalogue = [image for path in options.catalog or [CATALOG] for image in load(path, options.versions)]
         images = selected(choose(catalogue, options.variant), options.names)
         built = build(builder, images, options.work)
-    except ImageError as error:
+    except (ImageError, UsageError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

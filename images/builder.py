@@ -14,6 +14,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
+from qwen_runtime.site_registry import SiteRegistry
+
 from . import provenance
 from .apt_source import AptSource
 from .catalog import ROOT, Image, ImageError
@@ -28,10 +30,10 @@ INPUTS_LABEL = "io.qwen-onprem.inputs"
 class Builder:
     """One run: the folders and registry that it uses, and the images that it has pushed so far.
 
-    registry is the address by which the cluster names images; push_to is the same registry as this machine reaches it.
+    registry is the name by which the cluster knows it; push_to is the same registry as this machine reaches it.
     """
 
-    registry: str
+    registry: SiteRegistry
     push_to: Registry
     bin: Path | None
     wheels: Path | None
@@ -55,7 +57,7 @@ class Builder:
         digest = self.push_to.digest(repository, tag)
         if digest is None:
             raise ImageError(
-                f"no {image.base} in the registry {self.push_to.address}",
+                f"no {image.base} in the registry {self.push_to.site}",
                 f"the base of image {image.name}",
                 "put it into the site's mirror first",
             )
@@ -135,7 +137,7 @@ class Builder:
         name = f"localhost/{image.name}"
         options = ["--label", f"{INPUTS_LABEL}={inputs}", "--tag", name]
         if base:
-            options += ["--build-arg", f"REGISTRY={self.push_to.address}", "--build-arg", f"BASE_DIGEST={base[1]}"]
+            options += ["--build-arg", f"REGISTRY={self.push_to.site}", "--build-arg", f"BASE_DIGEST={base[1]}"]
             options += ["--label", f"org.opencontainers.image.base.name={self.registry}/{base[0]}"]
             options += ["--label", f"org.opencontainers.image.base.digest={base[1]}"]
         if image.base in self.local:
@@ -161,7 +163,7 @@ class Builder:
         digest = self.storage.temporary / "digest"
         self.storage.buildah(
             *("push", "--format", "oci", "--compression-format", "zstd", "--digestfile", str(digest), *self._tls()),
-            *(self.local[image.name], f"docker://{self.push_to.address}/{image.repository}:{tag}"),
+            *(self.local[image.name], f"docker://{self.push_to.site}/{image.repository}:{tag}"),
         )
         return digest.read_text().strip()
 

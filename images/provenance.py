@@ -28,7 +28,7 @@ BUILDER = "urn:qwen-onprem:images.build"
 class Build:
     """One build that ended in the registry.
 
-    name:    repository with the registry's address
+    name:    repository with the registry's name
     digest:  of the image's manifest
     inputs:  the digest that the image carries as a label
     base:    repository and digest
@@ -44,16 +44,15 @@ class Build:
     begun: datetime
 
 
-def file_of(name: str, digest: str) -> str:
+def file_of(repository: str, digest: str) -> str:
     """Name of the file with the statement of an image, such as qwen-onprem_runtime@sha256-12ab.json."""
-    repository = name.partition("/")[2]
     return f"{repository.replace('/', '_')}@{digest.replace(':', '-')}.json"
 
 
 def write(folder: Path, build: Build) -> Path:
     """Write the statement of a build, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / file_of(build.name, build.digest)
+    file = folder / file_of(build.image.repository, build.digest)
     partial = file.with_name(f".{file.name}.partial")
     partial.write_text(json.dumps(_statement(build, tree(), datetime.now(timezone.utc)), indent=1) + "\n")
     partial.replace(file)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from qwen_runtime.site_registry import SiteRegistry
 
 from images.apt_source import AptSource
 from images.builder import Builder
@@ -25,7 +26,8 @@ def source(tmp_path: Path) -> AptSource:
 
 
 def builder(source: AptSource | None) -> Builder:
-    return Builder("mirror:5000", Registry("mirror:5000", False), None, None, None, apt=source)
+    site = SiteRegistry("mirror:5000")
+    return Builder(site, Registry(site, False), None, None, None, apt=source)
 
 
 @pytest.mark.parametrize("image", BASES, ids=lambda image: image.name)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from qwen_runtime.site_registry import SiteRegistry
 
 from images.build import selected
 from images.builder import Builder
@@ -65,7 +66,7 @@ def registry(contents: dict[str, bytes], logins: list[str]) -> Iterator[Registry
         do_HEAD = do_GET
 
     with served(Handler) as port:
-        yield Registry(f"127.0.0.1:{port}", plain_http=True)
+        yield Registry(SiteRegistry(f"127.0.0.1:{port}"), plain_http=True)
 
 
 def test_a_registry_is_asked_with_the_login_that_buildah_keeps_for_it(
@@ -74,7 +75,8 @@ def test_a_registry_is_asked_with_the_login_that_buildah_keeps_for_it(
     kept = tmp_path / "auth.json"
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(kept))
     registry.digest("image", "v1")
-    kept.write_text(json.dumps({"auths": {registry.address: {"auth": "dXNlcjpwYXNz"}, "other:5000": {"auth": "eA=="}}}))
+    logged_in = {registry.site.host: {"auth": "dXNlcjpwYXNz"}, "other:5000": {"auth": "eA=="}}
+    kept.write_text(json.dumps({"auths": logged_in}))
     registry.digest("image", "v1")
     assert logins == ["", "Basic dXNlcjpwYXNz"]
 
@@ -83,7 +85,7 @@ def test_a_registry_is_asked_with_the_login_that_buildah_keeps_for_it(
 def builder(tmp_path: Path, registry: Registry) -> Builder:
     for folder in ("bin", "wheels", "code"):
         (tmp_path / folder).mkdir()
-    return Builder("mirror:5000", registry, tmp_path / "bin", tmp_path / "wheels", tmp_path / "code")
+    return Builder(SiteRegistry("mirror:5000"), registry, tmp_path / "bin", tmp_path / "wheels", tmp_path / "code")
 
 
 @pytest.fixture
@@ -174,7 +176,7 @@ def test_an_image_without_its_whole_layers_counts_as_absent(
 
 def test_a_silent_registry_is_named_with_its_address() -> None:
     with pytest.raises(ImageError, match=r"127\.0\.0\.1:1 "):
-        Registry("127.0.0.1:1", plain_http=True).digest("image", "v1")
+        Registry(SiteRegistry("127.0.0.1:1"), plain_http=True).digest("image", "v1")
 
 
 def test_the_runtime_brings_its_base_and_asks_for_its_variant() -> None:

@@ -12,12 +12,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from qwen_runtime.site_registry import SiteRegistry
 
 from images import provenance
 from images.builder import Builder
 from images.catalog import ROOT, Image
 from images.registry import Registry
 
+SITE = SiteRegistry("mirror:5000")
 DIGEST = "sha256:" + "1" * 64
 BASE = ("debian", "sha256:" + "2" * 64)
 TEXT = {"type": "string", "minLength": 1}
@@ -89,7 +91,7 @@ class Empty(Registry):
 def builder(tmp_path: Path) -> Builder:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/tool").write_bytes(b"program")
-    builder = Builder("mirror:5000", Empty("mirror:5000", False), tmp_path / "bin", None, None)
+    builder = Builder(SITE, Empty(SITE, False), tmp_path / "bin", None, None)
     builder.storage = Storage(tmp_path)  # type: ignore[assignment]
     builder.statements = tmp_path / "statements"
     return builder
