@@ -158,7 +158,7 @@ def _fill(options: argparse.Namespace) -> int:
     options.kind = kinds
     fill(
         site_options.listed(site, options),
-        site.value("site_registry"),
+        str(site.registry),
         options.out,
         site_options.addresses(options),
         dict(options.status),
@@ -196,7 +196,7 @@ def _import(options: argparse.Namespace) -> int:
     items = site_options.listed(site, options)
     if _verify(options):
         return FAULTY
-    new = bring(options.folder, site.value("site_registry"), items, options.to, options.apt_key, site.authority)
+    new = bring(options.folder, str(site.registry), items, options.to, options.apt_key, site.authority)
     images = [name for name in new if ":" in name]
     print(f"new files: {len(new) - len(images)}; images in the registry: {len(images)}")
     print(f"next: qwen-mirror check {options.site}")
@@ -221,7 +221,7 @@ def _vouch(options: argparse.Namespace) -> int:
     kept = vouched.read(options.keep) if options.keep else []
     known = {(entry["name"], entry["digest"]) for entry in entries}
     entries += [entry for entry in kept if (entry["name"], entry["digest"]) not in known]
-    vouched.write(options.to, site.value("site_registry"), entries, options.key)
+    vouched.write(options.to, str(site.registry), entries, options.key)
     print(f"signed {options.to}: {len(entries)} images")
     return 0
 

@@ -15,7 +15,7 @@ class Item:
     group: str
     """Suite of a package, lock of a wheel; empty for other kinds."""
     name: str
-    """Name at the site: of a package, of an image with its tag, of a file, of a model."""
+    """Name at the site: of a package, of an image with its tag and below `site_registry`, of a file, of a model."""
     at: str
     """Address at the site: an image's reference, the URL of a file, the apt repository with its suite."""
     source: str
@@ -34,6 +34,12 @@ class Item:
     def is_copied(self) -> bool:
         """Whether it is an image of another project, by a reference that can be copied."""
         return self.kind == "image" and ":" in self.source and " " not in self.source
+
+    @property
+    def repository(self) -> str:
+        """Reference of an image without its tag; the registry's host may have a port."""
+        folder, _, last = self.at.rpartition("/")
+        return f"{folder}/{last.partition(':')[0]}"
 
     @property
     def label(self) -> str:

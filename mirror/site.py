@@ -17,7 +17,9 @@ from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible.vars.manager import VariableManager
+from qwen_runtime import site_registry
 from qwen_runtime.errors import UsageError
+from qwen_runtime.site_registry import SiteRegistry
 
 from .systems import PYTHONS, RELEASES
 
@@ -99,6 +101,11 @@ class Site:
         if default is not None:
             return default
         raise UsageError(f"no {name} in the inventory", "its value for this site", "Set it, as inventory/example does.")
+
+    @property
+    def registry(self) -> SiteRegistry:
+        """The registry below whose name the site's images lie. Raises UsageError."""
+        return site_registry.parse(self.value("site_registry"), "site_registry")
 
     @property
     def authority(self) -> Path | None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qwen_runtime.errors import UsageError
-from qwen_runtime.weights.progress import on_stderr
+from qwen_runtime.weights.progress import Progress, on_stderr
 
 from mirror.carry import bundle, parts
 from mirror.carry.bundle import File
@@ -43,9 +43,21 @@ def push(
                 layout, tag = layout_of(images, item)
                 options = [f"--src-shared-blob-dir={blobs}", f"--dest-cert-dir={certificates}"]
                 argv = [*COPY, *options, f"oci:{layout}:{tag}", f"docker://{item.at}"]
-                programs.run(argv, f"image {item.at}", progress=progress)
+                _copy(argv, item, progress)
                 ended_bytes += size
     return [item.at for item in carried]
+
+
+def _copy(argv: Sequence[str], item: Item, progress: Progress) -> None:
+    try:
+        programs.run(argv, f"image {item.at}", progress=progress)
+    except programs.ToolError as refusal:
+        if "unauthorized" not in refusal.found:
+            raise
+        remedy = (
+            "Make the project first where the registry has projects, and `skopeo login` as a user who may push there."
+        )
+        raise programs.ToolError(refusal.found, "a registry that lets this user push there", remedy) from refusal
 
 
 @contextmanager

@@ -73,15 +73,17 @@ def _answer(item: Item, ask: Sequence[str]) -> str | Fault:
     ended = programs.call([*ask, f"docker://{asked}"])
     if ended.returncode == 0:
         return ended.stdout.strip()
-    return Fault(item.label, _reason(ended.stderr), asked, f"Copy it there from: {item.source or 'its builder'}.")
+    reason = _reason(ended.stderr)
+    if "unauthorized" in reason:
+        return Fault(item.label, reason, asked, "Let the hosts' login pull there, or correct the name's beginning.")
+    return Fault(item.label, reason, asked, f"Copy it there from: {item.source or 'its builder'}.")
 
 
 def reference(item: Item) -> str:
     """The image by its digest where that is known, otherwise by its tag; empty where it has neither."""
-    folder, _, last = item.at.rpartition("/")
     if item.digest:
-        return f"{folder}/{last.partition(':')[0]}@{item.digest}"
-    return item.at if ":" in last else ""
+        return f"{item.repository}@{item.digest}"
+    return item.at if item.at != item.repository else ""
 
 
 def _reason(text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from qwen_runtime.site_registry import SiteRegistry
+
 from images.catalog import Image
 from mirror.item import Item
 from mirror.site import Site
@@ -16,13 +18,13 @@ STACK = "the stack"
 def images(site: Site, own: Iterable[Image], upstream: Upstream) -> Iterator[Item]:
     """Images of other projects and of this one.
 
-    Without a stack file every image is listed that a stack may name.
+    Without a stack file every image is listed that a stack may name. Raises UsageError.
     """
     own = list(own)
-    registry = site.value("site_registry")
+    registry = site.registry
     below = site.value("kubernetes_image_repository")
     for name, source in upstream.images("kubeadm").items():
-        yield _item(f"{below}/{name.rpartition('/')[2]}", source, "kubeadm")
+        yield _item(registry, f"{below}/{name.rpartition('/')[2]}", source, "kubeadm")
     sections = ["named", *(["autoscaling"] if scales(site) else [])]
     sources = {name: source for section in sections for name, source in upstream.images(section).items()}
     references = dict.fromkeys(site.image_references(), "hosts")
@@ -33,11 +35,11 @@ def images(site: Site, own: Iterable[Image], upstream: Upstream) -> Iterator[Ite
     references |= {f"{registry}/{name}": "autoscaling" for name in sources if name.startswith("kedacore/")}
     for reference, user in sorted(references.items()):
         if not reference.startswith(f"{below}/"):
-            yield _referenced(reference, registry, user, sources, own)
+            yield _referenced(registry, reference, user, sources, own)
     used = {image.base for image in own}
     for name, source in upstream.images("bases").items():
         if name in used:
-            yield _item(f"{registry}/{name}", source, "building images")
+            yield _item(registry, f"{registry}/{name}", source, "building images")
 
 
 def scales(site: Site) -> bool:
@@ -49,16 +51,17 @@ def _is_base(image: Image, own: list[Image]) -> bool:
     return any(image.name == other.base for other in own)
 
 
-def _referenced(reference: str, registry: str, user: str, sources: dict[str, str], own: list[Image]) -> Item:
+def _referenced(registry: SiteRegistry, reference: str, user: str, sources: dict[str, str], own: list[Image]) -> Item:
     """The image of a reference: of another project by the table's source, of this one, or the site's own."""
     name = reference.removeprefix(f"{registry}/")
     repository, digest = _split(name)
     for known, source in sources.items():
         if known.rpartition(":")[0] == repository:
             tag = known.rpartition(":")[2] if digest else name.rpartition(":")[2]
-            return _item(f"{registry}/{repository}:{tag}", f"{source.rpartition(':')[0]}:{tag}", user, digest)
+            source = f"{source.rpartition(':')[0]}:{tag}"
+            return _item(registry, f"{registry}/{repository}:{tag}", source, user, digest)
     built = any(image.repository == repository for image in own)
-    return _item(reference.partition("@")[0], BUILT if built else "", user, digest)
+    return _item(registry, reference.partition("@")[0], BUILT if built else "", user, digest)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -68,5 +71,5 @@ def _split(name: str) -> tuple[str, str]:
     return f"{folder}/{last.partition(':')[0]}".lstrip("/"), digest
 
 
-def _item(reference: str, source: str, user: str, digest: str = "") -> Item:
-    return Item("image", "", reference.partition("/")[2], reference, source, digest=digest, used_by=user)
+def _item(registry: SiteRegistry, reference: str, source: str, user: str, digest: str = "") -> Item:
+    return Item("image", "", registry.name_of(reference), reference, source, digest=digest, used_by=user)

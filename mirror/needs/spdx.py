@@ -80,7 +80,7 @@ def _purl(item: Item, version: str) -> str:
         name = f"{'ubuntu' if item.group in UBUNTU else 'debian'}/{name}"
         qualifiers = f"?arch=amd64&distro={item.group}" if item.group else "?arch=amd64"
     elif item.kind == "image":
-        qualifiers = f"?repository_url={quote(item.at.partition('@')[0].rpartition(':')[0] or item.at, safe='')}"
+        qualifiers = f"?repository_url={quote(item.repository, safe='')}"
         name = name.rpartition("/")[2]
     at = f"@{quote(version, safe='')}" if version else ""
     return f"{HOSTS[item.kind]}/{quote(name, safe='/')}{at}{qualifiers}"

@@ -45,19 +45,13 @@ def with_provenance(items: Sequence[Item], entries: Sequence[Entry], folder: Pat
         if item.source != BUILT:
             named.append(entry)
             continue
-        file = folder / provenance.file_of(_repository(item.at), entry["digest"])
+        file = folder / provenance.file_of(item.name.partition(":")[0], entry["digest"])
         if _is_of(file, entry["digest"]):
             named.append({**entry, "provenance": f"sha256:{bundle.sha256(file)}"})
         else:
             remedy = "Name the folder that images.build --provenance wrote to, or build the image with that option."
             faults.append(Fault(item.label, f"no statement of {entry['digest']}", str(file), remedy))
     return named, faults
-
-
-def _repository(reference: str) -> str:
-    """A reference without its tag; the registry may have a port."""
-    folder, _, last = reference.rpartition("/")
-    return f"{folder}/{last.partition(':')[0]}"
 
 
 def _is_of(file: Path, digest: str) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import shutil
 import ssl
 import subprocess
@@ -18,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from mirror.item import Item
+from tests.fakes.registry import Registry
 
-USER, PASSWORD = "qwen-hosts", "let me in"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-CONFIG = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"config":{}}'
+USER, PUSHER, PASSWORD = "qwen-hosts", "qwen-mirror", "let me in"
 
 
 @dataclass
@@ -29,8 +26,7 @@ class SiteMirror:
     """The mirror's folder, what its registry holds, and how a site reaches it."""
 
     folder: Path
-    manifests: dict[str, bytes] = field(default_factory=dict)
-    """Manifest by repository:tag and by repository@digest."""
+    registry: Registry = field(default_factory=Registry)
     port: int = 0
     requests: list[str] = field(default_factory=list)
 
@@ -41,21 +37,6 @@ class SiteMirror:
     @property
     def key(self) -> Path:
         return self.folder / "apt-key.asc"
-
-    def add_image(self, name: str) -> str:
-        """Put an image under a name, with a tag or without one; returns its digest."""
-        config = f"sha256:{hashlib.sha256(CONFIG).hexdigest()}"
-        document: dict[str, Any] = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": len(CONFIG)},
-            "layers": [],
-            "annotations": {"name": name},
-        }
-        manifest = json.dumps(document).encode()
-        digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
-        self.manifests[name] = self.manifests[f"{name.partition(':')[0]}@{digest}"] = manifest
-        return digest
 
     def write_apt(self, items: Iterable[Item]) -> None:
         """Write and sign the suites' lists of these packages; kubeadm needs one that is not among them."""
@@ -129,43 +110,28 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.mirror.requests.append(self.path)
-        if self.path.startswith("/v2/"):
-            self._registry()
+        if self.path.startswith(("/v2/", "/service/token")):
+            self.mirror.registry.answer(self)
         else:
             super().do_GET()
 
     def do_HEAD(self) -> None:
         self.mirror.requests.append(self.path)
-        super().do_HEAD()
-
-    def _registry(self) -> None:
-        login = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        if self.headers.get("Authorization") != login:
-            self._answer(401, b"{}", ("WWW-Authenticate", 'Basic realm="site"'))
-        elif self.path == "/v2/":
-            self._answer(200, b"{}")
-        elif "/blobs/" in self.path:
-            self._answer(200, CONFIG)
+        if self.path.startswith("/v2/"):
+            self.mirror.registry.answer(self)
         else:
-            repository, _, reference = self.path.removeprefix("/v2/").partition("/manifests/")
-            manifest = self.mirror.manifests.get(f"{repository}{'@' if ':' in reference else ':'}{reference}")
-            if manifest is None:
-                self._answer(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}')
-            else:
-                self._answer(200, manifest, ("Content-Type", MANIFEST))
+            super().do_HEAD()
 
-    def _answer(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:
-        self.send_response(status)
-        for name, value in (*headers, ("Content-Length", str(len(body)))):
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+    def do_PUT(self) -> None:
+        self.mirror.registry.answer(self)
+
+    do_POST = do_PATCH = do_PUT
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[SiteMirror]:
-    """An empty mirror, served from the folder until the block ends."""
-    mirror = SiteMirror(folder)
+def serve(folder: Path, *projects: str) -> Iterator[SiteMirror]:
+    """An empty mirror, served from the folder until the block ends. `projects`: of its registry, if it has some."""
+    mirror = SiteMirror(folder, Registry({USER: PASSWORD, PUSHER: PASSWORD}, frozenset({USER}), frozenset(projects)))
     _make_certificate(folder)
     _make_key(folder)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, mirror=mirror))

@@ -44,7 +44,7 @@ def settings(mirror: SiteMirror, tmp_path_factory: pytest.TempPathFactory) -> di
     folder = tmp_path_factory.mktemp("site")
     address = f"127.0.0.1:{mirror.port}"
     names = {name: f"qwen-onprem/{name}" for name in OWN} | {"gateway": "envoyproxy/envoy"}
-    images = {name: f"{address}/{path}@{mirror.add_image(path)}" for name, path in names.items()}
+    images = {name: f"{address}/{path}@{mirror.registry.add_image(path)}" for name, path in names.items()}
     (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"config": {"qwen-onprem:images": images}}))
     manifest = _model(mirror.folder / "models" / MODEL)
     values = {
@@ -78,11 +78,11 @@ def listed(settings: dict[str, Any]) -> list[Item]:
 def fill(mirror: SiteMirror, items: list[Item]) -> None:
     """Give the mirror exactly these items; the images that the stack names by digest stay."""
     mirror.write_apt(item for item in items if item.kind == "apt")
-    for name in [name for name in mirror.manifests if "qwen-onprem" not in name]:
-        del mirror.manifests[name]
+    for name in [name for name in mirror.registry.manifests if "qwen-onprem" not in name]:
+        del mirror.registry.manifests[name]
     for item in items:
         if item.kind == "image" and "qwen-onprem" not in item.name:
-            mirror.add_image(item.name) if not item.digest else mirror.add_image(item.name.partition(":")[0])
+            mirror.registry.add_image(repository(item) if item.digest else item.name)
     wheels = (f"{re.sub('[-.]', '_', i.name)}-{i.version}-py3-none-any.whl" for i in items if i.kind == "wheel")
     for folder, names in {"wheels": wheels, "tools": (i.name for i in items if i.kind == "tool")}.items():
         (mirror.folder / folder).mkdir(exist_ok=True)
@@ -245,7 +245,7 @@ def test_the_digests_that_the_registry_has_are_signed(
     entries = vouched.read(tmp_path / "images.json")
     assert {entry["name"] for entry in entries} == {item.at for item in listed if item.kind == "image"}
     [pause] = [entry for entry in entries if "/pause:" in entry["name"]]
-    assert pause["digest"] == mirror.add_image(pause["name"].partition("/")[2])
+    assert pause["digest"] == mirror.registry.add_image(pause["name"].partition("/")[2])
     assert signature.fault(tmp_path / "images.json", tmp_path / "site.pub") is None
 
 
@@ -278,13 +278,13 @@ def test_images_that_were_built_here_are_signed_with_how_they_were_built(
     assert not (tmp_path / "images.json").exists()
     for item in built:
         statement = {"subject": [{"digest": {"sha256": item.digest.removeprefix("sha256:")}}]}
-        (tmp_path / provenance.file_of(item.at, item.digest)).write_text(json.dumps(statement))
+        (tmp_path / provenance.file_of(repository(item), item.digest)).write_text(json.dumps(statement))
     assert vouch(settings, tmp_path, "--provenance", str(tmp_path)) == 0
     signed = {
         entry["digest"]: entry["provenance"] for entry in vouched.read(tmp_path / "images.json") if len(entry) == 3
     }
     for item in built:
-        file = tmp_path / provenance.file_of(item.at, item.digest)
+        file = tmp_path / provenance.file_of(repository(item), item.digest)
         assert signed.pop(item.digest) == f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
     assert not signed, "other projects' images have no statement of ours"
 
@@ -296,8 +296,12 @@ def test_a_statement_of_another_image_is_refused(
     for item in listed:
         if item.kind == "image" and item.source == BUILT:
             other = {"subject": [{"digest": {"sha256": "0" * 64}}]}
-            (tmp_path / provenance.file_of(item.at, item.digest)).write_text(json.dumps(other))
+            (tmp_path / provenance.file_of(repository(item), item.digest)).write_text(json.dumps(other))
     assert vouch(settings, tmp_path, "--provenance", str(tmp_path)) == 1
+
+
+def repository(item: Item) -> str:
+    return item.name.partition(":")[0]
 
 
 def vouch(settings: dict[str, Any], folder: Path, *arguments: str) -> int:
