@@ -10,6 +10,11 @@ from testinfra.host import Host
 from ..inventory import Expected
 
 
+def registry_host(expected: Expected) -> str:
+    """The registry without the path below which a site's images may lie."""
+    return str(expected["container_runtime_registry"]).partition("/")[0]
+
+
 def test_containerd_runs_now_and_at_boot(host: Host) -> None:
     service = host.service("containerd")
     assert service.is_running, host.run("journalctl -u containerd -n 20 --no-pager").stdout
@@ -23,12 +28,12 @@ def test_the_configuration_in_force_names_the_sandbox_image(host: Host, expected
 
 
 def test_the_registry_is_reached_as_the_inventory_says(host: Host, expected: Expected) -> None:
-    folder = f"/etc/containerd/certs.d/{expected['container_runtime_registry']}"
+    folder = f"/etc/containerd/certs.d/{registry_host(expected)}"
     assert f'[host."{expected["container_runtime_registry_url"]}"]' in host.file(f"{folder}/hosts.toml").content_string
 
 
 def test_only_root_reads_the_registrys_login(host: Host, expected: Expected) -> None:
-    folder = f"/etc/containerd/certs.d/{expected['container_runtime_registry']}"
+    folder = f"/etc/containerd/certs.d/{registry_host(expected)}"
     assert host.file(f"{folder}/hosts.toml").mode == (0o600 if expected["container_runtime_registry_user"] else 0o644)
 
 
@@ -61,4 +66,4 @@ def test_docker_runs_where_it_is_chosen(host: Host, expected: Expected) -> None:
     docker_info = json.loads(host.check_output("docker info --format '{{json .}}'"))
     assert docker_info["CgroupDriver"] == ("systemd" if expected["container_runtime_systemd_cgroup"] else "cgroupfs")
     plain_http = expected["container_runtime_registry_url"].startswith("http://")
-    assert (expected["container_runtime_registry"] in docker_info["RegistryConfig"]["IndexConfigs"]) == plain_http
+    assert (registry_host(expected) in docker_info["RegistryConfig"]["IndexConfigs"]) == plain_http
