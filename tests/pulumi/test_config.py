@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from qwen_stack import config
+from tests.support.site_registries import REFUSED, TAKEN
 
 PROGRAM = Path(__file__).resolve().parents[2] / "pulumi"
 Values = dict[str, Any]
@@ -80,6 +81,22 @@ def test_a_value_out_of_shape_is_named_with_a_command_that_mends_it(local: Value
     assert problem.found
     assert problem.needed
     assert problem.remedy.startswith("pulumi config ")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_registry_that_no_image_can_be_named_by_is_refused(local: Values, name: str) -> None:
+    [problem] = refusal(changed(local, "registry", name))
+    assert problem.keys == ("registry",)
+    assert "host[:port]/path" in problem.needed
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_images_may_lie_below_a_path_of_the_registry_and_then_no_other_is_taken(local: Values, name: str) -> None:
+    images = {key: image.replace(local["registry"], name) for key, image in local["images"].items()}
+    assert config.parse({**local, "registry": name, "images": images}).registry == name
+    outside = images["gateway"].replace(name, f"{name}-other")
+    [problem] = refusal({**local, "registry": name, "images": {**images, "gateway": outside}})
+    assert problem.keys == ("images.gateway", "registry")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,19 @@ def test_every_pod_pulls_with_the_registrys_login(local: dict[str, Any]) -> None
     assert base64.b64decode(login["auth"]) == b"stack:hunter2"
 
 
+def test_the_login_of_a_project_is_for_its_images_alone(local: dict[str, Any]) -> None:
+    """The kubelet takes the key of a login for the beginning of the names of images that it is for."""
+    project = f"{local['registry']}/qwen"
+    images = {name: image.replace(local["registry"], project) for name, image in local["images"].items()}
+    login = {"user": "robot$qwen+stack", "password": "hunter2"}
+    stack = run_program({**local, "registry": project, "images": images, "registryLogin": login})
+    data = stack["Secret/registry-login"].inputs["data"]["value"][".dockerconfigjson"]
+    assert set(json.loads(base64.b64decode(data))["auths"]) == {project}
+    used = {container["image"] for pod in pods(stack).values() for container in pod["containers"]}
+    assert used
+    assert all(image.startswith(f"{project}/") for image in used)
+
+
 def test_the_stack_is_these_objects_and_no_others(stack: Objects) -> None:
     assert names(stack) == {
         "Namespace/qwen",

@@ -1,10 +1,24 @@
-"""Shape of the keys `registryLogin`, `images` and `signedImages` of a stack's configuration."""
+"""Shape of the keys `registry`, `registryLogin`, `images` and `signedImages` of a stack's configuration."""
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+from qwen_runtime import site_registry
+from qwen_runtime.errors import UsageError
 
 from qwen_stack.settings.section import Image, Section
+
+
+def _of_a_site(name: str) -> str:
+    try:
+        return str(site_registry.parse(name, "registry"))
+    except UsageError as error:
+        raise ValueError(error.needed) from error
+
+
+Registry = Annotated[str, AfterValidator(_of_a_site)]
 
 
 class RegistryLogin(Section):

@@ -24,7 +24,7 @@ from qwen_stack.settings.evaluation import Evaluation
 from qwen_stack.settings.logs import Logs
 from qwen_stack.settings.monitoring import Monitoring
 from qwen_stack.settings.promotion import Evidence, Override, Promotion
-from qwen_stack.settings.registry import Images, RegistryLogin, SignedImages
+from qwen_stack.settings.registry import Images, Registry, RegistryLogin, SignedImages
 from qwen_stack.settings.repair import Repair
 from qwen_stack.settings.section import (
     CpuQuantity,
@@ -259,8 +259,8 @@ class Settings(Section):
     cluster_uid: str | None = Field(default=None, pattern=r"^[0-9a-f-]{36}$")
     """The uid of namespace kube-system of the only cluster that the stack may change. By default it is the cluster of
     the first run, as the output `cluster` has it."""
-    registry: str = Field(pattern=r"^[^\s/@]+$")
-    """The only registry that images may come from."""
+    registry: Registry
+    """The only registry that images may come from, as in the inventory: host[:port], or host[:port]/path."""
     registry_login: RegistryLogin | None = None
     images: Images
     signed_images: SignedImages | None = None
