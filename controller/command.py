@@ -67,7 +67,7 @@ def _restore(options: argparse.Namespace) -> None:
     print(f"put back {len(written)} of {len(kept.files) + len(kept.links)} files of {kept.site}")
     if kept.commit != _commit():
         print(f"the site was run from commit {kept.commit or 'unknown'}, this clone is at {_commit() or 'unknown'}")
-    print("next: the vault's password and pulumi's passphrase from your password store, then step 3 of install.md")
+    print("next: the vault's password and pulumi's passphrase from your password store; a preview then shows no change")
 
 
 def _commit() -> str:

@@ -43,6 +43,10 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--from", action="append", default=[], dest="origin", metavar="NAME",
         help="of packages, only those from this repository of the table of addresses; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--for", action="append", default=[], dest="users", metavar="NAME",
+        help="only what this group of hosts, `controller` or `image NAME` needs; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--upstream", type=Path, metavar="FILE", help="addresses in place of mirror/upstream.yml")
     parser.add_argument("--versions", type=Path, metavar="FILE", help="another versions.yml, as that of a release")
     parser.add_argument(
@@ -68,7 +72,7 @@ def read_site(options: argparse.Namespace) -> Site:
 
 
 def listed(site: Site, options: argparse.Namespace) -> list[Item]:
-    """Items that the site needs of the kinds and repositories that the options name. Raises Error and AnsibleError."""
+    """Items that the site needs of the kinds, repositories and users in the options. Raises Error and AnsibleError."""
     upstream = addresses(options)
     items = needed(
         site,
@@ -77,7 +81,16 @@ def listed(site: Site, options: argparse.Namespace) -> list[Item]:
         catalogs=options.catalog or [CATALOG],
         upstream=upstream,
     )
-    return [item for item in items if item.kind != "apt" or _is_from(item, options.origin, upstream)]
+    found = [item for item in items if item.kind != "apt" or _is_from(item, options.origin, upstream)]
+    return _of_users(found, options.users)
+
+
+def _of_users(items: list[Item], wanted: Sequence[str]) -> list[Item]:
+    """Items that one of these needs; all of them if none is named. Raises UsageError."""
+    users = {user for item in items for user in item.used_by.split(", ")}
+    if unknown := set(wanted) - users:
+        raise UsageError(f"--for {', '.join(sorted(unknown))}", f"of {', '.join(sorted(users))}", "Correct --for.")
+    return [item for item in items if not wanted or set(wanted) & set(item.used_by.split(", "))]
 
 
 def _is_from(item: Item, origins: Sequence[str], upstream: Upstream) -> bool:

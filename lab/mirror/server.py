@@ -21,6 +21,8 @@ from lab.shell import output
 CONTAINER = "qwen-lab-mirror"
 IMAGE = "localhost/qwen-lab/mirror"
 MODELS = MIRROR_DATA / "models"
+FILES = MIRROR_DATA / "files"
+"""Wheels and archives of the controller, once they are asked for (lab/mirror/controller.py)."""
 RECORD = LAB / "mirror/requests"
 """The web server's logs: what was asked for since `make up` made the lab, also before a mirror that was lost."""
 REGISTRY = MIRROR_DATA / "registry"
@@ -33,6 +35,8 @@ server {
   listen 443 ssl;
   location /apt/ { alias /srv/apt/; autoindex on; }
   location /models/ { alias /srv/models/; autoindex on; }
+  location /wheels/ { alias /srv/files/wheels/; autoindex on; }
+  location /tools/ { alias /srv/files/tools/; autoindex on; }
 }
 server {
   listen 5000 ssl;
@@ -104,13 +108,14 @@ def _start(mirror_tar: Path, repository: Path, content: str) -> None:
     for name, text in (("site.conf", NGINX_SITE), ("registry.yml", REGISTRY_CONFIG), ("users", _users())):
         (settings / name).write_text(text)
     signed = authority.ensure()
-    for folder in (REGISTRY, MODELS, RECORD):
+    for folder in (REGISTRY, MODELS, FILES, RECORD):
         folder.mkdir(parents=True, exist_ok=True)
     output("podman", "import", "--quiet", mirror_tar, IMAGE)
     output(
         *podman.RUN, *podman.SYSTEMD, "--detach", "--name", CONTAINER, "--hostname", "mirror",
         "--label", f"content={content}", *network.at(network.MIRROR),
         "--volume", f"{repository}/apt:/srv/apt:ro", "--volume", f"{MODELS}:/srv/models:ro",
+        "--volume", f"{FILES}:/srv/files:ro",
         "--volume", f"{REGISTRY}:/srv/registry", "--volume", f"{RECORD}:/var/log/nginx",
         "--volume", f"{(BIN / 'registry').resolve()}:/usr/local/bin/registry:ro",
         "--volume", f"{settings}/registry.yml:/etc/registry.yml:ro",

@@ -20,7 +20,7 @@ from lab.gpu import nvidia_debs
 from lab.hosts import rootfs
 from lab.kubernetes import kubernetes_debs
 from lab.machine import ports
-from lab.mirror import keys
+from lab.mirror import keys, stand_in_tools
 from lab.paths import CACHE, LAB
 from lab.shell import output
 from mirror.upstream import Upstream
@@ -62,6 +62,7 @@ def table(addresses: Mapping[str, str] = MappingProxyType({})) -> Path:
     }
     LAB.mkdir(exist_ok=True)
     file = LAB / "upstream.yml"
+    rows["tools"] = stand_in_tools.sources()
     file.write_text(yaml.safe_dump({**rows, "images": images, "apt": {STAND_IN: stand_in, **others}}, sort_keys=False))
     return file
 

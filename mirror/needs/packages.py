@@ -12,7 +12,17 @@ from mirror.upstream import Upstream
 
 from .role_packages import RolePackages
 
-CONTROLLER = ("buildah", "ca-certificates", "git", "kubectl", "openssh-client", "openssl", "python3-venv", "skopeo")
+CONTROLLER = (
+    "buildah",
+    "ca-certificates",
+    "curl",
+    "git",
+    "kubectl",
+    "openssh-client",
+    "openssl",
+    "python3-venv",
+    "skopeo",
+)
 """Packages of a controller beside its Python environment; it also builds the images."""
 
 

@@ -1,4 +1,9 @@
-"""A lost controller is rebuilt from its backup, and a stack's program refuses the cluster of somebody else."""
+"""A lost controller is rebuilt from the site's mirror and its backup, and a program refuses somebody else's cluster.
+
+The new controller is a bare host beside a lab that is up, without a way out: packages, environment, engine and provider
+come to it as docs/operate/install.md says, and nothing of the old controller but its backup. Its clone is at the commit
+of this one.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +11,78 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from controller.parts import BELOW_CLONE, Part
+from images.apt_source import AptSource
 from lab.cluster import stack
+from lab.hosts import network, rack, rootfs
+from lab.mirror import authority, client, controller, product, server, stand_in_tools
 from lab.paths import BIN, KUBECONFIG, REPO
 from lab.shell import output
+from lab.versions import FILE as VERSIONS
 from tests.fakes import kubernetes_api
 
-OF_THE_CONTROLLER = (stack.STATE, stack.CONFIG)
+NAME = "controller1"
+CLONE = "/root/qwen-onprem"
+ENGINE, PROVIDER = stand_in_tools.names()
+SDK = yaml.safe_load(VERSIONS.read_text())["versions"]["tools"]["pulumi_kubernetes"]
+MIRROR = f"https://{network.MIRROR_NAME}"
+# The provider is installed as the version that the SDK asks for, which at a site is its own (docs/adr/0152).
+PREPARE = f"""
+apt-get update
+apt-get install --yes /media/site/apt/{rootfs.SUITE}/*.deb kubectl
+tar -xzf /media/kept.tar.gz --strip-components=1 also-1/site-ca.crt
+python3 -m venv /opt/qwen-onprem
+/opt/qwen-onprem/bin/pip install --no-index --find-links {MIRROR}/wheels/ --cert site-ca.crt \
+  --require-hashes -r {CLONE}/locks/controller.txt
+curl --fail --cacert site-ca.crt --remote-name-all {MIRROR}/tools/{ENGINE} {MIRROR}/tools/{PROVIDER}
+tar -xzf {ENGINE} -C /opt
+pulumi plugin install resource kubernetes {SDK} --file {PROVIDER}
+{CLONE}/controller/qwen-controller restore /media/kept.tar.gz
+"""
 
 
-def keep(*arguments: str | Path) -> str:
-    return output("controller/qwen-controller", *arguments, cwd=REPO, env=stack.environment())
+def there(path: Path) -> str:
+    """The place of a kept file on the new controller, whose clone lies elsewhere."""
+    return Part("", path.resolve()).place.replace(BELOW_CLONE, f"{CLONE}/")
+
+
+ENVIRONMENT = {
+    "PATH": "/opt/qwen-onprem/bin:/opt/pulumi:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "KUBECONFIG": there(KUBECONFIG),
+    "PULUMI_BACKEND_URL": f"file://{there(stack.STATE)}",
+    "PULUMI_CONFIG_PASSPHRASE": "",
+}
+PREVIEW = f"""
+cd {CLONE}/pulumi
+pulumi preview --expect-no-changes --non-interactive --stack {stack.STACK} --config-file {there(stack.CONFIG)}
+"""
+
+
+def on_new(script: str) -> subprocess.CompletedProcess[str]:
+    """Run on the new controller, in root's folder."""
+    given = [f"--env={name}={value}" for name, value in ENVIRONMENT.items()]
+    argv = ["podman", "exec", "--workdir=/root", *given, rack.PREFIX + NAME, "bash", "-euo", "pipefail", "-c", script]
+    return subprocess.run(argv, check=False, capture_output=True, text=True)
+
+
+def check() -> subprocess.CompletedProcess[str]:
+    """Ask the mirror for the controller's things, as this machine reaches it."""
+    options = [*product.site_options(), *controller.KINDS, controller.USER, controller.values()]
+    argv = [sys.executable, "mirror/qwen-mirror", "check", "inventory/local", *options]
+    return subprocess.run(argv, cwd=REPO, check=False, capture_output=True, text=True)
 
 
 def preview(**environment: str) -> subprocess.CompletedProcess[str]:
+    """A preview by the controller that the lab has."""
     return subprocess.run(
         [
             *(BIN / "pulumi", "preview", "--expect-no-changes", "--non-interactive"),
@@ -34,28 +93,69 @@ def preview(**environment: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.fixture
-def lost(tmp_path: Path) -> Iterator[Path]:
-    """A backup of the lab's controller, whose state and stack file are gone until the test ends."""
-    file = tmp_path / "kept.tar.gz"
-    keep("backup", "inventory/local", "--stack", stack.CONFIG, "--to", file)
-    aside = stack.HOME / "aside"
-    aside.mkdir()
-    for path in OF_THE_CONTROLLER:
-        path.rename(aside / path.name)
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    """The carried folder of the controller's things, which the mirror serves, too."""
+    return controller.publish()
+
+
+@pytest.fixture(scope="module")
+def rebuilt(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A new controller; what its making said."""
+    kept = tmp_path_factory.mktemp("kept") / "kept.tar.gz"
+    also = ("--also", authority.CERTIFICATE, "--also", KUBECONFIG)
+    keep = ("controller/qwen-controller", "backup", "inventory/local", "--stack", stack.CONFIG, "--to", kept)
+    output(*keep, *also, cwd=REPO, env=stack.environment())
+    rack.remove_scratch([NAME])
     try:
-        yield file
+        rack.ensure_scratch([NAME], {})
+        disk = rack.DISKS / NAME
+        output("git", "clone", "--quiet", "--depth=1", f"file://{REPO}", f"{disk}{CLONE}")
+        shutil.copytree(folder / "apt", disk / "media/site/apt")
+        shutil.copy(kept, disk / "media")
+        AptSource(client.APT, client.APT_KEY, authority.CERTIFICATE).write(rootfs.SUITE, disk / "etc/apt")
+        made = on_new(PREPARE)
+        assert made.returncode == 0, made.stdout[-3000:] + made.stderr[-3000:]
+        yield made.stdout
     finally:
-        for path in OF_THE_CONTROLLER:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            (aside / path.name).rename(path)
-        aside.rmdir()
+        rack.remove_scratch([NAME])
 
 
-def test_nothing_is_to_be_changed_after_a_controller_was_put_back(lost: Path) -> None:
-    assert "put back" in keep("restore", lost)
-    seen = preview()
+def test_nothing_is_to_be_changed_after_a_controller_was_rebuilt(rebuilt: str) -> None:
+    assert "put back" in rebuilt
+    seen = on_new(PREVIEW)
     assert seen.returncode == 0, seen.stdout + seen.stderr
+    assert "pulumi-resource-kubernetes from $PATH" not in seen.stdout + seen.stderr
+
+
+def test_the_new_controller_reaches_the_mirror_and_nothing_outside(rebuilt: str) -> None:
+    fetch = "pip download --no-deps --retries 0 pip"
+    assert on_new(fetch).returncode != 0
+    assert on_new(f"{fetch} --no-index --find-links {MIRROR}/wheels/ --cert site-ca.crt").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("wheels/pulumi_kubernetes-*.whl", "pulumi-kubernetes"),
+        (f"tools/{ENGINE}", ENGINE),
+        (f"tools/{PROVIDER}", PROVIDER),
+    ],
+)
+def test_what_the_mirror_lost_is_named_before_it_is_needed(
+    folder: Path, pattern: str, name: str, tmp_path: Path
+) -> None:
+    whole = check()
+    assert "missing: 0; " in whole.stdout, whole.stderr
+    [file] = server.FILES.glob(pattern)
+    shutil.move(file, tmp_path)
+    try:
+        asked = check()
+    finally:
+        shutil.move(tmp_path / file.name, file)
+    assert asked.returncode == 1, asked.stderr
+    assert "missing: 1; " in asked.stdout
+    assert f" {name}\n" in asked.stdout
 
 
 def test_the_stack_belongs_to_the_cluster_that_it_filled() -> None:

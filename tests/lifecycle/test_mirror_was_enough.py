@@ -29,7 +29,7 @@ from mirror.upstream import Upstream
 
 LOCAL = ROOT / "inventory/local"
 KINDS = ("apt", "key", "image", "model")
-"""The kinds that the lab's mirror serves: the controller's things are on the machine itself."""
+"""Kinds that the lab's mirror has from `make up` on; of the controller's things asks test_lost_controller.py."""
 REQUEST = re.compile(r'^(\S+) .*?"(?:GET|HEAD) (\S+) HTTP/[\d.]+" (\d+)', re.MULTILINE)
 
 

@@ -89,6 +89,17 @@ def test_another_controller_may_have_the_clone_elsewhere(
     assert tree(tmp_path / "srv/other-clone/inventory/own") == tree(controller.site)
 
 
+def test_a_program_of_any_system_takes_the_mirrors_authority_out_of_a_backup(
+    controller: Controller, tmp_path: Path
+) -> None:
+    """The command of docs/operate/keep.md: a new controller needs it before it has the environment of `restore`."""
+    (controller.files / "site-ca.crt").write_text("an authority")
+    assert backup(controller, tmp_path / "backup.tar.gz") == 0
+    take = ["tar", "-xzf", tmp_path / "backup.tar.gz", "--strip-components=2", "site-files/qwen-onprem/site-ca.crt"]
+    subprocess.run(take, cwd=tmp_path, check=True)
+    assert (tmp_path / "site-ca.crt").read_text() == "an authority"
+
+
 def test_nobody_but_its_owner_reads_a_backup(controller: Controller, tmp_path: Path) -> None:
     assert backup(controller, tmp_path / "backup.tar.gz") == 0
     assert (tmp_path / "backup.tar.gz").stat().st_mode & 0o777 == 0o600

@@ -14,10 +14,16 @@ HERE = {"bookworm": "http://archive.example/debian"}
 
 
 @pytest.fixture
-def repositories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Repository]:
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Upstream:
     monkeypatch.setattr(upstream, "LAB", tmp_path)
+    monkeypatch.setattr(versions, "LAB", tmp_path)
     monkeypatch.setattr(keys, "fingerprint", lambda user: "0" * 40)
-    return {repository.name: repository for repository in Upstream(file=upstream.table(HERE)).repositories()}
+    return Upstream(file=upstream.table(HERE))
+
+
+@pytest.fixture
+def repositories(table: Upstream) -> dict[str, Repository]:
+    return {repository.name: repository for repository in table.repositories()}
 
 
 @pytest.mark.parametrize("package", ["kubelet", "nvidia-container-toolkit", "libcuda1", "nvidia-kernel-open-dkms"])
@@ -42,3 +48,9 @@ def test_images_come_from_the_stand_in_under_the_names_that_their_projects_give(
     product = Upstream(versions.written()).all_images()
     written = Upstream(file=tmp_path / "upstream.yml").all_images()
     assert written == {name: f"{upstream.REGISTRY}/{source}" for name, source in product.items()}
+
+
+def test_archives_are_the_labs_own_under_the_names_that_a_site_knows_with_the_labs_versions(table: Upstream) -> None:
+    product = Upstream(versions.written()).table["tools"]
+    assert [Path(source).name for source in table.table["tools"]] == [Path(source).name for source in product]
+    assert all(source.startswith("file:///") for source in table.table["tools"])

@@ -147,6 +147,22 @@ def test_a_controller_that_the_mirror_does_not_serve_is_left_out(site: Path) -> 
     assert not [item for item in items if "controller" in item.used_by.split(", ")]
 
 
+def test_what_one_of_them_needs_can_be_listed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", str(EXAMPLE), "--format", "json", "--for", "controller"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {item["kind"] for item in found} == {"apt", "wheel", "tool"}
+    assert all("controller" in item["used_by"].split(", ") for item in found)
+    # They run the commands of docs/operate/install.md, step 3.
+    assert {"curl", "python3-venv", "pip"} <= {item["name"] for item in found}
+
+
+def test_a_user_that_the_site_does_not_have_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", str(EXAMPLE), "--for", "controler"]) == 2
+    refused = capsys.readouterr().err
+    assert "--for controler" in refused
+    assert "controller" in refused.replace("controler", "")
+
+
 @pytest.mark.parametrize("written", ["CentOS-7", ""])
 def test_hosts_whose_system_is_not_known_are_refused_by_name(
     site: Path, written: str, capsys: pytest.CaptureFixture[str]
