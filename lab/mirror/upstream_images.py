@@ -59,7 +59,7 @@ def served(catalogues: Sequence[str]) -> Iterator[None]:
 
 
 def made_from(catalogues: Sequence[str]) -> list[str | Path]:
-    """What decides about the content of the images: parts of a key (store.py)."""
+    """Parts of a key (store.py): all that decides about the content of the images."""
     images = _images(catalogues)
     programs = sorted({(BIN / name).resolve() for image in images for name in image.binaries})
     states = [f"{program} {program.stat().st_size} {program.stat().st_mtime_ns}" for program in programs]

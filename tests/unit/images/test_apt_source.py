@@ -75,7 +75,7 @@ def test_a_missing_key_is_named_before_anything_is_built(source: AptSource) -> N
 
 
 def test_every_image_with_packages_stands_on_a_base_with_the_sites_repository() -> None:
-    """With the project's own apt source a build would ask the internet."""
+    """A build with the project's own apt source would ask the internet."""
     for variant in ("cpu", "cuda"):
         by_name = {image.name: image for image in choose(load(), variant)}
         for image in by_name.values():
