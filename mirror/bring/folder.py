@@ -34,7 +34,8 @@ def bring(
         )
     places = {file: _place(file) for file in carried.files}
     new = {file: place for file, place in places.items() if place and not _has(root / place, file)}
-    joined = [file for file in carried.files if file.parts and not places[file]]
+    in_parts = [file for file in carried.files if file.parts and not places[file]]
+    joined = images.lacking(folder, items, authority, in_parts)
     _refuse_full_disk(root, sum(file.size for file in (*new, *joined)))
     with on_stderr("import", sum(file.size for file in new)) as progress:
         for file, place in new.items():

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from qwen_runtime.errors import UsageError
 from qwen_runtime.weights.progress import Progress, on_stderr
@@ -20,6 +21,7 @@ from mirror.tools import programs
 from mirror.tools.growth import Growth, read_by_children
 
 COPY = ("skopeo", "copy", "--quiet", "--preserve-digests", "--retry-times=3")
+ASK = ("skopeo", "--command-timeout=60s", "inspect", "--no-tags", "--format={{.Digest}}")
 
 
 def push(
@@ -27,15 +29,14 @@ def push(
 ) -> list[str]:
     """Push the folder's images, of which the registry takes what it lacks. Returns their names. Raises Error.
 
-    `joined`: layers that are carried in parts. `scratch`: a folder on a disk with room for them.
+    `joined`: layers that are carried in parts, and that the registry lacks. `scratch`: a folder on a disk with room for
+    them.
     """
     images = folder / "images"
-    carried = [item for item in items if item.is_copied and (layout_of(images, item)[0] / "index.json").is_file()]
+    carried = _carried(folder, items)
     if not carried:
         return []
-    with tempfile.TemporaryDirectory() as certificates, _blobs(folder, joined, scratch) as blobs:
-        if authority:
-            shutil.copyfile(authority, Path(certificates) / "ca.crt")
+    with _certificates(authority) as certificates, _blobs(folder, joined, scratch) as blobs:
         ended_bytes = 0
         sizes = [_size_bytes(*layout_of(images, item), blobs) for item in carried]
         with Growth("registry", sum(sizes), lambda: ended_bytes + read_by_children()) as progress:
@@ -58,6 +59,38 @@ def _copy(argv: Sequence[str], item: Item, progress: Progress) -> None:
             "Make the project first where the registry has projects, and `skopeo login` as a user who may push there."
         )
         raise programs.ToolError(refusal.found, "a registry that lets this user push there", remedy) from refusal
+
+
+def lacking(folder: Path, items: Sequence[Item], authority: Path | None, joined: Sequence[File]) -> list[File]:
+    """Layers in parts that belong to images which the registry does not have as they are carried."""
+    if not joined:
+        return []
+    blobs, needed = folder / "images" / BLOBS, set()
+    with _certificates(authority) as certificates:
+        for item in _carried(folder, items):
+            digest, layers = _manifest(*layout_of(folder / "images", item), blobs)
+            if _ask(item, certificates) != digest:
+                needed |= {layer["digest"].partition(":")[2] for layer in layers}
+    return [file for file in joined if Path(file.path).name in needed]
+
+
+def _carried(folder: Path, items: Sequence[Item]) -> list[Item]:
+    images = folder / "images"
+    return [item for item in items if item.is_copied and (layout_of(images, item)[0] / "index.json").is_file()]
+
+
+def _ask(item: Item, certificates: Path) -> str:
+    """Digest of an image in the registry; empty where it is not there, or where nobody answers."""
+    return programs.call([*ASK, f"--cert-dir={certificates}", f"docker://{item.at}"]).stdout.strip()
+
+
+@contextmanager
+def _certificates(authority: Path | None) -> Iterator[Path]:
+    """A folder with the authority of the registry, as skopeo reads it."""
+    with tempfile.TemporaryDirectory() as folder:
+        if authority:
+            shutil.copyfile(authority, Path(folder) / "ca.crt")
+        yield Path(folder)
 
 
 @contextmanager
@@ -85,7 +118,15 @@ def _blobs(folder: Path, joined: Sequence[File], scratch: Path) -> Iterator[Path
 
 def _size_bytes(layout: Path, tag: str, blobs: Path) -> int:
     """Size of an image's layers, by its manifest."""
+    return sum(layer["size"] for layer in _manifest(layout, tag, blobs)[1])
+
+
+def _manifest(layout: Path, tag: str, blobs: Path) -> tuple[str, list[dict[str, Any]]]:
+    """Digest of an image's manifest, and the manifest's layers; nothing where the site has the manifest already."""
     index = json.loads((layout / "index.json").read_text())
     named = [entry for entry in index["manifests"] if entry.get("annotations", {}).get(NAME) == tag]
-    manifest = json.loads((blobs / named[0]["digest"].replace(":", "/")).read_text()) if named else {}
-    return sum(layer["size"] for layer in manifest.get("layers", []))
+    if not named:
+        return "", []
+    digest: str = named[0]["digest"]
+    manifest = json.loads((blobs / digest.replace(":", "/")).read_text())
+    return digest, manifest.get("layers", [])

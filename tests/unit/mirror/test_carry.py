@@ -353,6 +353,22 @@ def test_an_image_whose_layer_is_carried_in_parts_keeps_its_digest(
     assert not list(root.glob(".*")), "the layer that was put together is gone again"
 
 
+def test_a_layer_in_parts_that_the_registry_has_needs_no_room_again(
+    upstreams: World, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second import, and one of packages alone: neither puts the layer together."""
+    medium, root = tmp_path / "medium", tmp_path / "srv"
+    assert main(["pack", str(filled), "--to", str(medium), "--largest-gb", "50e-6"]) == 0
+    image = replace(upstreams.items[1], at=f"{upstreams.registry}/again:1.0")
+    site = replace(upstreams, items=[image])
+    site.bring(medium, root)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
+    assert site.bring(medium, root) == [image.at]
+    assert replace(upstreams, items=[]).bring(medium, root) == []
+    with pytest.raises(Error, match="nothing was changed"):
+        replace(upstreams, items=[replace(image, at=f"{upstreams.registry}/new:1.0")]).bring(medium, root)
+
+
 def test_what_is_new_goes_to_no_folder_that_holds_something(upstreams: World, filled: Path, tmp_path: Path) -> None:
     (tmp_path / "other").write_text("")
     assert main(["pack", str(filled), "--since", str(filled), "--to", str(tmp_path)]) == 2
