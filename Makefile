@@ -66,8 +66,8 @@ contract: ## compare plans, answers and refusals with the engines themselves; in
 faults: ## lose hosts, pods, groups and rollouts of a lab that is up: what is too long for `make test`
 	@$(RUN) pytest -q -m long tests/faults
 
-bundle: ## fill, sign, carry and import the lab's bundle into a site without a route, and serve one, beside a lab that is up
-	@$(RUN) pytest -q -s tests/lifecycle/test_bundle.py tests/lifecycle/test_mirror_server.py
+bundle: ## carry a layer of 6 GB; carry the lab's bundle into a site without a route, and serve one, beside a lab that is up
+	@$(RUN) pytest -q -s tests/lifecycle/test_large_layer.py tests/lifecycle/test_bundle.py tests/lifecycle/test_mirror_server.py
 
 clients: ## try libraries and coding agents at the gateway; installs them (1.5 GB) and the engines' environment once
 	@$(LAB) serving

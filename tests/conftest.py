@@ -45,6 +45,7 @@ LONG = (
     "faults/test_slow_alerts_of_hosts.py",
     "faults/test_slow_alerts_of_serving.py",
     "lifecycle/test_bundle.py",
+    "lifecycle/test_large_layer.py",
     "logs/",
 )
 """`make test` leaves these out; `make contract`, `make autoscaling`, `make logs` and `make faults` do not."""
