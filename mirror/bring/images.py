@@ -21,6 +21,18 @@ from mirror.tools import programs
 from mirror.tools.growth import Growth, read_by_children
 
 COPY = ("skopeo", "copy", "--quiet", "--preserve-digests", "--retry-times=3")
+REFUSALS = {
+    "unauthorized": (
+        "a registry that lets this user push there",
+        "Make the project first where the registry has projects, and `skopeo login` as a user who may push there.",
+    ),
+    # A server that failed, as one does whose disk is full: skopeo does not repeat the reason.
+    "unexpected HTTP status: 5": (
+        "a registry that takes what is pushed",
+        "Look at the registry's log and at its free disk; make room there, and run it again: it goes on.",
+    ),
+}
+"""What is needed and the remedy, by words of what skopeo says when a registry refuses a push."""
 ASK = ("skopeo", "--command-timeout=60s", "inspect", "--no-tags", "--format={{.Digest}}")
 
 
@@ -53,12 +65,10 @@ def _copy(argv: Sequence[str], item: Item, progress: Progress) -> None:
     try:
         programs.run(argv, f"image {item.at}", progress=progress)
     except programs.ToolError as refusal:
-        if "unauthorized" not in refusal.found:
-            raise
-        remedy = (
-            "Make the project first where the registry has projects, and `skopeo login` as a user who may push there."
-        )
-        raise programs.ToolError(refusal.found, "a registry that lets this user push there", remedy) from refusal
+        for words, (needed, remedy) in REFUSALS.items():
+            if words in refusal.found:
+                raise programs.ToolError(refusal.found, needed, remedy) from refusal
+        raise
 
 
 def lacking(folder: Path, items: Sequence[Item], authority: Path | None, joined: Sequence[File]) -> list[File]:

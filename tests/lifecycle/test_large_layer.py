@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +56,8 @@ class Registry:
         return list(self.storage.rglob("_uploads/**/data"))
 
     @contextmanager
-    def serving(self, world: Path) -> Iterator[None]:
+    def serving(self, world: Path, disk: Sequence[str] = ()) -> Iterator[None]:
+        """Serve until the block ends, and keep nothing. `disk`: begins the command, for a disk of its own."""
         tls = {"certificate": str(world / "server.crt"), "key": str(world / "server.key")}
         settings = {
             "version": 0.1,
@@ -64,10 +65,10 @@ class Registry:
             "storage": {"filesystem": {"rootdirectory": str(self.storage)}},
             "http": {"addr": self.address, "tls": tls},
         }
-        self.folder.mkdir()
+        self.storage.mkdir(parents=True)
         (self.folder / "registry.yml").write_text(yaml.safe_dump(settings))
         with (self.folder / "log").open("wb") as log:
-            serve = [BIN / "registry", "serve", self.folder / "registry.yml"]
+            serve = [*disk, BIN / "registry", "serve", self.folder / "registry.yml"]
             process = subprocess.Popen(serve, stdout=log, stderr=log)
             try:
                 asked = ["curl", "--silent", "--fail", "--cacert", world / "ca.crt", f"https://{self.address}/v2/"]
@@ -124,7 +125,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A medium with the image, signed; the registry that it comes from is gone, and the site's is empty."""
+    """A medium with the image, signed; the registry that it comes from is gone, and the site's does not serve yet."""
     folder = tmp_path_factory.mktemp("large")
     if not (BIN / "registry").exists():
         pytest.skip("found no registry; needed the one that `make up` builds; remedy: run it")
@@ -138,10 +139,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     try:
         _describe(world)
         _carry(world)
-        with world.site.serving(folder):
-            yield world
+        yield world
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def site(world: World) -> Iterator[Registry]:
+    with world.site.serving(world.folder):
+        yield world.site
 
 
 def _describe(world: World) -> None:
@@ -219,37 +225,52 @@ def test_the_layer_lies_in_parts_that_every_file_system_takes(world: World) -> N
     assert max(sizes) <= LARGEST_ON_FAT_BYTES
 
 
-def test_a_full_disk_at_the_site_is_refused_before_anything_is_changed(world: World) -> None:
+def test_a_registry_whose_disk_fills_up_is_named_and_nothing_is_left_beside_it(world: World) -> None:
+    root = world.folder / "srv"
+    with world.site.serving(world.folder, disk=small_disk(world.site.storage, "exec")):
+        done = world.attempt(*world.importing(root))
+    assert done.returncode == 1
+    assert "remedy: Look at the registry's log and at its free disk" in done.stderr
+    assert list(root.iterdir()) == [], "the layer that was put together is gone again"
+
+
+def test_a_full_disk_at_the_site_is_refused_before_anything_is_changed(world: World, site: Registry) -> None:
     """A disk that has no room for the layer, where its parts would be put together."""
-    done = world.attempt(*on_a_small_disk(world))
+    done = world.attempt(*import_to_a_small_disk(world))
     assert done.returncode == 2
     assert "found:  1.0 GB free at" in done.stderr
     assert "needed: 6.2 GB" in done.stderr
     assert "nothing was changed" in done.stderr
     assert "left on the disk: 0" in done.stdout
-    assert not (world.site.storage / "docker").exists()
+    assert not list(site.storage.iterdir())
 
 
-def test_an_image_with_a_large_layer_arrives_with_its_digest(world: World) -> None:
+def test_an_image_with_a_large_layer_arrives_with_its_digest(world: World, site: Registry) -> None:
     root = world.folder / "srv"
     assert "images in the registry: 1" in world.measure("import", *world.importing(root))
-    assert world.digest_at(f"{world.site.address}/{NAME}") == world.digest
+    assert world.digest_at(f"{site.address}/{NAME}") == world.digest
     assert list(root.iterdir()) == [], "the layer that was put together is gone again"
-    assert world.site.uploads == []
+    assert site.uploads == []
 
 
+@pytest.mark.usefixtures("site")
 def test_a_second_import_needs_no_room_for_the_layer(world: World) -> None:
-    assert "images in the registry: 1" in world.measure("second import", *on_a_small_disk(world))
+    assert "images in the registry: 1" in world.measure("second import", *import_to_a_small_disk(world))
 
 
 def test_no_program_held_the_layer_in_memory(world: World) -> None:
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < MEMORY_BYTES
 
 
-def on_a_small_disk(world: World) -> list[str | Path]:
-    """The import to a disk of its own, with the number of files that it leaves there."""
+def import_to_a_small_disk(world: World) -> list[str | Path]:
+    """The import to a disk of its own, which then says how many files that left there."""
     root = world.folder / "small"
     root.mkdir(exist_ok=True)
-    mount = f"mount -t tmpfs -o size={SMALL_DISK_BYTES} none {root}"
-    look = f'ended=$?; echo "left on the disk: $(find {root} -mindepth 1 | wc --lines)"; exit $ended'
-    return ["unshare", "--mount", "sh", "-c", f'{mount} && "$@"; {look}', "sh", *world.importing(root)]
+    look = f'; ended=$?; echo "left on the disk: $(find {root} -mindepth 1 | wc --lines)"; exit $ended'
+    return [*small_disk(root, "", look), *world.importing(root)]
+
+
+def small_disk(folder: Path, before: str = "", behind: str = "") -> list[str]:
+    """Begin a command that finds a small disk at a folder; `before` and `behind` are a shell's, around it."""
+    mount = f"mount -t tmpfs -o size={SMALL_DISK_BYTES} none {folder}"
+    return ["unshare", "--mount", "sh", "-c", f'{mount} && {before} "$@"{behind}', "sh"]
