@@ -6,12 +6,15 @@ WITH_RUNTIME := $(RUN) env PYTHONPATH=python/src
 MODEL ?=
 SCENARIO ?=
 BENCH ?=
+# Upgrades and ways back: a row of NVIDIA's software and the one before, a cluster's version, and a cluster that is formed anew
+# and gets its snapshot back.
+RECORDED := nvidia_driver-upgrade kubernetes-upgrade kubernetes-default etcd_backup-default
 ARGS ?=
 PORT ?=
 export QUESTION
 
 .DEFAULT_GOAL := help
-.PHONY: help serve chat up down status check _gateway _unit _lint _static molecule vm contract bundle clients autoscaling logs faults fuzz bench test lock picture clean-cache
+.PHONY: help serve chat up down status check _gateway _unit _lint _static molecule vm contract bundle clients autoscaling logs faults recorded fuzz bench test lock picture clean-cache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -81,6 +84,11 @@ autoscaling: ## let KEDA decide on the stack's objects in a control plane withou
 logs: ## keep the logs of a lab that is up and search them, by VictoriaLogs; builds it once (about a minute)
 	@$(LAB) logs
 	@$(RUN) pytest -q tests/logs
+
+recorded: ## reboot, upgrade, go back, roll and measure a lab that is up; then hold what its mirror was asked to the list
+	@$(RUN) pytest -q tests/faults/test_power_cut.py tests/faults/test_rolling_change.py tests/faults/test_monthly_measurement.py
+	@for scenario in $(RECORDED); do $(RUN) molecule --base-config molecule/shared/base.yml test -s $$scenario || exit; done
+	@$(RUN) pytest -q -s tests/lifecycle/test_mirror_was_enough.py
 
 fuzz: ## search for about a minute for inputs that break the parsers of a mirror's files
 	@$(WITH_RUNTIME) python -m tests.fuzz.safetensors_header

@@ -1,14 +1,22 @@
 """The lab's mirror holds what `qwen-mirror list` names for its site, and hosts asked it for nothing else.
 
-The mirror's web server records what hosts ask for, from the lab's first `make up` on. `make test` runs this file after
-everything else that it does with the lab, so that the record has rollouts, faults, lost hosts and later runs, too.
-A lab whose stack has had more than the list knows of, as by `make autoscaling`, fails it by name.
+The mirror's web server records what hosts ask for, from the lab's first `make up` on. `make test` and `make recorded`
+run this file after everything else that they do with the lab, so that the record has rollouts, faults, lost hosts and
+later runs, and of `make recorded` also upgrades. A lab whose stack has had more than the list knows of, as by
+`make autoscaling`, fails it by name.
+
+A scratch host beside the rack may have an address that another one had. All of them together may ask for what is listed
+with each of the rows of NVIDIA's software that scenarios move between, as an operator lists both sides of an upgrade,
+and for what is listed for a controller.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import tarfile
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pytest
@@ -26,15 +34,22 @@ from mirror.item import Item
 from mirror.needs.items import needed
 from mirror.site import Site
 from mirror.upstream import Upstream
+from tests.support import asked
+from tests.support.asked import Request
 
 LOCAL = ROOT / "inventory/local"
 KINDS = ("apt", "key", "image", "model")
-"""Kinds that the lab's mirror has from `make up` on; of the controller's things asks test_lost_controller.py."""
-REQUEST = re.compile(r'^(\S+) .*?"(?:GET|HEAD) (\S+) HTTP/[\d.]+" (\d+)', re.MULTILINE)
+"""Kinds that the rack asks for. The controller that set it up has its things on the machine itself."""
+CONTROLLERS = (*KINDS, "wheel", "tool")
+"""Kinds that a new controller asks for too."""
+RACK = set(inventory.hosts().values())
+OTHERS = {*network.SCRATCH_HOSTS, *network.MACHINES}
+OWN = {network.GATEWAY, "127.0.0.1"}
+ROW = re.compile(r"\bsite_nvidia_stack\b[=:] *([\w.-]+)")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+def values(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The lab's site under the mirror's address, since this machine does not resolve the rack's names."""
     folder = tmp_path_factory.mktemp("site")
     settings = stack.CONFIG.read_text().replace(client.REGISTRY, client.REGISTRY_ADDRESS)
@@ -49,28 +64,62 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         "site_model_manifests": {model: manifest_sha256(model)},
     }
     (folder / "values.yml").write_text(yaml.safe_dump(values))
-    return Site(
-        LOCAL, stack=folder / "Pulumi.local.yaml", extra_vars=[folder / "values.yml"], versions=versions.written()
-    )
+    return folder
+
+
+def read_site(values: Path, *settings: Path) -> Site:
+    """The lab's site, with settings over its inventory's as `qwen-mirror --extra-vars` takes them."""
+    extra = [values / "values.yml", *settings]
+    return Site(LOCAL, stack=values / "Pulumi.local.yaml", extra_vars=extra, versions=versions.written())
+
+
+def list_for(site: Site, kinds: Collection[str] = KINDS) -> list[Item]:
+    return needed(site, kinds=kinds, variant="cpu", catalogs=[CATALOG], upstream=Upstream(versions.written()))
+
+
+@pytest.fixture(scope="module")
+def site(values: Path) -> Site:
+    return read_site(values)
 
 
 @pytest.fixture(scope="module")
 def listed(site: Site) -> list[Item]:
-    return needed(site, kinds=KINDS, variant="cpu", catalogs=[CATALOG], upstream=Upstream(versions.written()))
+    """Items that the rack may ask for."""
+    return list_for(site)
 
 
 @pytest.fixture(scope="module")
-def record() -> list[tuple[str, str]]:
-    """Path and status of each request of the rack's hosts."""
-    log = (server.RECORD / "access.log").read_text()
-    hosts = set(inventory.hosts().values())
-    return [(path, status) for host, path, status in REQUEST.findall(log) if host in hosts]
+def listed_for_others(values: Path, listed: list[Item]) -> list[Item]:
+    """Items that scratch hosts may ask for: with each row that a scenario of molecule names, and for a controller."""
+    rows = {row for file in (ROOT / "molecule").rglob("*.yml") for row in ROW.findall(file.read_text())}
+    assert rows
+    others = [{"site_nvidia_stack": row} for row in sorted(rows)]
+    others += [{"site_controller_system": inventory.site()["site_system"]}]
+    items = list(listed)
+    for number, settings in enumerate(others):
+        file = values / f"settings{number}.yml"
+        file.write_text(yaml.safe_dump(settings))
+        items += list_for(read_site(values, file), CONTROLLERS)
+    return items
 
 
 @pytest.fixture(scope="module")
-def asked(record: list[tuple[str, str]]) -> set[str]:
-    """Paths that the rack's hosts asked for."""
-    return {path for path, _ in record}
+def record() -> list[Request]:
+    """Each request but those of this machine, which fills the mirror and looks after it."""
+    own = {network.GATEWAY, "127.0.0.1"}
+    return [
+        request for request in asked.requests((server.RECORD / "access.log").read_text()) if request.client not in own
+    ]
+
+
+@pytest.fixture(scope="module")
+def needs() -> asked.Needs:
+    lists = f"/srv/apt/dists/{rootfs.SUITE}/main/binary-amd64/Packages"
+    return asked.needs(output("podman", "exec", server.CONTAINER, "cat", lists))
+
+
+def of(clients: Collection[str], record: Iterable[Request]) -> list[Request]:
+    return [request for request in record if request.client in clients]
 
 
 def test_the_mirror_lacks_nothing_that_is_listed(site: Site, listed: list[Item], tmp_path: Path) -> None:
@@ -83,55 +132,33 @@ def test_the_mirror_lacks_nothing_that_is_listed(site: Site, listed: list[Item],
     assert not missing(site, listed, {rootfs.SUITE: tmp_path / "status"})
 
 
-def test_hosts_asked_for_nothing_that_was_not_there(record: list[tuple[str, str]]) -> None:
-    assert not {path for path, status in record if status == "404"}
+def test_every_client_is_a_host_of_the_lab(record: list[Request]) -> None:
+    assert {request.client for request in record} <= RACK | OTHERS
 
 
-def test_hosts_asked_for_no_image_that_is_not_listed(listed: list[Item], asked: set[str]) -> None:
-    """A tag is a listed one; a digest may be of an earlier build of a listed image."""
-    images = {item.name for item in listed if item.kind == "image"}
-    requested = {path.removeprefix("/v2/") for path in asked if "/manifests/" in path}
-    assert requested
-    names = {tuple(path.split("/manifests/")) for path in requested}
-    tagged = {f"{repository}:{tag}" for repository, tag in names if not tag.startswith("sha256:")}
-    assert tagged <= images
-    repositories = {repository for repository, _ in names}
-    assert repositories <= {image.partition(":")[0] for image in images}
-    print(f"listed, not pulled: {sorted(image for image in images if image.partition(':')[0] not in repositories)}")
+def test_hosts_asked_for_nothing_that_was_not_there(record: list[Request]) -> None:
+    assert not {(request.client, request.path) for request in record if request.status == "404"}
 
 
-def test_hosts_asked_for_no_model_that_is_not_listed(listed: list[Item], asked: set[str]) -> None:
-    requested = {path.split("/")[2] for path in asked if path.startswith("/models/") and path.count("/") > 2}
-    assert requested <= {item.name for item in listed if item.kind == "model"}
+def test_the_rack_asked_for_nothing_that_is_not_listed(
+    listed: list[Item], record: list[Request], needs: asked.Needs
+) -> None:
+    by_the_rack = of(RACK, record)
+    assert by_the_rack
+    assert not asked.unlisted(listed, by_the_rack, needs)
 
 
-def test_hosts_asked_for_no_package_that_no_listed_one_needs(listed: list[Item], asked: set[str]) -> None:
-    packages = _packages()
-    wanted = {item.name for item in listed if item.kind == "apt"}
-    closure: set[str] = set()
-    while wanted:
-        closure |= wanted
-        wanted = {need for name in wanted for need in packages.get(name, set())} - closure
-    requested = {path.rpartition("/")[2].partition("_")[0] for path in asked if path.endswith(".deb")}
-    assert requested
-    assert not requested - closure
-    print(f"listed, not fetched: {sorted({item.name for item in listed if item.kind == 'apt'} - requested)}")
+def test_scratch_hosts_asked_for_nothing_that_is_not_listed_before_or_after(
+    listed_for_others: list[Item], record: list[Request], needs: asked.Needs
+) -> None:
+    assert not asked.unlisted(listed_for_others, of(OTHERS, record), needs)
 
 
-def _packages() -> dict[str, set[str]]:
-    """Names in the dependencies of each package of the repository, and of the packages that provide a name."""
-    lists = _read(f"dists/{rootfs.SUITE}/main/binary-amd64/Packages")
-    needed: dict[str, set[str]] = {}
-    for stanza in lists.split("\n\n"):
-        fields = dict(re.findall(r"^([\w-]+): (.*)$", stanza, re.MULTILINE))
-        if "Package" in fields:
-            text = f"{fields.get('Depends', '')}, {fields.get('Pre-Depends', '')}"
-            names = {re.split(r"[ (:]", word.strip())[0] for word in re.split(r"[,|]", text)} - {""}
-            needed.setdefault(fields["Package"], set()).update(names)
-            for provided in re.split(r",\s*", fields.get("Provides", "")):
-                needed.setdefault(provided.split(" ")[0], set()).add(fields["Package"])
-    return needed
-
-
-def _read(path: str) -> str:
-    return output("podman", "exec", server.CONTAINER, "cat", f"/srv/apt/{path}")
+def test_some_of_every_kind_that_is_listed_was_asked_for(listed: list[Item], record: list[Request]) -> None:
+    """Things that nobody asked for are told: a mirror needs them for what the lab did not do, or not at all."""
+    spare = asked.surplus(listed, record)
+    whole, left = (Counter(item.kind for item in items) for items in (listed, spare))
+    for item in spare:
+        print(f"{item.kind:6} {item.name:55} {item.used_by}")
+    print(json.dumps({"requests": len(record), "listed": dict(whole), "never_asked_for": dict(left)}))
+    assert all(left[kind] < count for kind, count in whole.items())
