@@ -106,10 +106,8 @@ def listed_for_others(values: Path, listed: list[Item]) -> list[Item]:
 @pytest.fixture(scope="module")
 def record() -> list[Request]:
     """Each request but those of this machine, which fills the mirror and looks after it."""
-    own = {network.GATEWAY, "127.0.0.1"}
-    return [
-        request for request in asked.requests((server.RECORD / "access.log").read_text()) if request.client not in own
-    ]
+    requests = asked.requests((server.RECORD / "access.log").read_text())
+    return [request for request in requests if request.client not in OWN]
 
 
 @pytest.fixture(scope="module")
