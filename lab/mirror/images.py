@@ -17,7 +17,7 @@ STATEMENTS = MIRROR_DATA / "provenance"
 """Statements of how images were built; they stay as long as the registry's images."""
 CARRIED = server.REGISTRY / "carried.json"
 """Digests of the carried images that the registry took, by name; it goes with the registry's content."""
-COSTS = {"runtime-base": 15}
+COSTS = {"runtime-base": 15, "runtime": 15}
 # The stack names these by digest, and all others by the tags of their projects. The second name is the image's own.
 BUILT = {"runtime": "runtime", "prometheus": "prometheus", "alertmanager": "alertmanager"}
 
