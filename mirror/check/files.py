@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import quote, unquote
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
@@ -23,96 +17,48 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 from packaging.version import Version
-from qwen_runtime.errors import Fault
+from qwen_runtime.errors import Fault, WeightsError
+from qwen_runtime.weights import MANIFEST_NAME, manifest
 
 from mirror import systems
 from mirror.item import Item
 
-AT_ONCE = 4
-TIMEOUT_S = 30
-LARGEST_BYTES = 64 << 20
-"""Largest manifest or page that is read."""
-
-
-class Absent(Exception):
-    """The server's answer where it did not give the file."""
-
-
-class Web:
-    """Requests to the site's web server, which the site's authority vouches for."""
-
-    def __init__(self, authority: Path | None) -> None:
-        self._context = ssl.create_default_context(cafile=str(authority) if authority else None)
-
-    def read(self, url: str) -> bytes:
-        """The content. Raises Absent."""
-        with self._open(url, "GET") as answer:
-            content: bytes = answer.read(LARGEST_BYTES)
-            return content
-
-    def size(self, url: str) -> int:
-        """Size in bytes. Raises Absent, also for a page of text in place of the file."""
-        with self._open(url, "HEAD") as answer:
-            kind = answer.headers.get_content_type()
-            if kind == "text/html":
-                raise Absent(f"a page ({kind}) at {url}")
-            return int(answer.headers.get("Content-Length", -1))
-
-    def problem(self, url: str) -> str:
-        """The answer in place of the file, or nothing if the file is there."""
-        try:
-            self.size(url)
-        except Absent as absent:
-            return str(absent)
-        return ""
-
-    def _open(self, url: str, method: str) -> urllib.request._UrlopenRet:
-        try:
-            request = urllib.request.Request(url, method=method)
-            return urllib.request.urlopen(request, timeout=TIMEOUT_S, context=self._context)
-        except urllib.error.HTTPError as refusal:
-            raise Absent(f"{refusal.code} {refusal.reason} at {url}") from refusal
-        except OSError as problem:
-            raise Absent(f"{getattr(problem, 'reason', problem)} at {url}") from problem
+from .web import Absent, Sized, Web
 
 
 def tools(items: Sequence[Item], web: Web) -> Iterator[Fault]:
-    """Faults of archives that the server does not have."""
+    """Faults of archives that the server does not have, or has empty: their size is not known."""
     for item in items:
-        absent = web.problem(item.at)
-        if absent:
-            yield Fault(item.label, absent, item.name, f"Put it there from {item.source}.")
+        try:
+            found = "" if web.size(item.at) else f"an empty file at {item.at}"
+        except Absent as absent:
+            found = str(absent)
+        if found:
+            yield Fault(item.label, found, item.name, f"Put it there from {item.source}.")
 
 
 def models(items: Sequence[Item], web: Web) -> Iterator[Fault]:
     """Faults of models: another manifest than the site vouches for, and files that are missing or of another size."""
     for item in items:
         try:
-            manifest = web.read(f"{item.at}/manifest.json")
+            content = web.read(f"{item.at}/{MANIFEST_NAME}")
         except Absent as absent:
             yield Fault(item.label, str(absent), "the model's manifest", "Copy the model there, with its manifest.")
             continue
-        digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if item.digest and digest != item.digest:
             remedy = "Copy the model again, or correct site_model_manifests."
             yield Fault(item.label, f"a manifest with {digest}", item.digest, remedy)
             continue
-        yield from _files(item, json.loads(manifest)["files"], web)
-
-
-def _files(item: Item, entries: Sequence[dict[str, object]], web: Web) -> Iterator[Fault]:
-    def fault(entry: dict[str, object]) -> Fault | None:
-        path, needed = str(entry["path"]), f"{entry['size']} bytes"
         try:
-            size = web.size(f"{item.at}/{quote(path)}")
-        except Absent as absent:
-            return Fault(f"{item.label} {path}", str(absent), needed, "Copy the file again.")
-        if size != entry["size"]:
-            return Fault(f"{item.label} {path}", f"{size} bytes", needed, "Copy the file again.")
-        return None
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield from filter(None, pool.map(fault, entries))
+            entries = manifest.parse(content, f"{item.at}/{MANIFEST_NAME}").files
+        except WeightsError as problem:
+            yield Fault(item.label, problem.found, problem.needed, "Copy the model again, with its manifest.")
+            continue
+        yield from web.lacking(
+            Sized(f"{item.label} {entry.path}", f"{item.at}/{quote(entry.path)}", entry.size, "Copy the file again.")
+            for entry in entries
+        )
 
 
 def wheels(items: Sequence[Item], web: Web) -> Iterator[Fault]:

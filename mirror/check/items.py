@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from qwen_runtime.errors import Fault
 
 from mirror.item import KINDS, Item
 from mirror.site import Site
+from mirror.tools import clock
 
 from . import files, images, packages
+from .web import Web
 
 
 def missing(site: Site, items: Sequence[Item], statuses: Mapping[str, Path]) -> list[Fault]:
@@ -19,7 +22,7 @@ def missing(site: Site, items: Sequence[Item], statuses: Mapping[str, Path]) -> 
 
     `statuses`: dpkg's status file of a host as it comes, by suite; apt then resolves dependencies against it.
     """
-    web = files.Web(site.authority)
+    web = Web(site.authority)
     checks: dict[str, Callable[[list[Item]], Iterable[Fault]]] = {
         "apt": lambda found: packages.missing(found, _apt_key(site), site.authority, statuses),
         "key": lambda found: _keys(found),
@@ -34,7 +37,7 @@ def missing(site: Site, items: Sequence[Item], statuses: Mapping[str, Path]) -> 
         if found:
             print(f"asking for {len(found)} of kind {kind}", file=sys.stderr, flush=True)
             faults += checks[kind](found)
-    return faults
+    return [replace(fault, remedy=clock.remedy(fault.found, fault.remedy)) for fault in faults]
 
 
 def _keys(items: Iterable[Item]) -> Iterator[Fault]:

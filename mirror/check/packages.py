@@ -1,4 +1,4 @@
-"""Whether the site's apt repository has every package, and by apt's own resolver every dependency."""
+"""Whether the site's apt repository has every package and its file, and by apt's own resolver every dependency."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ from qwen_runtime.errors import Fault, UsageError
 from mirror.item import Item
 from mirror.tools.apt import Apt, reason
 
+from .web import Sized, Web
+
+COPY = "Copy the file there again, from the folder that was filled."
 FILL = "Fill the mirror again, and write and sign the repository's lists anew."
 
 
 def missing(items: Sequence[Item], key: Path, authority: Path | None, statuses: Mapping[str, Path]) -> Iterator[Fault]:
-    """Faults of all suites. `statuses`: see check.missing. Raises UsageError for a file that is not there."""
+    """Faults of all suites: of lists, of what they name, and of the files behind it.
+
+    `statuses`: see check.missing. Raises UsageError where the key's file is not there.
+    """
     if not key.is_file():
         raise UsageError(f"no file {key}", "the key that signs the site's repository", "Export it there.")
+    web = Web(authority)
     for suite, found in groupby(items, lambda item: item.group):
         brought = _installed(statuses.get(suite))
         members = [item for item in found if item.version or item.name not in brought]
@@ -38,6 +45,9 @@ def missing(items: Sequence[Item], key: Path, authority: Path | None, statuses: 
             yield from absent
             if suite in statuses and there:
                 yield from _unresolved(apt, there)
+            files = apt.files(there, with_dependencies=suite in statuses) if there else {}
+            labels = {url: f"apt {suite} file {url.rpartition('/')[2]}" for url in files}
+            yield from web.lacking(Sized(labels[url], url, size, COPY) for url, size in files.items())
 
 
 def _installed(status: Path | None) -> set[str]:

@@ -55,10 +55,19 @@ class Apt:
         with Growth(about, self._size_bytes(argv), lambda: size_of(into)) as progress:
             return programs.show(argv, self._environment, progress)
 
+    def files(self, items: Sequence[Item], *, with_dependencies: bool) -> dict[str, int]:
+        """Size in bytes by address of the items' packages; with dependencies also of what they bring along."""
+        files = self._addresses(["apt-get", "download", *map(request, items)])
+        return files | (self._addresses(self._install(items)) if with_dependencies else {})
+
     def _size_bytes(self, argv: Sequence[str]) -> int:
         """Bytes that a download has still to fetch; 0 where apt refuses it, which the download itself then tells."""
+        return sum(self._addresses(argv).values())
+
+    def _addresses(self, argv: Sequence[str]) -> dict[str, int]:
+        """Size in bytes by address of what a command of apt would fetch; nothing where apt refuses it."""
         listed = self.run(*argv, "--print-uris").stdout
-        return sum(map(int, re.findall(r"^'\S+' \S+ (\d+) ", listed, re.MULTILINE)))
+        return {url: int(size) for url, size in re.findall(r"^'(\S+)' \S+ (\d+) ", listed, re.MULTILINE)}
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return programs.call(command, environment=self._environment)

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from mirror.item import Item
 from tests.fakes.registry import Registry
 
 USER, PUSHER, PASSWORD = "qwen-hosts", "qwen-mirror", "let me in"
+PACKAGE_BYTES = 1000
 
 
 @dataclass
@@ -28,6 +30,9 @@ class SiteMirror:
     folder: Path
     registry: Registry = field(default_factory=Registry)
     port: int = 0
+    page: bytes = b""
+    """A page that a proxy sends with status 200 in place of every answer; empty where the mirror answers itself."""
+    context: ssl.SSLContext | None = None
     requests: list[str] = field(default_factory=list)
 
     @property
@@ -48,7 +53,19 @@ class SiteMirror:
             lists = self.folder / "apt/dists" / suite / "main/binary-amd64"
             lists.mkdir(parents=True)
             lists.joinpath("Packages").write_text("".join(map(_stanza, members)))
+            for item in members:
+                package = self.package(item)
+                package.parent.mkdir(parents=True, exist_ok=True)
+                package.write_bytes(bytes(PACKAGE_BYTES))
             _sign(self.folder, lists.parents[1], suite)
+
+    def package(self, item: Item) -> Path:
+        """The file of a package, which the lists name."""
+        return self.folder / "apt" / _file_name(item)
+
+
+def _file_name(item: Item) -> str:
+    return f"pool/{item.group}/{item.name}_{item.version or '1.0-1'}_amd64.deb"
 
 
 def _stanza(item: Item) -> str:
@@ -57,8 +74,8 @@ def _stanza(item: Item) -> str:
         "Version": item.version or "1.0-1",
         "Architecture": "amd64",
         "Maintainer": "nobody <nobody@example.internal>",
-        "Filename": f"pool/{item.name}.deb",
-        "Size": "1000",
+        "Filename": _file_name(item),
+        "Size": str(PACKAGE_BYTES),
         "SHA256": hashlib.sha256(item.name.encode()).hexdigest(),
         "Description": "a package",
     }
@@ -110,22 +127,40 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.mirror.requests.append(self.path)
-        if self.path.startswith(("/v2/", "/service/token")):
+        if self.mirror.page:
+            self._send_page()
+        elif self.path.startswith(("/v2/", "/service/token")):
             self.mirror.registry.answer(self)
         else:
             super().do_GET()
 
     def do_HEAD(self) -> None:
         self.mirror.requests.append(self.path)
-        if self.path.startswith("/v2/"):
+        if self.mirror.page:
+            self._send_page()
+        elif self.path.startswith("/v2/"):
             self.mirror.registry.answer(self)
         else:
             super().do_HEAD()
+
+    def _send_page(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(self.mirror.page)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(self.mirror.page)
 
     def do_PUT(self) -> None:
         self.mirror.registry.answer(self)
 
     do_POST = do_PATCH = do_PUT
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *arguments: Any) -> None:
+        if not isinstance(sys.exception(), ssl.SSLError):  # a client that does not take the certificate goes away
+            super().handle_error(*arguments)
 
 
 @contextmanager
@@ -134,10 +169,10 @@ def serve(folder: Path, *projects: str) -> Iterator[SiteMirror]:
     mirror = SiteMirror(folder, Registry({USER: PASSWORD, PUSHER: PASSWORD}, frozenset({USER}), frozenset(projects)))
     _make_certificate(folder)
     _make_key(folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, mirror=mirror))
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(folder / "ca.crt", folder / "server.key")
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server = _Server(("127.0.0.1", 0), partial(_Handler, mirror=mirror))
+    mirror.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    mirror.context.load_cert_chain(folder / "ca.crt", folder / "server.key")
+    server.socket = mirror.context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     mirror.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

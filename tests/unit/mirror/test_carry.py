@@ -5,184 +5,25 @@ The registry, apt, skopeo, gpg and pip are real; their upstreams are on this mac
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
-import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 from qwen_runtime.errors import Error
 
-from lab.paths import BIN
-from mirror.bring.folder import bring
 from mirror.bring.packages import publish
 from mirror.carry import bundle
 from mirror.check import packages
 from mirror.command import main
-from mirror.fill.folder import fill
-from mirror.item import Item
 from mirror.tools.programs import ToolError
 from mirror.upstream import Upstream
-from tests.fakes import site_mirror
+from tests.fakes.upstreams import SITE, World, make_image, table
 from tests.support.debian import make_package
-from tests.support.ports import free_port
-from tests.support.waiting import wait_until
-
-SITE = "registry.example.internal"
-NO_STATUS: dict[str, Path] = {}
-
-
-@dataclass
-class World:
-    """Upstreams on this machine, and what a site needs of them."""
-
-    folder: Path
-    registry: str
-    authority: Path
-    key: str
-    items: list[Item]
-    upstream: Upstream
-
-    def fill(self, out: Path, items: list[Item] | None = None) -> None:
-        fill(items or self.items, SITE, out, self.upstream, NO_STATUS)
-
-    def bring(self, out: Path, root: Path, site: str = SITE) -> list[str]:
-        return bring(out, site, self.items, root, self.key, self.authority)
-
-
-def make_wheel(folder: Path, name: str) -> str:
-    """A wheel for every Python; returns its digest."""
-    folder.mkdir(exist_ok=True)
-    file = folder / f"{name}-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        archive.writestr(
-            f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{name}-1.0.dist-info/RECORD", "")
-    return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
-
-
-def make_image(layout: Path, *architectures: str) -> None:
-    """An OCI layout of one image with one layer; for several architectures, as projects publish them, by an index."""
-    blobs = layout / "blobs/sha256"
-    blobs.mkdir(parents=True)
-
-    def blob(content: bytes) -> dict[str, object]:
-        digest = hashlib.sha256(content).hexdigest()
-        (blobs / digest).write_bytes(content)
-        return {"digest": f"sha256:{digest}", "size": len(content)}
-
-    tar = os.urandom(64 << 10)
-    rootfs = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}"]}
-    layer = blob(gzip.compress(tar, mtime=0))
-    kind = "application/vnd.oci.image"
-
-    def described(architecture: str) -> dict[str, object]:
-        platform = {"architecture": architecture, "os": "linux"}
-        config = blob(json.dumps({**platform, "config": {}, "rootfs": rootfs}).encode())
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": f"{kind}.manifest.v1+json",
-            "config": {"mediaType": f"{kind}.config.v1+json", **config},
-            "layers": [{"mediaType": f"{kind}.layer.v1.tar+gzip", **layer}],
-        }
-        return {"mediaType": manifest["mediaType"], "platform": platform, **blob(json.dumps(manifest).encode())}
-
-    entry = described("amd64")
-    if architectures:
-        index = {"schemaVersion": 2, "mediaType": f"{kind}.index.v1+json", "manifests": []}
-        index["manifests"] = [described(architecture) for architecture in architectures]
-        entry = {"mediaType": index["mediaType"], **blob(json.dumps(index).encode())}
-    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Address of a real registry with TLS, and its authority."""
-    if not (BIN / "registry").exists():
-        pytest.skip("needs the registry that `make up` builds")
-    folder, port = tmp_path_factory.mktemp("registry"), free_port()
-    site_mirror._make_certificate(folder)
-    settings = {
-        "version": 0.1,
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
-        "http": {
-            "addr": f"127.0.0.1:{port}",
-            "tls": {"certificate": str(folder / "ca.crt"), "key": str(folder / "server.key")},
-        },
-    }
-    (folder / "registry.yml").write_text(yaml.safe_dump(settings))
-    process = subprocess.Popen(
-        [BIN / "registry", "serve", folder / "registry.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        trusted = ["curl", "--silent", "--fail", "--cacert", str(folder / "ca.crt"), f"https://127.0.0.1:{port}/v2/"]
-        wait_until(lambda: subprocess.run(trusted, check=False, capture_output=True).returncode == 0, "the registry")
-        yield f"127.0.0.1:{port}", folder / "ca.crt"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@pytest.fixture(scope="module")
-def upstreams(registry: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    address, authority = registry
-    folder = tmp_path_factory.mktemp("upstream")
-    pool = folder / "apt/pool/jammy"
-    pool.mkdir(parents=True)
-    for name, depends in {"kubelet": "conntrack", "conntrack": ""}.items():
-        make_package(pool, name, depends=depends)
-    make_package(pool, "ethtool", version="1:6.1-1")
-    site_mirror._make_key(folder)
-    make_image(folder / "image")
-    make_image(folder / "index", "arm64", "amd64")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GNUPGHOME", str(folder / "gnupg"))
-        patch.setenv("SSL_CERT_FILE", str(authority))
-        patch.setenv("PIP_NO_INDEX", "1")
-        patch.setenv("PIP_FIND_LINKS", str(folder / "index"))
-        publish(folder / "apt", "jammy", "site")
-        for layout, name in {"image": "pause", "index": "tool"}.items():
-            copy = ["skopeo", "copy", "--all", f"oci:{folder / layout}", f"docker://{address}/library/{name}:1.0"]
-            subprocess.run(copy, check=True, capture_output=True)
-        (folder / "engine.tar.gz").write_bytes(gzip.compress(b"engine"))
-        url = f"file:{folder}"
-        digest = make_wheel(folder / "index", "thing")
-        items = [
-            Item("apt", "jammy", "kubelet", "", f"{url}/apt jammy", version="1.0-1"),
-            Item(
-                "image", "", "kubernetes/pause:1.0", f"{address}/kubernetes/pause:1.0", f"{address}/library/pause:1.0"
-            ),
-            Item("wheel", "locks/controller.txt, Python 3.12", "thing", "", "", version="1.0", digests=(digest,)),
-            Item("image", "", "own/tool:1.0", f"{address}/own/tool:1.0", f"{address}/library/tool:1.0"),
-            Item("tool", "", "engine.tar.gz", "", f"file://{folder}/engine.tar.gz"),
-            Item("apt", "jammy", "ethtool", "", f"{url}/apt jammy"),
-        ]
-        yield World(folder, address, authority, "site", items, Upstream(file=_table(folder)))
-    subprocess.run(["gpgconf", "--homedir", folder / "gnupg", "--kill", "gpg-agent"], check=False)
-
-
-def _table(folder: Path, fingerprint: str = "") -> Path:
-    shown = subprocess.run(
-        ["gpg", "--show-keys", "--with-colons", folder / "apt-key.asc"], check=True, capture_output=True, text=True
-    ).stdout
-    [known, *_] = [line.split(":")[9] for line in shown.splitlines() if line.startswith("fpr:")]
-    row = {"url": f"file:{folder}/apt", "suites": ["jammy"], "components": ["main"], "systems": ["Ubuntu-22.04"]}
-    row |= {"key": str(folder / "apt-key.asc"), "fingerprint": fingerprint or known}
-    file = folder / f"upstream{fingerprint}.yml"
-    file.write_text(yaml.safe_dump({"apt": {"ubuntu": row}}))
-    return file
 
 
 @pytest.fixture(scope="module")
@@ -315,7 +156,7 @@ def test_a_wheel_with_another_digest_is_refused(upstreams: World, tmp_path: Path
 
 
 def test_a_repository_whose_key_is_another_is_refused(upstreams: World, tmp_path: Path) -> None:
-    other = replace(upstreams, upstream=Upstream(file=_table(upstreams.folder, fingerprint="0" * 40)))
+    other = replace(upstreams, upstream=Upstream(file=table(upstreams.folder, fingerprint="0" * 40)))
     with pytest.raises(Error, match="Ask the project whether its key changed"):
         other.fill(tmp_path / "out", [upstreams.items[0]])
 

@@ -116,18 +116,6 @@ def test_a_page_in_place_of_a_release_file_is_refused_and_not_kept(tmp_path: Pat
     assert not list(tmp_path.glob("tools/*"))
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for half a megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
 def test_a_disk_that_fills_up_is_named_and_a_rerun_with_room_goes_on(small_disk: Path, tmp_path: Path) -> None:
     engine = tmp_path / "engine.tar.gz"
     engine.write_bytes(gzip.compress(os.urandom(2 << 20)))
