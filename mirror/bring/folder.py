@@ -10,7 +10,7 @@ from qwen_runtime.errors import UsageError
 from qwen_runtime.weights.progress import Progress, on_stderr
 
 from mirror.carry import bundle, parts
-from mirror.carry.bundle import File
+from mirror.carry.bundle import Bundle, File
 from mirror.item import Item
 
 from . import images, packages
@@ -27,11 +27,7 @@ def bring(
     `authority`: of the registry's certificate. Raises Error for another site's folder, for a full disk, and where a
     program fails.
     """
-    carried = bundle.read(folder)
-    if carried.site != site:
-        raise UsageError(
-            f"a folder for {carried.site}", f"one for {site}", "Take the folder that was filled for this site."
-        )
+    carried = read_of(site, folder)
     places = {file: _place(file) for file in carried.files}
     new = {file: place for file, place in places.items() if place and not _has(root / place, file)}
     in_parts = [file for file in carried.files if file.parts and not places[file]]
@@ -43,9 +39,19 @@ def bring(
             progress.say(f"  {place}")
     suites = sorted({file.path.split("/")[1] for file in carried.files if file.path.startswith("apt/")})
     for suite in suites:
-        if any(file.path.startswith(f"apt/{suite}/") for file in new) or not (root / "apt/dists" / suite).is_dir():
+        is_changed = any(file.path.startswith(f"apt/{suite}/") for file in new)
+        if is_changed or not packages.are_published(root / "apt", suite, apt_key):
             packages.publish(root / "apt", suite, apt_key)
     return [*new.values(), *images.push(folder, items, authority, joined, root)]
+
+
+def read_of(site: str, folder: Path) -> Bundle:
+    """The list of a folder that was filled for this site. Raises UsageError for another one's."""
+    carried = bundle.read(folder)
+    if carried.site != site:
+        remedy = "Take the folder that was filled for this site."
+        raise UsageError(f"a folder for {carried.site}", f"one for {site}", remedy)
+    return carried
 
 
 def _place(file: File) -> str:

@@ -12,7 +12,7 @@ from qwen_runtime.errors import UsageError
 
 from mirror import systems
 from mirror.item import Item
-from mirror.tools import programs
+from mirror.tools import clock, programs
 from mirror.tools.apt import Apt, reason
 from mirror.upstream import Repository, Upstream
 
@@ -33,8 +33,9 @@ def _fetch(apt: Apt, suite: str, items: Sequence[Item], into: Path) -> None:
     partial.mkdir(parents=True, exist_ok=True)
     update = apt.update()
     if update.returncode:
-        remedy = "Correct mirror/upstream.yml, or run it again."
-        raise programs.ToolError(f"packages of {suite}: {reason(update)}", "lists signed by the known keys", remedy)
+        said = reason(update)
+        remedy = clock.remedy(said, "Correct mirror/upstream.yml, or run it again.")
+        raise programs.ToolError(f"packages of {suite}: {said}", "lists signed by the known keys", remedy)
     download = apt.download(items, into)
     if download.returncode:
         remedy = "A package that is gone needs another version in versions.yml; otherwise run it again: it goes on."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,11 @@ from pathlib import Path
 from qwen_runtime.errors import Error
 from qwen_runtime.weights.progress import Progress
 
+from . import clock
+
 LAST_LINES = 5
+CURL = re.compile(r"^curl: \(\d+\) .+$", re.MULTILINE)
+"""The line of curl that says what is wrong; advice follows it."""
 PACKAGES = {"apt-ftparchive": "apt-utils", "apt-get": "apt", "apt-cache": "apt"}
 """Packages whose names differ from those of their programs."""
 
@@ -89,7 +94,8 @@ def ask(argv: Sequence[str], about: str) -> str:
 
 def _refuse_failure(ended: subprocess.CompletedProcess[str], said: str, about: str) -> None:
     if ended.returncode:
-        words = " / ".join(said.splitlines()[-LAST_LINES:]) or f"exit code {ended.returncode}"
-        raise ToolError(
-            f"{about}: {words}", f"success of {ended.args[0]}", "Mend what it names and run it again: it goes on."
+        words = (
+            " / ".join(CURL.findall(said)[-1:] or said.splitlines()[-LAST_LINES:]) or f"exit code {ended.returncode}"
         )
+        remedy = clock.remedy(words, "Mend what it names and run it again: it goes on.")
+        raise ToolError(f"{about}: {words}", f"success of {ended.args[0]}", remedy)
