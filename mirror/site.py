@@ -25,6 +25,7 @@ from .systems import PYTHONS, RELEASES
 
 STACKS = Path(__file__).resolve().parents[1] / "pulumi"
 STACK_KEY = "qwen-onprem:"
+IDENTITY = ("inventory_hostname", "inventory_hostname_short", "ansible_host")
 IMAGE_VARIABLES = ("_image", "_images")
 
 
@@ -43,6 +44,11 @@ class Host:
     name: str
     system: str
     variables: Mapping[str, Any]
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """Variables without name and address; hosts that have the same ones need the same of a mirror."""
+        return {name: value for name, value in self.variables.items() if name not in IDENTITY}
 
 
 class Site:
@@ -116,12 +122,21 @@ class Site:
     def image_references(self) -> set[str]:
         """Every image that a variable of a host names."""
         found: set[str] = set()
-        for host in self.hosts:
+        for host in self.distinct_hosts():
             for name in host.variables:
                 if name.endswith(IMAGE_VARIABLES):
                     value = self.value(name, host)
                     found.update([value] if isinstance(value, str) else value)
         return found - {""}
+
+    def distinct_hosts(self) -> list[Host]:
+        """One host of each kind: of a large site most hosts differ in nothing but name and address."""
+        kinds: list[tuple[dict[str, Any], Host]] = []
+        for host in self.hosts:
+            shared = host.shared
+            if not any(shared == known for known, _ in kinds):
+                kinds.append((shared, host))
+        return [host for _, host in kinds]
 
     def _controller_system(self) -> str:
         """The system of the controller; empty where that is not served by this mirror."""

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
-from qwen_runtime.errors import UsageError
-
-from images.catalog import CATALOG, VERSIONS
-
-from .item import KINDS, Item
-from .needs.items import needed
-from .site import Site
-from .upstream import TABLE, Upstream
+from .item import KINDS
 
 
 def describe_statuses(parser: argparse.ArgumentParser) -> None:
@@ -57,50 +49,3 @@ def describe(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--vault-password-file", action="append", default=[], metavar="FILE")
     parser.add_argument("--ask-vault-pass", action="store_true", help="ask for the vault's password")
-
-
-def read_site(options: argparse.Namespace) -> Site:
-    """The site that the options name. Raises Error and AnsibleError."""
-    return Site(
-        options.site,
-        stack=options.stack,
-        extra_vars=options.extra_vars,
-        versions=options.versions,
-        vault_password_files=options.vault_password_file,
-        ask_vault_password=options.ask_vault_pass,
-    )
-
-
-def listed(site: Site, options: argparse.Namespace) -> list[Item]:
-    """Items that the site needs of the kinds, repositories and users in the options. Raises Error and AnsibleError."""
-    upstream = addresses(options)
-    items = needed(
-        site,
-        kinds=options.kind or KINDS,
-        variant=options.variant,
-        catalogs=options.catalog or [CATALOG],
-        upstream=upstream,
-    )
-    found = [item for item in items if item.kind != "apt" or _is_from(item, options.origin, upstream)]
-    return _of_users(found, options.users)
-
-
-def _of_users(items: list[Item], wanted: Sequence[str]) -> list[Item]:
-    """Items that one of these needs; all of them if none is named. Raises UsageError."""
-    users = {user for item in items for user in item.used_by.split(", ")}
-    if unknown := set(wanted) - users:
-        raise UsageError(f"--for {', '.join(sorted(unknown))}", f"of {', '.join(sorted(users))}", "Correct --for.")
-    return [item for item in items if not wanted or set(wanted) & set(item.used_by.split(", "))]
-
-
-def _is_from(item: Item, origins: Sequence[str], upstream: Upstream) -> bool:
-    """Whether a package comes from one of these repositories; from any if none is named. Raises UsageError."""
-    urls = {repository.name: repository.url for repository in upstream.repositories()}
-    if unknown := set(origins) - urls.keys():
-        raise UsageError(f"--from {', '.join(sorted(unknown))}", f"of {', '.join(urls)}", "Correct --from.")
-    return not origins or item.source.split()[0] in {urls[origin] for origin in origins}
-
-
-def addresses(options: argparse.Namespace) -> Upstream:
-    """The table of addresses, with the versions of the release that is meant."""
-    return Upstream(options.versions or VERSIONS, options.upstream or TABLE)

@@ -62,7 +62,7 @@ def _on_hosts(site: Site) -> Iterator[tuple[str, str, str]]:
         if host.system not in by_system:
             by_system[host.system] = RolePackages(site.loader, site.inventory, host.system)
         groups = ", ".join(sorted(set(host.variables["group_names"]) - {"cluster"})) or host.name
-        for package in by_system[host.system].on(host.name, host.variables):
+        for package in by_system[host.system].on(host):
             yield host.system, package, groups
 
 

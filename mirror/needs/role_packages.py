@@ -15,6 +15,7 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
+from mirror.site import Host
 from mirror.systems import RELEASES
 
 PLAYBOOKS = Path(__file__).resolve().parents[2] / "ansible"
@@ -45,15 +46,19 @@ class RolePackages:
                 continue  # a group that this site does not have, which Ansible would warn of
             roles.setdefault(role, set()).update(host.name for host in inventory.get_hosts(pattern))
         self.roles = roles
+        # To fill in templates takes longest, and most hosts of a large site differ in nothing but name and address.
+        self._found: list[tuple[tuple[list[str], dict[str, Any]], set[str]]] = []
 
-    def on(self, host: str, variables: Mapping[str, Any]) -> set[str]:
+    def on(self, host: Host) -> set[str]:
         """Packages of one host, with `=version` behind what is pinned. Raises AnsibleError."""
-        return {
-            package
-            for role, names in self.roles.items()
-            if host in names
-            for package in self._role_packages(role, variables)
-        }
+        roles = [role for role, names in self.roles.items() if host.name in names]
+        kind = roles, host.shared
+        for known, packages in self._found:
+            if known == kind:
+                return packages
+        packages = {package for role in roles for package in self._role_packages(role, host.variables)}
+        self._found.append((kind, packages))
+        return packages
 
     def _plays(self) -> Iterator[tuple[str, str]]:
         """Pattern of hosts and name of a role, for every role of every playbook."""

@@ -9,42 +9,14 @@ than `sha256sum`, and less than 300 MB of memory. The last line is JSON.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+from tests.bench.arms.plain_files import digest_seconds, read_seconds
 from tests.fakes.checkpoints import forget, measure, parser, qwen_runtime, room, write_checkpoint
 
 EXPECTED_SHARE, EXPECTED_RSS_BYTES = 0.9, 300e6
-READ_BYTES = 1 << 20
-HASHED_BYTES = 1 << 30
-
-
-def read(path: Path) -> None:
-    """Seconds to read the files into one buffer, as fast as the disk and the kernel give them."""
-    buffer = bytearray(READ_BYTES)
-    with path.open("rb", buffering=0) as file:
-        while file.readinto(buffer):
-            pass
-
-
-def digest_seconds(size_bytes: int, cores: int) -> float:
-    """Seconds to digest that size on all cores without reading it; measured on a part of it."""
-    block = bytes(64 << 10)
-
-    def work(_: int) -> None:
-        digest = hashlib.sha256()
-        for _ in range(HASHED_BYTES // cores // len(block)):
-            digest.update(block)
-
-    started = time.perf_counter()
-    with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(work, range(cores)))
-    return (time.perf_counter() - started) * size_bytes / HASHED_BYTES
 
 
 def main() -> None:
@@ -57,12 +29,6 @@ def main() -> None:
         size_bytes = sum(path.stat().st_size for path in shards)
         measure(*qwen_runtime("weights", "manifest", folder / "model", "--model", "bench", "--revision", "1"))
 
-        def disk() -> float:
-            started = time.perf_counter()
-            with ThreadPoolExecutor(cores) as pool:
-                list(pool.map(read, shards))
-            return time.perf_counter() - started
-
         def verify() -> float:
             nonlocal peak_rss_bytes
             ran = measure(*qwen_runtime("weights", "verify", "--full", folder / "model"))
@@ -70,7 +36,7 @@ def main() -> None:
             return ran.seconds
 
         arms = {
-            "disk": disk,
+            "disk": lambda: read_seconds(shards, cores),
             "digest": lambda: digest_seconds(size_bytes, cores),
             "verify": verify,
             "sha256sum": lambda: measure("sha256sum", *shards).seconds,

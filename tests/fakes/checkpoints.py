@@ -25,6 +25,7 @@ BLOCK_BYTES = 1 << 20
 class Measured:
     seconds: float
     peak_rss_bytes: int
+    processor_s: float
 
 
 def parser(description: str | None, size_gb: float) -> argparse.ArgumentParser:
@@ -85,7 +86,7 @@ def measure(*command: str | Path) -> Measured:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Measured(time.perf_counter() - started, usage.ru_maxrss * 1024)
+    return Measured(time.perf_counter() - started, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime)
 
 
 def qwen_runtime(*arguments: str | Path) -> tuple[str | Path, ...]:

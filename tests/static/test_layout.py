@@ -132,7 +132,8 @@ def test_files_are_small_texts_that_name_no_machine(name: str) -> None:
 
 # Steps of mirror/ from the facts to the command: one imports from its own room and from lower ones.
 MIRROR_ROOMS = {"item": 0, "systems": 0, "upstream": 0, "site": 1, "tools": 1, "needs": 2, "carry": 2}
-MIRROR_ROOMS |= {"fill": 3, "bring": 3, "check": 3, "site_options": 3, "vouch": 4, "contents": 4, "command": 5}
+MIRROR_ROOMS |= {"fill": 3, "bring": 3, "check": 3, "site_options": 3, "vouch": 4, "contents": 4}
+MIRROR_ROOMS |= {"folder_commands": 5, "site_commands": 6, "command": 7}
 
 
 @pytest.mark.parametrize("name", [n for n in PYTHON if re.match(r"mirror/\w+[/.]", n) and n != "mirror/__init__.py"])

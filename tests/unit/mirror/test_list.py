@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -118,6 +121,18 @@ def test_the_lists_of_another_release_are_by_its_versions(tmp_path: Path) -> Non
     assert {item.version for item in before if item.name == "kubelet"} == {"1.34.3-1.1"}
 
 
+def test_a_list_is_of_the_clone_that_it_is_run_from(tmp_path: Path) -> None:
+    """Another tag has other locks: a clone of it answers for a change to it, and for the way back."""
+    for folder in ("mirror", "images", "locks", "python/src/qwen_runtime", "inventory/example"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "versions.yml", tmp_path)
+    lock = tmp_path / "locks/uv.txt"
+    lock.write_text(re.sub(r"(?m)^uv==\S+", "uv==99.0", lock.read_text()))
+    command = [sys.executable, tmp_path / "mirror/qwen-mirror", "list", tmp_path / "inventory/example"]
+    listed = subprocess.run([*map(str, command), "--kind=wheel", "--format=json"], check=True, capture_output=True)
+    assert {item["version"] for item in json.loads(listed.stdout) if item["name"] == "uv"} == {"99.0"}
+
+
 def test_wheels_are_those_of_the_python_that_installs_them(listed: list[Item]) -> None:
     """The controller's lock is for several Pythons; Ubuntu 24.04 has 3.12."""
     controller = {item.name: item.version for item in listed if item.group.startswith("locks/controller.txt")}
@@ -173,6 +188,15 @@ def test_hosts_whose_system_is_not_known_are_refused_by_name(
     assert found == f"found:  site_system of dgx1: {written or 'nothing'}"
     assert "Ubuntu-22.04" in needed
     assert remedy.startswith("remedy: ")
+
+
+def test_a_host_that_differs_from_the_others_of_its_group_has_what_it_needs_listed(site: Path) -> None:
+    hosts = (site / "hosts.yml").read_text()
+    own = "site_system: Ubuntu-24.04, own_image: registry.example.internal/own/tool:1"
+    (site / "hosts.yml").write_text(hosts.replace("10.20.0.22 }", f"10.20.0.22, {own} }}"))
+    items = needed(Site(site, stack=STACK), kinds=["apt", "image"])
+    assert {"nvidia-dkms-580-open"} <= names(items, "apt", "jammy") & names(items, "apt", "noble")
+    assert "own/tool:1" in names(items, "image")
 
 
 def test_a_folder_that_is_no_inventory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,7 @@ def roles(system: str) -> RolePackages:
 def packages(system: str, group: str) -> set[str]:
     """Packages of the example's hosts of a group, if they ran that system."""
     hosts = [host for host in Site(EXAMPLE).hosts if group in (*host.variables["group_names"], "all")]
-    return {package for host in hosts for package in roles(system).on(host.name, host.variables)}
+    return {package for host in hosts for package in roles(system).on(host)}
 
 
 def test_what_hosts_of_each_kind_cannot_do_without_is_listed() -> None:
