@@ -32,7 +32,7 @@ REFUSALS = {
         "Look at the registry's log and at its free disk; make room there, and run it again: it goes on.",
     ),
 }
-"""What is needed and the remedy, by words of what skopeo says when a registry refuses a push."""
+"""Need and remedy, by words of what skopeo says when a registry refuses a push."""
 ASK = ("skopeo", "--command-timeout=60s", "inspect", "--no-tags", "--format={{.Digest}}")
 
 
