@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from qwen_runtime.weights.progress import Progress, on_stderr
 from mirror.carry import bundle, parts
 from mirror.carry.bundle import Bundle, File
 from mirror.item import Item
+from mirror.tools import disk
 
 from . import images, packages
 
@@ -32,7 +32,7 @@ def bring(
     new = {file: place for file, place in places.items() if place and not _has(root / place, file)}
     in_parts = [file for file in carried.files if file.parts and not places[file]]
     joined = images.lacking(folder, items, authority, in_parts)
-    _refuse_full_disk(root, sum(file.size for file in (*new, *joined)))
+    disk.refuse_full(root, sum(file.size for file in (*new, *joined)))
     with on_stderr("import", sum(file.size for file in new)) as progress:
         for file, place in new.items():
             _bring(folder, file, root / place, progress)
@@ -63,15 +63,6 @@ def _place(file: File) -> str:
 def _has(path: Path, file: File) -> bool:
     """Whether the same file is there; the size says it first, since nearly always it decides."""
     return path.is_file() and path.stat().st_size == file.size and bundle.sha256(path) == file.sha256
-
-
-def _refuse_full_disk(root: Path, needed: int) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(root).free
-    if free < needed:
-        raise UsageError(
-            f"{free / 1e9:.1f} GB free at {root}", f"{needed / 1e9:.1f} GB", "Make room there; nothing was changed."
-        )
 
 
 def _bring(folder: Path, file: File, place: Path, progress: Progress) -> None:

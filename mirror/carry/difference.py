@@ -9,6 +9,8 @@ from qwen_runtime.errors import UsageError
 from qwen_runtime.weights import digest
 from qwen_runtime.weights.progress import Progress, on_stderr
 
+from mirror.tools import disk
+
 from . import bundle, parts
 from .bundle import Bundle, File
 
@@ -28,13 +30,14 @@ def plan(folder: Path, since: Path | None) -> list[File]:
 def write(folder: Path, files: list[File], into: Path, largest_bytes: int = LARGEST_BYTES) -> Bundle:
     """Put these files into a folder with a list of their own: large ones in parts, others by links on the same disk.
 
-    A further run goes on. Raises UsageError for a folder with other files, and for a file that arrives as another one.
+    A further run goes on. Raises UsageError for a folder with other files, for a disk without room, and for a file that
+    arrives as another one.
     """
     if cut := [file.path for file in files if file.parts]:
         raise UsageError(f"{cut[0]} in parts", "a folder as `qwen-mirror fill` leaves it", "Pack that one.")
     pieces = {file: list(parts.cut(file, largest_bytes)) for file in files}
     _refuse_others(into, {name for found in pieces.values() for name, _, _ in found})
-    into.mkdir(parents=True, exist_ok=True)
+    disk.refuse_full(into, _lacking_bytes(folder, pieces, into))
     bundle.forget(into)
     size_bytes = sum(file.size for file in files)
     with on_stderr("pack", size_bytes) as progress:
@@ -63,9 +66,26 @@ def _refuse_others(into: Path, expected: set[str]) -> None:
         )
 
 
+def _lacking_bytes(folder: Path, pieces: dict[File, list[tuple[str, int, int]]], into: Path) -> int:
+    """Bytes of the pieces that an earlier run did not bring; whole files of the same disk are links and need none."""
+    [above, *_] = [path for path in (into, *into.absolute().parents) if path.exists()]
+    is_linked = above.stat().st_dev == folder.stat().st_dev
+    return sum(
+        length
+        for file, found in pieces.items()
+        for name, _, length in found
+        if not (is_linked and length == file.size) and not _is_there(into / name, length)
+    )
+
+
+def _is_there(target: Path, length: int) -> bool:
+    """Whether an earlier run left this piece; its content is read back afterwards."""
+    return target.is_file() and target.stat().st_size == length
+
+
 def _put(source: Path, target: Path, begin: int, length: int, progress: Progress) -> None:
-    """One piece at its place, unless an earlier run left it there; its content is read back afterwards."""
-    if target.is_file() and target.stat().st_size == length:
+    """One piece at its place, unless an earlier run left it there."""
+    if _is_there(target, length):
         progress.advance(length)
         return
     target.parent.mkdir(parents=True, exist_ok=True)

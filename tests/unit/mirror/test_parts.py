@@ -148,3 +148,23 @@ def test_a_medium_is_packed_from_the_folder_that_was_filled(medium: Path, tmp_pa
 
 def test_a_site_that_has_a_file_in_parts_needs_it_no_more(filled: Path, medium: Path) -> None:
     assert difference.plan(filled, medium) == difference.plan(medium, filled) == []
+
+
+def test_a_medium_without_room_is_refused_before_anything_is_written(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
+    options = ["pack", str(filled), "--to", str(tmp_path / "medium"), "--largest-gb", str(LIMIT_BYTES / 1e9)]
+    assert main(options) == 2
+    assert f"0.0 GB free at {tmp_path}/medium" in capsys.readouterr().err
+    assert not list((tmp_path / "medium").iterdir())
+
+
+def test_what_an_earlier_run_brought_needs_no_room_again(
+    filled: Path, medium: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
+    pack(filled, medium)
+    (medium / KEPT[0]).unlink()
+    with pytest.raises(Error, match="GB free"):
+        pack(filled, medium)
