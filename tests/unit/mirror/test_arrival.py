@@ -13,6 +13,7 @@ import pytest
 from mirror.carry import bundle
 from mirror.carry.bundle import part_name
 from mirror.command import main
+from mirror.tools import disk
 
 SITE = "registry.example.internal"
 ARCHIVE, WHEEL, SHARD = "tools/engine.tar.gz", "wheels/thing.whl", "models/coder/model-00001-of-00001.safetensors"
@@ -154,7 +155,7 @@ def test_a_disk_that_fills_up_during_an_import_leaves_no_half_file_and_a_rerun_g
     root = small_disk / "srv"
     (small_disk / "other").write_bytes(bytes(400 << 10))
     with monkeypatch.context() as patch:
-        patch.setattr("mirror.bring.folder._refuse_full_disk", lambda root, needed: None)
+        patch.setattr(disk, "refuse_full", lambda root, needed: root.mkdir(exist_ok=True))
         assert bring(carried, medium, root) == 1
     err = capsys.readouterr().err
     assert "No space left on device" in err

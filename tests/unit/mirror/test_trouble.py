@@ -20,6 +20,7 @@ from mirror.command import main
 from mirror.fill import files
 from mirror.fill.folder import fill
 from mirror.item import Item
+from mirror.tools import disk
 from mirror.tools.programs import ToolError
 from mirror.upstream import Upstream
 from tests.fakes import site_mirror
@@ -130,8 +131,10 @@ def test_a_disk_that_fills_up_is_named_and_a_rerun_with_room_goes_on(small_disk:
 
 
 def test_a_list_that_no_longer_fits_on_the_disk_is_named(
-    small_disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Something else writes to it meanwhile, so that there was room when the packing began."""
+    monkeypatch.setattr(disk, "refuse_full", lambda root, needed: root.mkdir(exist_ok=True))
     whole, before = tmp_path / "whole", tmp_path / "before.json"
     (whole / "tools").mkdir(parents=True)
     (whole / "tools/archive").write_bytes(os.urandom(1 << 20))
