@@ -47,6 +47,11 @@ class Builder:
     pushed: dict[str, tuple[str, str]] = field(default_factory=dict)  # image name: (repository, digest)
     local: dict[str, str] = field(default_factory=dict)  # image name: id in the storage
 
+    @property
+    def apt_source(self) -> AptSource:
+        """The site's apt repository. Raises ImageError where none is given."""
+        return _given(self.apt, "--apt and --apt-key")
+
     def base(self, image: Image) -> tuple[str, str] | None:
         """Repository and digest of the image's base."""
         if image.base is None:
@@ -68,7 +73,7 @@ class Builder:
         parts: dict[str, object] = {"containerfile": _sha256(image.containerfile), "base": base}
         parts |= {file.name: _sha256(file) for file in self.files(image)}
         if image.suite:
-            parts["apt"] = _given(self.apt, "--apt and --apt-key").digest(image.suite)
+            parts["apt"] = self.apt_source.digest(image.suite)
         if image.packages and self.releases:
             parts["packages"] = sorted(_sha256(release) for release in self.releases)
         if image.code:
@@ -79,7 +84,7 @@ class Builder:
         """SHA-256 of each file that a build of the image reads, beside those that a lock names by digest."""
         files = [image.containerfile, *self.files(image), *(self.own_wheels() if image.code else [])]
         files += self.releases if image.packages else []
-        files += self.apt.read if image.suite and self.apt else []
+        files += self.apt_source.read if image.suite else []
         return {_name(file): _sha256(file) for file in files}
 
     def files(self, image: Image) -> list[Path]:
@@ -95,7 +100,7 @@ class Builder:
         missing = [str(f) for i in images for f in [i.containerfile, *self.files(i)] if not f.is_file()]
         missing += [str(release) for release in self.releases if not release.is_file()]
         if any(i.suite for i in images):
-            missing += [str(file) for file in _given(self.apt, "--apt and --apt-key").read if not file.is_file()]
+            missing += [str(file) for file in self.apt_source.read if not file.is_file()]
         if any(i.lock or i.code for i in images) and not list(_given(self.wheels, "--wheels").glob("uv-*.whl")):
             missing.append(f"{self.wheels}/uv-*.whl")
         if any(i.code for i in images) and not self.own_wheels():
@@ -150,7 +155,7 @@ class Builder:
             for file in self.files(image):
                 shutil.copy(file, context)
             if image.suite:
-                _given(self.apt, "--apt and --apt-key").write(image.suite, Path(context, "apt"))
+                self.apt_source.write(image.suite, Path(context, "apt"))
             self.storage.buildah(
                 *("bud", "--isolation", "chroot", "--layers=false", "--force-rm", "--format", "oci"),
                 *("--http-proxy=false", "--pull=false", *self._tls(), *options),

@@ -130,7 +130,10 @@ class Site:
         return found - {""}
 
     def distinct_hosts(self) -> list[Host]:
-        """One host of each kind: of a large site most hosts differ in nothing but name and address."""
+        """One host of each kind: of a large site most hosts differ in nothing but name and address.
+
+        To fill in templates takes longest, so that what hosts need is asked of one of each kind.
+        """
         kinds: list[tuple[dict[str, Any], Host]] = []
         for host in self.hosts:
             shared = host.shared

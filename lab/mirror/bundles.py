@@ -19,7 +19,7 @@ import yaml
 
 from lab import store, versions
 from lab.hosts import rootfs
-from lab.mirror import client, keys, product, upstream, upstream_images
+from lab.mirror import client, image_builds, keys, product, upstream, upstream_images
 from lab.paths import CONTROLLER_ENV, REPO
 from lab.progress import APT_DOWNLOAD, Parts
 from lab.shell import logged
@@ -31,7 +31,6 @@ KEY_USER = "qwen-onprem lab mirror"
 LOCK = REPO / "locks/runtime-cpu.txt"
 LOCKS = (LOCK, *(REPO / f"locks/{name}.txt" for name in ("uv", "runtime-source", "dashboards")))
 """Locks of the images' wheels, all of which `qwen-mirror list` names for this site."""
-FETCHED_IMAGES = Parts(r"^\s*image \d+ of \d+: (\S+)", r"^\s*image \d+ of (\d+)")
 FILLING = sorted(Path(fill.__file__).parent.glob("*.py"))
 
 
@@ -134,26 +133,28 @@ def _linked(source: str, target: str) -> None:
 
 
 def _fill_images(folder: Path, *options: str) -> None:
-    product.fill(folder, "--kind=image", *options, progress=FETCHED_IMAGES, env=upstream_images.environment())
+    progress = Parts(image_builds.BEGUN, image_builds.TOTAL)
+    product.fill(folder, "--kind=image", *options, progress=progress, env=upstream_images.environment())
 
 
 def bring(carried: Sequence[Bundle], kind: str, into: Path) -> None:
     """Import what is carried of a kind into an empty folder, as a site does on its mirror."""
     for bundle in carried:
-        product.bring(bundle.obtain(), *_received(kind, into), env=keys.ENVIRONMENT)
+        product.bring(bundle.obtain(), f"--kind={kind}", *receiving(into), env=keys.ENVIRONMENT)
     keys.end_agent()
 
 
 def bring_images(carried: Bundle) -> None:
     """Import what is carried into the site's registry, which takes what it lacks."""
     with tempfile.TemporaryDirectory() as unused:
-        options = _received("image", Path(unused))
-        product.bring(carried.obtain(), *options, env={**keys.ENVIRONMENT, **client.environment()})
+        options = receiving(Path(unused))
+        product.bring(carried.obtain(), "--kind=image", *options, env={**keys.ENVIRONMENT, **client.environment()})
 
 
-def _received(kind: str, into: Path) -> list[str]:
+def receiving(into: Path) -> list[str]:
+    """Options of an import: the key that signed the folder, where files go, and the key that signs packages there."""
     _, public = keys.of_bundles()
-    return [f"--kind={kind}", f"--key={public}", f"--to={into}", f"--apt-key={keys.fingerprint(KEY_USER)}"]
+    return [f"--key={public}", f"--to={into}", f"--apt-key={keys.fingerprint(KEY_USER)}"]
 
 
 def _fill(folder: Path, database: Path, origin: str, *options: str) -> None:

@@ -55,9 +55,7 @@ def publish() -> Path:
     # The mirror has this folder mounted: what is in it may be removed, and not the folder itself.
     for old in server.FILES.iterdir():
         shutil.rmtree(old)
-    _, public = keys.of_bundles()
-    signer = (f"--key={public}", f"--to={server.FILES}", f"--apt-key={keys.fingerprint(bundles.KEY_USER)}")
-    product.bring(folder, *KINDS, USER, values(), *signer, env=keys.ENVIRONMENT)
+    product.bring(folder, *KINDS, USER, values(), *bundles.receiving(server.FILES), env=keys.ENVIRONMENT)
     keys.end_agent()
     return folder
 

@@ -15,7 +15,8 @@ from lab.progress import Parts
 from lab.shell import logged
 
 WORK = CACHE / "images"
-BEGUN, TOTAL = r"^image \d+ of \d+: (\S+)", r"^image \d+ of (\d+)"
+BEGUN, TOTAL = r"^\s*image \d+ of \d+: (\S+)", r"^\s*image \d+ of (\d+)"
+"""Patterns of the lines that begin an image, of `images.build` and of `qwen-mirror fill`."""
 
 
 def run(

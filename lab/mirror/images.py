@@ -31,8 +31,8 @@ def build() -> tuple[dict[str, str], list[str]]:
     )  # fmt: skip
     rack.forget_images({images[name].partition("@")[0] for name in built})
     references = {key: images[name] for key, name in BUILT.items()}
-    [gateway] = [name for name in _taken() if name.startswith("envoyproxy/envoy:")]
-    references["gateway"] = f"{client.REGISTRY}/{gateway.partition(':')[0]}@{_taken()[gateway]}"
+    [(gateway, digest)] = [entry for entry in _taken().items() if entry[0].startswith("envoyproxy/envoy:")]
+    references["gateway"] = f"{client.REGISTRY}/{gateway.partition(':')[0]}@{digest}"
     return references, new + built
 
 

@@ -46,8 +46,9 @@ def missing(items: Sequence[Item], key: Path, authority: Path | None, statuses: 
             if suite in statuses and there:
                 yield from _unresolved(apt, there)
             files = apt.files(there, with_dependencies=suite in statuses) if there else {}
-            labels = {url: f"apt {suite} file {url.rpartition('/')[2]}" for url in files}
-            yield from web.lacking(Sized(labels[url], url, size, COPY) for url, size in files.items())
+            yield from web.lacking(
+                Sized(f"apt {suite} file {at.rpartition('/')[2]}", at, size, COPY) for at, size in files.items()
+            )
 
 
 def _installed(status: Path | None) -> set[str]:

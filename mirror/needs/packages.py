@@ -58,7 +58,7 @@ def keys(site: Site, listed: Iterable[Item], upstream: Upstream) -> Iterator[Ite
 def _on_hosts(site: Site) -> Iterator[tuple[str, str, str]]:
     """System, package and group of hosts."""
     by_system: dict[str, RolePackages] = {}
-    for host in site.hosts:
+    for host in site.distinct_hosts():
         if host.system not in by_system:
             by_system[host.system] = RolePackages(site.loader, site.inventory, host.system)
         groups = ", ".join(sorted(set(host.variables["group_names"]) - {"cluster"})) or host.name

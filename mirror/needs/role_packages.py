@@ -46,19 +46,15 @@ class RolePackages:
                 continue  # a group that this site does not have, which Ansible would warn of
             roles.setdefault(role, set()).update(host.name for host in inventory.get_hosts(pattern))
         self.roles = roles
-        # To fill in templates takes longest, and most hosts of a large site differ in nothing but name and address.
-        self._found: list[tuple[tuple[list[str], dict[str, Any]], set[str]]] = []
 
     def on(self, host: Host) -> set[str]:
         """Packages of one host, with `=version` behind what is pinned. Raises AnsibleError."""
-        roles = [role for role, names in self.roles.items() if host.name in names]
-        kind = roles, host.shared
-        for known, packages in self._found:
-            if known == kind:
-                return packages
-        packages = {package for role in roles for package in self._role_packages(role, host.variables)}
-        self._found.append((kind, packages))
-        return packages
+        return {
+            package
+            for role, names in self.roles.items()
+            if host.name in names
+            for package in self._role_packages(role, host.variables)
+        }
 
     def _plays(self) -> Iterator[tuple[str, str]]:
         """Pattern of hosts and name of a role, for every role of every playbook."""
