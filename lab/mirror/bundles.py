@@ -104,7 +104,7 @@ def images() -> Bundle:
 
     base_tar, _ = rootfs.build(rootfs.BASE)
     parts = (base_tar.with_name(store.SUMS), *upstream_images.made_from(upstream_images.CATALOGUES), *FILLING)
-    return Bundle("images", store.key(*parts, upstream_images.__file__), make)
+    return Bundle("images", store.key(*parts, Path(upstream_images.__file__)), make)
 
 
 def more_images(name: str, catalogue: str, settings: Mapping[str, Any]) -> Bundle:

@@ -63,7 +63,7 @@ def made_from(catalogues: Sequence[str]) -> list[str | Path]:
     images = _images(catalogues)
     programs = sorted({(BIN / name).resolve() for image in images for name in image.binaries})
     states = [f"{program} {program.stat().st_size} {program.stat().st_mtime_ns}" for program in programs]
-    return [*(image.containerfile for image in images), *map(Path, catalogues), versions.FILE, *states]
+    return [*(image.containerfile for image in images), *(REPO / path for path in catalogues), versions.FILE, *states]
 
 
 def _images(catalogues: Sequence[str]) -> list[Image]:
