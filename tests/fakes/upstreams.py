@@ -9,6 +9,7 @@ import os
 import subprocess
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -53,16 +54,19 @@ def make_wheel(folder: Path, name: str) -> str:
     return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
 
 
+def put_blob(blobs: Path, content: bytes) -> dict[str, object]:
+    """Put a blob into the folder of a layout; returns digest and size, as a manifest names it."""
+    digest = hashlib.sha256(content).hexdigest()
+    (blobs / digest).write_bytes(content)
+    return {"digest": f"sha256:{digest}", "size": len(content)}
+
+
 def make_image(layout: Path, *architectures: str) -> None:
     """An OCI layout of one image with one layer; for several architectures, as projects publish them, by an index."""
     blobs = layout / "blobs/sha256"
     blobs.mkdir(parents=True)
 
-    def blob(content: bytes) -> dict[str, object]:
-        digest = hashlib.sha256(content).hexdigest()
-        (blobs / digest).write_bytes(content)
-        return {"digest": f"sha256:{digest}", "size": len(content)}
-
+    blob = partial(put_blob, blobs)
     tar = os.urandom(64 << 10)
     rootfs = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}"]}
     layer = blob(gzip.compress(tar, mtime=0))

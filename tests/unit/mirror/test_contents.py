@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from mirror.contents import image
 from mirror.item import Item
 from mirror.needs import spdx
 from mirror.tools.programs import ToolError
+from tests.fakes.upstreams import put_blob
 
 KIND = "application/vnd.oci.image"
 AT = "registry.example.internal/qwen-onprem/thing"
@@ -40,11 +42,7 @@ def write(folder: Path, *layers: dict[str, str]) -> str:
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)
 
-    def blob(content: bytes) -> dict[str, object]:
-        digest = hashlib.sha256(content).hexdigest()
-        (blobs / digest).write_bytes(content)
-        return {"digest": f"sha256:{digest}", "size": len(content)}
-
+    blob = partial(put_blob, blobs)
     tars = [tar(files) for files in layers]
     diffs = [f"sha256:{hashlib.sha256(content).hexdigest()}" for content in tars]
     rootfs = {"type": "layers", "diff_ids": diffs}
